@@ -1,0 +1,159 @@
+//! What a ledger starts from: validators, parameters, accredited institutions. Its digest is the chain id.
+
+use crate::crypto::vrf::VrfPublicKey;
+use crate::crypto::{SealingKey, VerifyingKey, hash};
+use crate::ids::{ChainId, HospitalId, ValidatorId};
+use crate::units::Millis;
+use crate::wire;
+use serde::{Deserialize, Serialize};
+
+/// Most validators of a ledger.
+pub const VALIDATORS_MAX: usize = 1_000;
+
+/// How credit becomes a leader order (design, consensus section 3).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    /// The published scheme to the letter: the top tenth by raw credit, at least one.
+    Literal,
+    /// At least three candidates, grades instead of raw credit, cool-down, regular open heights.
+    #[default]
+    Balanced,
+    /// More candidates than there can be faulty validators.
+    Hardened,
+}
+
+impl Profile {
+    /// The profile's name in text.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Literal => "literal",
+            Self::Balanced => "balanced",
+            Self::Hardened => "hardened",
+        }
+    }
+}
+
+/// One validator as the genesis, or later a governance transaction, names it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ValidatorInfo {
+    /// Its number.
+    pub id: ValidatorId,
+    /// Signs votes and proposals.
+    pub vote_key: VerifyingKey,
+    /// Makes the beacon; never equal to the vote key.
+    pub vrf_key: VrfPublicKey,
+    /// The hospital that runs it and whose misconduct costs it credit.
+    pub hospital: Option<HospitalId>,
+}
+
+/// An accredited hospital.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HospitalInfo {
+    /// Signs its transactions.
+    pub key: VerifyingKey,
+    /// Others seal messages to it.
+    pub sealing: SealingKey,
+    /// A name for people, at most 100 bytes.
+    pub name: String,
+}
+
+impl HospitalInfo {
+    /// The hospital's identifier.
+    #[must_use]
+    pub fn id(&self) -> HospitalId {
+        HospitalId::of(&self.key)
+    }
+}
+
+/// The state before the first block.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Genesis {
+    /// Block time of height 0.
+    pub time_ms: Millis,
+    /// How leaders are ordered.
+    pub profile: Profile,
+    /// The first validators, ordered by number.
+    pub validators: Vec<ValidatorInfo>,
+    /// Accredited hospitals.
+    pub hospitals: Vec<HospitalInfo>,
+    /// Accredited reviewers, each outside the hospitals that they review.
+    pub reviewers: Vec<VerifyingKey>,
+    /// How long after the closing of a case its review may take.
+    pub review_within_ms: Millis,
+}
+
+/// A genesis that no ledger can start from.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum GenesisError {
+    /// No validator at all.
+    #[error("a ledger needs at least one validator")]
+    NoValidators,
+    /// Too many validators.
+    #[error("a ledger has at most {VALIDATORS_MAX} validators, not {count}")]
+    TooManyValidators {
+        /// How many were given.
+        count: usize,
+    },
+    /// Two validators with one number or out of order.
+    #[error("validator {id} is listed twice or out of order")]
+    Order {
+        /// The number in question.
+        id: ValidatorId,
+    },
+    /// A key that stands twice, or a vote key that is also a VRF key.
+    #[error("a key of validator {id} is used twice")]
+    KeyTwice {
+        /// The validator with the second use.
+        id: ValidatorId,
+    },
+    /// A hospital listed twice, or with a name that is too long.
+    #[error("hospital {id} is listed twice, or its name has more than 100 bytes")]
+    Hospital {
+        /// The hospital in question.
+        id: HospitalId,
+    },
+}
+
+impl Genesis {
+    /// The chain id: a digest of everything in the genesis.
+    #[must_use]
+    pub fn chain_id(&self) -> ChainId {
+        hash("kithkin/genesis/1", &[&wire::encode(self)]).into()
+    }
+
+    /// Checks what a ledger relies on.
+    ///
+    /// # Errors
+    /// The first [`GenesisError`] found.
+    pub fn validate(&self) -> Result<(), GenesisError> {
+        match self.validators.len() {
+            0 => return Err(GenesisError::NoValidators),
+            count if count > VALIDATORS_MAX => {
+                return Err(GenesisError::TooManyValidators { count });
+            }
+            _ => {}
+        }
+        let mut keys = std::collections::BTreeSet::new();
+        let mut last = None;
+        for validator in &self.validators {
+            let id = validator.id;
+            if last.is_some_and(|last| last >= id) {
+                return Err(GenesisError::Order { id });
+            }
+            last = Some(id);
+            if !keys.insert(validator.vote_key.0) || !keys.insert(validator.vrf_key.0) {
+                return Err(GenesisError::KeyTwice { id });
+            }
+        }
+        let mut hospitals = std::collections::BTreeSet::new();
+        for hospital in &self.hospitals {
+            let id = hospital.id();
+            if !hospitals.insert(id) || hospital.name.len() > 100 {
+                return Err(GenesisError::Hospital { id });
+            }
+        }
+        Ok(())
+    }
+}

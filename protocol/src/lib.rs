@@ -1,0 +1,18 @@
+//! The rules of Kithkin, and nothing but the rules.
+//!
+//! No I/O, no clock, no threads, no randomness of its own: time, randomness
+//! and messages come in as arguments, orders go out as return values. Actix
+//! shells around these rules live in `kithkin-actors`, the program in `kithkin`.
+//!
+//! Read in this order: [`ids`] and [`units`]; [`crypto`]; [`sharing`] and
+//! [`record`] (how a record is sealed, and opened without ever holding the
+//! key); [`ledger`] and [`emergency`] (what stands on chain); [`credit`] and
+//! [`consensus`] (how validators agree on it); [`wire`].
+
+mod bytes;
+pub mod crypto;
+pub mod ids;
+pub mod units;
+pub mod wire;
+
+pub use bytes::{BadHex, hex, unhex};
