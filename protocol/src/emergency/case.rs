@@ -1,0 +1,524 @@
+//! The states of a case and every step between them.
+
+use crate::crypto::{Digest, HashWriter, hash};
+use crate::emergency::{Purpose, RefusalReason, Request};
+use crate::ids::{CaseId, ChainId, HospitalId, KinId, PatientId, TxId};
+use crate::ledger::Approval;
+use crate::units::{Epoch, Height, Millis};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Most releases that one kin may announce in one case (a kin may restart and answer anew).
+pub const RELEASES_MAX: usize = 4;
+
+/// How often an overdue review costs the hospital again (design, consensus section 4, rule 6).
+pub const OVERDUE_EVERY_MS: Millis = Millis(24 * 3_600_000);
+
+/// Where a case stands.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Waiting for approvals.
+    Requested,
+    /// Enough approvals; only the waiting time is missing.
+    Waiting,
+    /// Enough approvals, nothing released yet.
+    Granted,
+    /// A kin has released.
+    Open,
+    /// Over; a verdict is due.
+    Closed,
+    /// A reviewer has judged.
+    Reviewed,
+    /// Too many kin refused.
+    Refused,
+    /// The patient stopped it before it was granted.
+    Vetoed,
+    /// Too few kin approved in time.
+    Expired,
+}
+
+impl Phase {
+    /// Whether kin may release partial openings.
+    #[must_use]
+    pub fn opens(self) -> bool {
+        matches!(self, Self::Granted | Self::Open)
+    }
+
+    /// Whether the case can still come to an opening; the roster must not change meanwhile.
+    #[must_use]
+    pub fn is_live(self) -> bool {
+        matches!(
+            self,
+            Self::Requested | Self::Waiting | Self::Granted | Self::Open
+        )
+    }
+
+    /// The state's name in text.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Requested => "requested",
+            Self::Waiting => "waiting",
+            Self::Granted => "granted",
+            Self::Open => "open",
+            Self::Closed => "closed",
+            Self::Reviewed => "reviewed",
+            Self::Refused => "refused",
+            Self::Vetoed => "vetoed",
+            Self::Expired => "expired",
+        }
+    }
+}
+
+/// What ended a granted case.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClosedBy {
+    /// The session's time was over.
+    Time,
+    /// The hospital closed it.
+    Hospital,
+    /// The patient vetoed it.
+    Veto,
+}
+
+/// A reviewer's verdict.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// There was an emergency.
+    Justified,
+    /// There was none.
+    Unjustified,
+    /// It cannot be told.
+    Inconclusive,
+}
+
+/// What a step did, for those who follow the case.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum CaseEvent {
+    /// The request stands on chain.
+    Requested,
+    /// A kin approved.
+    Approved(KinId),
+    /// A kin refused.
+    KinRefused(KinId, RefusalReason),
+    /// Only the waiting time is missing.
+    Waiting,
+    /// Kin may release.
+    Granted,
+    /// A kin announced its release.
+    Released(KinId, Digest),
+    /// The first release: the records can be opened.
+    Opened,
+    /// The hospital reported a read of so many records.
+    Read(u32),
+    /// Too many refusals.
+    Refused,
+    /// Stopped by the patient before it was granted.
+    Vetoed,
+    /// Too few approvals in time.
+    Expired,
+    /// Over; a verdict is due at this time.
+    Closed(ClosedBy, Millis),
+    /// The verdict is overdue.
+    Overdue,
+    /// Judged.
+    Reviewed(Verdict),
+}
+
+/// Why a step is not possible. Nothing changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum CaseError {
+    /// The step does not fit the state.
+    #[error("the case is {}", phase.as_str())]
+    Phase {
+        /// The state that the case is in.
+        phase: Phase,
+    },
+    /// The signer is not on the roster of the case's epoch.
+    #[error("{kin} is not on the roster of epoch {epoch}")]
+    NotKin {
+        /// The signer.
+        kin: KinId,
+        /// The roster's epoch.
+        epoch: Epoch,
+    },
+    /// The signer has already approved or refused.
+    #[error("{kin} has already decided")]
+    AlreadyDecided {
+        /// The signer.
+        kin: KinId,
+    },
+    /// The signer releases without having approved.
+    #[error("{kin} has not approved")]
+    NotApproved {
+        /// The signer.
+        kin: KinId,
+    },
+    /// The approval was made for something else: another case, epoch, hospital, purpose, reason or expiry.
+    #[error("the approval does not fit this request: {field} differs")]
+    Mismatch {
+        /// The first field that differs.
+        field: &'static str,
+    },
+    /// The signer may not do this.
+    #[error("only the {role} may do this")]
+    NotAllowed {
+        /// Who may.
+        role: &'static str,
+    },
+    /// A kin announced too many releases.
+    #[error("{kin} has announced {RELEASES_MAX} releases already")]
+    TooManyReleases {
+        /// The signer.
+        kin: KinId,
+    },
+}
+
+/// Rules of the patient's tiers, drawn together for one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timing {
+    /// Not granted before this time.
+    pub not_before_ms: Millis,
+    /// How long the session lasts once granted.
+    pub session_ms: Millis,
+    /// How long after closing a verdict may take.
+    pub review_within_ms: Millis,
+}
+
+/// One case as it stands on the ledger.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Case {
+    /// The case: the digest of the request transaction.
+    pub id: CaseId,
+    /// The hospital that asks.
+    pub hospital: HospitalId,
+    /// What it asks for.
+    pub request: Request,
+    /// Height of the request.
+    pub height: Height,
+    /// Place of the request in its block.
+    pub index: u32,
+    /// Block time of the request.
+    pub requested_ms: Millis,
+    /// Kin of the roster, in the order of their share indices.
+    pub roster: Vec<KinId>,
+    /// Approvals needed: the highest threshold of the tiers in scope.
+    pub threshold: u16,
+    /// Deadlines.
+    pub timing: Timing,
+    /// Where the case stands.
+    pub phase: Phase,
+    /// Who approved, and at which block time.
+    pub approvals: BTreeMap<KinId, Millis>,
+    /// Who refused, and why.
+    pub refusals: BTreeMap<KinId, RefusalReason>,
+    /// Digests that kin announced before they released.
+    pub releases: BTreeMap<KinId, Vec<Digest>>,
+    /// Records read so far, as the hospital reports.
+    pub records_read: u32,
+    /// When it was granted.
+    pub granted_ms: Option<Millis>,
+    /// When and by what it was closed.
+    pub closed: Option<(Millis, ClosedBy)>,
+    /// When the verdict is, or next becomes, overdue.
+    pub review_due_ms: Option<Millis>,
+    /// Whether the verdict has been overdue.
+    pub overdue: bool,
+    /// The verdict.
+    pub verdict: Option<Verdict>,
+    /// Running digest over every transaction of the case, and their number: nothing can be left out later.
+    pub log: (Digest, u32),
+}
+
+impl Case {
+    /// `rho`: what partial openings are bound to (design, opening section 3).
+    #[must_use]
+    pub fn rho(&self, chain: ChainId) -> Digest {
+        hash(
+            "kithkin/rho/1",
+            &[
+                chain.as_ref(),
+                &self.height.0.to_be_bytes(),
+                &self.index.to_be_bytes(),
+                self.id.as_ref(),
+            ],
+        )
+    }
+
+    /// Whose records.
+    #[must_use]
+    pub fn patient(&self) -> PatientId {
+        self.request.patient
+    }
+
+    /// The next time at which the case changes by itself, if any.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Millis> {
+        match self.phase {
+            Phase::Requested => Some(self.request.expires_ms),
+            Phase::Waiting => Some(self.timing.not_before_ms.min(self.request.expires_ms)),
+            Phase::Granted | Phase::Open => Some(self.session_end()),
+            Phase::Closed => self.review_due_ms,
+            Phase::Reviewed | Phase::Refused | Phase::Vetoed | Phase::Expired => None,
+        }
+    }
+
+    /// Notes a transaction of this case in the running digest.
+    pub(crate) fn note(&mut self, transaction: TxId) {
+        let mut writer = HashWriter::new("kithkin/case-log/1");
+        writer.field(self.log.0).field(transaction);
+        self.log = (writer.finish(), self.log.1.saturating_add(1));
+    }
+
+    /// Lets block time pass: expiry, end of waiting, end of session, overdue review.
+    pub(crate) fn on_time(&mut self, now: Millis) -> Vec<CaseEvent> {
+        let mut events = Vec::new();
+        // A case can pass several deadlines at once after a long pause of the chain.
+        while let Some(deadline) = self.deadline()
+            && now >= deadline
+        {
+            match self.phase {
+                Phase::Requested => {
+                    self.phase = Phase::Expired;
+                    events.push(CaseEvent::Expired);
+                }
+                // The waiting time may not end after the request expires; expiry wins.
+                Phase::Waiting if self.request.expires_ms <= self.timing.not_before_ms => {
+                    self.phase = Phase::Expired;
+                    events.push(CaseEvent::Expired);
+                }
+                Phase::Waiting => self.grant(deadline, &mut events),
+                Phase::Granted | Phase::Open => self.close(deadline, ClosedBy::Time, &mut events),
+                Phase::Closed => {
+                    self.overdue = true;
+                    self.review_due_ms = Some(deadline.plus(OVERDUE_EVERY_MS.0));
+                    events.push(CaseEvent::Overdue);
+                }
+                Phase::Reviewed | Phase::Refused | Phase::Vetoed | Phase::Expired => break,
+            }
+        }
+        events
+    }
+
+    /// A kin agrees. Counts until the case closes, so that a kin beyond the threshold can replace one whose
+    /// partial opening was bad.
+    pub(crate) fn on_approve(
+        &mut self,
+        kin: KinId,
+        approval: &Approval,
+        now: Millis,
+    ) -> Result<Vec<CaseEvent>, CaseError> {
+        self.require_live()?;
+        self.require_undecided(kin)?;
+        let request = &self.request;
+        let differs = [
+            ("case", approval.case != self.id),
+            ("epoch", approval.epoch != request.epoch),
+            ("hospital", approval.hospital != self.hospital),
+            ("purpose", approval.purpose != request.purpose),
+            ("reason", approval.reason != request.reason),
+            ("expiry", approval.expires_ms != request.expires_ms),
+        ];
+        if let Some((field, _)) = differs.into_iter().find(|(_, differs)| *differs) {
+            return Err(CaseError::Mismatch { field });
+        }
+        self.approvals.insert(kin, now);
+        let mut events = vec![CaseEvent::Approved(kin)];
+        if self.phase == Phase::Requested && self.approvals.len() >= usize::from(self.threshold) {
+            if now >= self.timing.not_before_ms {
+                self.grant(now, &mut events);
+            } else {
+                self.phase = Phase::Waiting;
+                events.push(CaseEvent::Waiting);
+            }
+        }
+        Ok(events)
+    }
+
+    /// A kin does not agree.
+    pub(crate) fn on_refuse(
+        &mut self,
+        kin: KinId,
+        reason: RefusalReason,
+    ) -> Result<Vec<CaseEvent>, CaseError> {
+        self.require_live()?;
+        self.require_undecided(kin)?;
+        self.refusals.insert(kin, reason);
+        let mut events = vec![CaseEvent::KinRefused(kin, reason)];
+        let possible = self.roster.len().saturating_sub(self.refusals.len());
+        if self.phase == Phase::Requested && possible < usize::from(self.threshold) {
+            self.phase = Phase::Refused;
+            events.push(CaseEvent::Refused);
+        }
+        Ok(events)
+    }
+
+    /// The patient stops the case.
+    pub(crate) fn on_veto(
+        &mut self,
+        signer: PatientId,
+        now: Millis,
+    ) -> Result<Vec<CaseEvent>, CaseError> {
+        if signer != self.patient() {
+            return Err(CaseError::NotAllowed { role: "patient" });
+        }
+        self.require_live()?;
+        let mut events = Vec::new();
+        if self.phase.opens() {
+            self.close(now, ClosedBy::Veto, &mut events);
+        } else {
+            self.phase = Phase::Vetoed;
+            events.push(CaseEvent::Vetoed);
+        }
+        Ok(events)
+    }
+
+    /// A kin announces what it is about to release.
+    pub(crate) fn on_release(
+        &mut self,
+        kin: KinId,
+        digest: Digest,
+    ) -> Result<Vec<CaseEvent>, CaseError> {
+        if !self.phase.opens() {
+            return Err(CaseError::Phase { phase: self.phase });
+        }
+        if !self.approvals.contains_key(&kin) {
+            return Err(CaseError::NotApproved { kin });
+        }
+        let announced = self.releases.entry(kin).or_default();
+        if announced.len() >= RELEASES_MAX {
+            return Err(CaseError::TooManyReleases { kin });
+        }
+        announced.push(digest);
+        let mut events = vec![CaseEvent::Released(kin, digest)];
+        if self.phase == Phase::Granted {
+            self.phase = Phase::Open;
+            events.push(CaseEvent::Opened);
+        }
+        Ok(events)
+    }
+
+    /// The hospital reports a read.
+    pub(crate) fn on_read(
+        &mut self,
+        signer: HospitalId,
+        records: u32,
+    ) -> Result<Vec<CaseEvent>, CaseError> {
+        self.require_hospital(signer)?;
+        if self.phase != Phase::Open {
+            return Err(CaseError::Phase { phase: self.phase });
+        }
+        self.records_read = self.records_read.saturating_add(records);
+        Ok(vec![CaseEvent::Read(records)])
+    }
+
+    /// The hospital ends the case.
+    pub(crate) fn on_close(
+        &mut self,
+        signer: HospitalId,
+        now: Millis,
+    ) -> Result<Vec<CaseEvent>, CaseError> {
+        self.require_hospital(signer)?;
+        if !self.phase.opens() {
+            return Err(CaseError::Phase { phase: self.phase });
+        }
+        let mut events = Vec::new();
+        self.close(now, ClosedBy::Hospital, &mut events);
+        Ok(events)
+    }
+
+    /// A reviewer judges. The ledger has checked that the reviewer is accredited.
+    pub(crate) fn on_review(&mut self, verdict: Verdict) -> Result<Vec<CaseEvent>, CaseError> {
+        if self.phase != Phase::Closed {
+            return Err(CaseError::Phase { phase: self.phase });
+        }
+        self.phase = Phase::Reviewed;
+        self.verdict = Some(verdict);
+        self.review_due_ms = None;
+        Ok(vec![CaseEvent::Reviewed(verdict)])
+    }
+
+    fn grant(&mut self, now: Millis, events: &mut Vec<CaseEvent>) {
+        self.phase = Phase::Granted;
+        self.granted_ms = Some(now);
+        events.push(CaseEvent::Granted);
+    }
+
+    fn close(&mut self, now: Millis, by: ClosedBy, events: &mut Vec<CaseEvent>) {
+        let due = now.plus(self.timing.review_within_ms.0);
+        self.phase = Phase::Closed;
+        self.closed = Some((now, by));
+        self.review_due_ms = Some(due);
+        events.push(CaseEvent::Closed(by, due));
+    }
+
+    fn session_end(&self) -> Millis {
+        self.granted_ms
+            .unwrap_or(self.requested_ms)
+            .plus(self.timing.session_ms.0)
+    }
+
+    fn require_live(&self) -> Result<(), CaseError> {
+        if self.phase.is_live() {
+            Ok(())
+        } else {
+            Err(CaseError::Phase { phase: self.phase })
+        }
+    }
+
+    fn require_undecided(&self, kin: KinId) -> Result<(), CaseError> {
+        if !self.roster.contains(&kin) {
+            let epoch = self.request.epoch;
+            return Err(CaseError::NotKin { kin, epoch });
+        }
+        if self.approvals.contains_key(&kin) || self.refusals.contains_key(&kin) {
+            return Err(CaseError::AlreadyDecided { kin });
+        }
+        Ok(())
+    }
+
+    fn require_hospital(&self, signer: HospitalId) -> Result<(), CaseError> {
+        if signer == self.hospital {
+            Ok(())
+        } else {
+            Err(CaseError::NotAllowed { role: "hospital" })
+        }
+    }
+}
+
+impl Timing {
+    /// Draws the rules together: a threat to life waits for nothing but the quorum.
+    #[must_use]
+    pub fn draw(
+        policies: &[super::TierPolicy],
+        request: &Request,
+        now: Millis,
+        review_within_ms: Millis,
+    ) -> Self {
+        let waiting = match request.purpose {
+            Purpose::BreakGlass => Millis(0),
+            Purpose::EmergencyTreatment => policies
+                .iter()
+                .map(|policy| policy.waiting_ms)
+                .max()
+                .unwrap_or_default(),
+        };
+        let session_ms = policies
+            .iter()
+            .map(|policy| policy.session_ms_max)
+            .min()
+            .unwrap_or_default()
+            .min(request.session_ms);
+        Self {
+            not_before_ms: now.plus(waiting.0),
+            session_ms,
+            review_within_ms,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,146 @@
+//! What a block did: for those who follow the chain, and for storing it.
+
+use crate::credit::CreditChange;
+use crate::emergency::{CaseError, CaseEvent};
+use crate::ids::{AccountId, BatchId, CaseId, HospitalId, PatientId, TxId};
+use crate::ledger::enrolment::EnrolmentError;
+use crate::ledger::table::Write;
+use crate::units::{Height, Millis, Tier};
+
+/// One thing that happened in a block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Height of the block.
+    pub height: Height,
+    /// Block time.
+    pub time_ms: Millis,
+    /// The transaction that caused it, and its place; none for the passing of time.
+    pub cause: Option<(TxId, u32)>,
+    /// What happened.
+    pub what: What,
+}
+
+/// Kinds of events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// A patient's roster and keys stand.
+    Enrolled {
+        /// The patient.
+        patient: PatientId,
+    },
+    /// A batch of records stands.
+    Batch {
+        /// Whose records.
+        patient: PatientId,
+        /// Which tier.
+        tier: Tier,
+        /// The batch.
+        batch: BatchId,
+        /// Whether every kin holds its shards.
+        stored: bool,
+    },
+    /// A case took a step.
+    Case {
+        /// The case.
+        case: CaseId,
+        /// Whose records.
+        patient: PatientId,
+        /// Who asks.
+        hospital: HospitalId,
+        /// The step.
+        step: CaseEvent,
+    },
+    /// A transaction stands on chain, but what it asked for was refused; nothing else changed.
+    Rejected {
+        /// Who signed it.
+        signer: AccountId,
+        /// Why it was refused.
+        reason: Rejection,
+    },
+}
+
+/// Why a well-formed transaction has no effect.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// The patient is enrolled already.
+    #[error("{patient} is enrolled already")]
+    AlreadyEnrolled {
+        /// The patient.
+        patient: PatientId,
+    },
+    /// The enrolment cannot stand.
+    #[error(transparent)]
+    Enrolment(#[from] EnrolmentError),
+    /// No such patient.
+    #[error("{patient} is not enrolled")]
+    UnknownPatient {
+        /// The patient.
+        patient: PatientId,
+    },
+    /// The signer is no accredited hospital.
+    #[error("{signer} is not an accredited hospital")]
+    NotHospital {
+        /// The signer.
+        signer: AccountId,
+    },
+    /// The hospital has lost its right to request for a time.
+    #[error("{hospital} may not request before {until}")]
+    Suspended {
+        /// The hospital.
+        hospital: HospitalId,
+        /// When it may again.
+        until: Millis,
+    },
+    /// The batch does not fit the patient's roster or the chain.
+    #[error("the batch cannot stand: {field} is wrong")]
+    Batch {
+        /// What is wrong.
+        field: &'static str,
+    },
+    /// No such batch.
+    #[error("batch {batch} is not on chain")]
+    UnknownBatch {
+        /// The batch.
+        batch: BatchId,
+    },
+    /// The request cannot stand.
+    #[error("the request cannot stand: {field} is wrong")]
+    Request {
+        /// What is wrong.
+        field: &'static str,
+    },
+    /// Too many cases of one patient at once.
+    #[error("{patient} has {live} cases open already")]
+    TooManyCases {
+        /// The patient.
+        patient: PatientId,
+        /// How many.
+        live: u16,
+    },
+    /// No such case.
+    #[error("case {case} does not exist")]
+    UnknownCase {
+        /// The case.
+        case: CaseId,
+    },
+    /// The case does not allow the step.
+    #[error(transparent)]
+    Case(#[from] CaseError),
+    /// The signer is no accredited reviewer, or one of the hospital's own.
+    #[error("{signer} is not an accredited reviewer")]
+    NotReviewer {
+        /// The signer.
+        signer: AccountId,
+    },
+}
+
+/// Everything that executing a block yields.
+#[derive(Clone, Debug, Default)]
+pub struct Effects {
+    /// Changed entries of the state, to be stored with the block.
+    pub writes: Vec<Write>,
+    /// What happened, in order.
+    pub events: Vec<Event>,
+    /// Changes of credit.
+    pub credit: Vec<CreditChange>,
+}

@@ -1,0 +1,620 @@
+//! How a block changes the state: time passes, credit moves, then the transactions in order.
+//!
+//! A block is valid when every envelope in it is: chain, signature, sequence,
+//! deadline, a known signer. What a body asks for may still be refused; then
+//! only the sequence number is used up and the refusal is an event.
+
+use crate::credit::Standings;
+use crate::emergency::{
+    Case, CaseEvent, Phase, REQUEST_MS_MAX, Request, SCOPE_RECORDS_MAX, SESSION_MS_MAX, Timing,
+    Verdict,
+};
+use crate::ids::{AccountId, BatchId, CaseId, HospitalId, KinId, PatientId, TxId};
+use crate::ledger::BlockError;
+use crate::ledger::block::Block;
+use crate::ledger::enrolment::{Enrolment, EnrolmentError};
+use crate::ledger::event::{Effects, Event, Rejection, What};
+use crate::ledger::sequence::SequenceError;
+use crate::ledger::state::{BatchEntry, BatchStatus, Meta, Patient, State};
+use crate::ledger::transaction::{
+    SignedTransaction, TRANSACTION_BYTES_MAX, TxBody, VALIDITY_MS_MAX,
+};
+use crate::record::BatchHeader;
+use crate::units::{Height, Millis, Tier};
+use crate::wire;
+use std::collections::BTreeMap;
+
+/// Most cases of one patient that are live at once.
+pub const LIVE_CASES_MAX: u16 = 16;
+
+/// How long a hospital without a validator loses its right to request after an unjustified case.
+pub const SUSPENSION_MS: Millis = Millis(30 * 24 * 3_600_000);
+
+/// An envelope that no block may contain.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EnvelopeError {
+    /// Meant for another ledger.
+    #[error("the transaction is meant for ledger {found}, this is {expected}")]
+    Chain {
+        /// What it names.
+        found: crate::ids::ChainId,
+        /// This ledger.
+        expected: crate::ids::ChainId,
+    },
+    /// Larger than allowed.
+    #[error("the transaction has {bytes} bytes; at most {TRANSACTION_BYTES_MAX} are allowed")]
+    TooLong {
+        /// Its size.
+        bytes: usize,
+    },
+    /// The signature does not hold.
+    #[error("the signature of transaction {id} does not hold")]
+    Signature {
+        /// The transaction.
+        id: TxId,
+    },
+    /// Its time is over.
+    #[error("the transaction was valid until {until}; block time is {now}")]
+    Expired {
+        /// Its last valid time.
+        until: Millis,
+        /// Block time.
+        now: Millis,
+    },
+    /// It asks to stay valid for too long.
+    #[error("the transaction asks to stay valid until {until}; at most a day from {now} is allowed")]
+    ValidTooLong {
+        /// Its last valid time.
+        until: Millis,
+        /// Block time.
+        now: Millis,
+    },
+    /// Its sequence number cannot be used.
+    #[error(transparent)]
+    Sequence(#[from] SequenceError),
+    /// Nobody on this ledger has that key.
+    #[error("{signer} is not known to this ledger")]
+    UnknownSigner {
+        /// The signer.
+        signer: AccountId,
+    },
+}
+
+impl State {
+    /// Checks an envelope, all but the signature, as of block time `now`.
+    pub(crate) fn check_envelope(
+        &self,
+        transaction: &SignedTransaction,
+        now: Millis,
+    ) -> Result<(), EnvelopeError> {
+        let content = &transaction.content;
+        let expected = self.meta().chain;
+        if content.chain != expected {
+            let found = content.chain;
+            return Err(EnvelopeError::Chain { found, expected });
+        }
+        let bytes = wire::encode(transaction).len();
+        if bytes > TRANSACTION_BYTES_MAX {
+            return Err(EnvelopeError::TooLong { bytes });
+        }
+        let until = content.valid_until_ms;
+        if until < now {
+            return Err(EnvelopeError::Expired { until, now });
+        }
+        if until > now.plus(VALIDITY_MS_MAX.0) {
+            return Err(EnvelopeError::ValidTooLong { until, now });
+        }
+        let signer = transaction.account();
+        if !self.knows(signer) && !self.is_sponsored_enrolment(&content.body) {
+            return Err(EnvelopeError::UnknownSigner { signer });
+        }
+        self.sequences(signer).check(content.sequence)?;
+        Ok(())
+    }
+
+    /// Whether `account` has any role on this ledger.
+    fn knows(&self, account: AccountId) -> bool {
+        let kin = KinId::from(account);
+        self.hospitals.contains(&account.into())
+            || self.patients.contains(&account.into())
+            || self.reviewers.contains(&account)
+            || self
+                .kin
+                .range((kin, PatientId([0; 32]))..=(kin, PatientId([0xff; 32])))
+                .next()
+                .is_some()
+    }
+
+    /// A newcomer may send one thing: an enrolment that names an accredited hospital as sponsor.
+    fn is_sponsored_enrolment(&self, body: &TxBody) -> bool {
+        matches!(body, TxBody::Enrol(enrolment) if self.hospitals.contains(&enrolment.sponsor))
+    }
+
+    /// Executes a block whose header has been checked.
+    pub(crate) fn execute(&mut self, block: &Block) -> Result<Effects, BlockError> {
+        let header = &block.header;
+        let mut run = Run {
+            height: header.height,
+            now: header.time_ms,
+            effects: Effects::default(),
+            standings: self.standings().clone(),
+        };
+        run.effects.credit = run.standings.apply(header, block.id());
+        self.pass_time(&mut run);
+        for (index, transaction) in block.transactions.iter().enumerate() {
+            self.check_envelope(transaction, run.now)
+                .and_then(|()| self.run_transaction(&mut run, transaction, index))
+                .map_err(|source| BlockError::Envelope { index, source })?;
+        }
+        self.standings.put((), run.standings);
+        let meta = Meta {
+            height: header.height,
+            head: block.id(),
+            time_ms: header.time_ms,
+            ..self.meta().clone()
+        };
+        self.meta.put((), meta);
+        run.effects.writes = self.drain();
+        Ok(run.effects)
+    }
+
+    /// Moves every case whose deadline has come.
+    fn pass_time(&mut self, run: &mut Run) {
+        let due: Vec<(Millis, CaseId)> = self
+            .deadlines
+            .range(..=(run.now, CaseId([0xff; 32])))
+            .map(|(key, ())| *key)
+            .collect();
+        for (_, id) in due {
+            if let Some(case) = self.cases.get(&id) {
+                let mut next = case.clone();
+                let steps = next.on_time(run.now);
+                self.put_case(run, None, next, &steps);
+            }
+        }
+    }
+
+    fn run_transaction(
+        &mut self,
+        run: &mut Run,
+        transaction: &SignedTransaction,
+        index: usize,
+    ) -> Result<(), EnvelopeError> {
+        let signer = transaction.account();
+        let mut window = self.sequences(signer);
+        window.take(transaction.content.sequence)?;
+        self.accounts.put(signer, window);
+        // A block of 4 MiB holds far fewer transactions than a u32 counts.
+        let cause = (transaction.id(), u32::try_from(index).unwrap_or(u32::MAX));
+        if let Err(reason) = self.run_body(run, signer, cause, &transaction.content.body) {
+            run.emit(Some(cause), What::Rejected { signer, reason });
+        }
+        Ok(())
+    }
+
+    fn run_body(
+        &mut self,
+        run: &mut Run,
+        signer: AccountId,
+        cause: (TxId, u32),
+        body: &TxBody,
+    ) -> Result<(), Rejection> {
+        let now = run.now;
+        match body {
+            TxBody::Enrol(enrolment) => self.enrol(run, signer.into(), cause, enrolment),
+            TxBody::Batch(header) => self.put_batch(run, signer, cause, header),
+            TxBody::Restock {
+                batch,
+                receipts_root,
+                receipts,
+            } => self.restock(run, signer, cause, *batch, *receipts_root, *receipts),
+            TxBody::Request(request) => self.open_case(run, signer, cause, request),
+            TxBody::Approve(approval) => self.step(run, cause, approval.case, |case| {
+                case.on_approve(signer.into(), approval, now)
+            }),
+            TxBody::Refuse { case, reason } => self.step(run, cause, *case, |case| {
+                case.on_refuse(signer.into(), *reason)
+            }),
+            TxBody::Veto { case } => {
+                self.step(run, cause, *case, |case| case.on_veto(signer.into(), now))
+            }
+            TxBody::Release { case, digest } => self.step(run, cause, *case, |case| {
+                case.on_release(signer.into(), *digest)
+            }),
+            TxBody::Read { case, records, .. } => self.step(run, cause, *case, |case| {
+                case.on_read(signer.into(), *records)
+            }),
+            TxBody::Close { case } => {
+                self.step(run, cause, *case, |case| case.on_close(signer.into(), now))
+            }
+            TxBody::Review { case, verdict } => self.review(run, signer, cause, *case, *verdict),
+        }
+    }
+
+    fn enrol(
+        &mut self,
+        run: &mut Run,
+        patient: PatientId,
+        cause: (TxId, u32),
+        enrolment: &Enrolment,
+    ) -> Result<(), Rejection> {
+        if self.patients.contains(&patient) {
+            return Err(Rejection::AlreadyEnrolled { patient });
+        }
+        enrolment.check_shape(patient)?;
+        let digest = enrolment.digest(self.meta().chain, patient);
+        enrolment.check_acceptances(&digest)?;
+        let sponsor = enrolment.sponsor;
+        let vouched = self.hospitals.get(&sponsor).is_some_and(|hospital| {
+            let message = Enrolment::sponsorship(&digest);
+            let signature = &enrolment.sponsor_signature;
+            hospital.info.key.verify(&message, signature).is_ok()
+        });
+        if !vouched {
+            return Err(EnrolmentError::Sponsor { sponsor }.into());
+        }
+        for member in &enrolment.roster {
+            self.kin.put((member.id(), patient), ());
+        }
+        self.patients.put(
+            patient,
+            Patient {
+                epoch: Enrolment::EPOCH,
+                enrolment: enrolment.clone(),
+                live_cases: 0,
+            },
+        );
+        run.emit(Some(cause), What::Enrolled { patient });
+        Ok(())
+    }
+
+    fn put_batch(
+        &mut self,
+        run: &mut Run,
+        signer: AccountId,
+        cause: (TxId, u32),
+        header: &BatchHeader,
+    ) -> Result<(), Rejection> {
+        let author = self.require_hospital(signer)?;
+        let patient = self
+            .patients
+            .get(&header.patient)
+            .ok_or(Rejection::UnknownPatient {
+                patient: header.patient,
+            })?;
+        let kin = patient.enrolment.roster.len();
+        let wrong = [
+            ("chain", header.chain != self.meta().chain),
+            ("author", header.author != author),
+            ("epoch", header.epoch != patient.epoch),
+            ("record count", !header.count_is_allowed()),
+            (
+                "receipt count",
+                !(crate::sharing::majority(kin)..=kin).contains(&usize::from(header.receipts)),
+            ),
+            ("batch", self.batch_places.contains(&header.id())),
+        ];
+        if let Some((field, _)) = wrong.into_iter().find(|(_, wrong)| *wrong) {
+            return Err(Rejection::Batch { field });
+        }
+        let stored = usize::from(header.receipts) == kin;
+        let (id, tier) = (header.id(), header.tier);
+        let place = (header.patient, tier, run.height, cause.1);
+        self.batch_places.put(id, place);
+        self.batches.put(
+            place,
+            BatchEntry {
+                id,
+                header: header.clone(),
+                status: if stored {
+                    BatchStatus::Stored
+                } else {
+                    BatchStatus::Degraded
+                },
+            },
+        );
+        run.batch(cause, header.patient, tier, id, stored);
+        Ok(())
+    }
+
+    fn restock(
+        &mut self,
+        run: &mut Run,
+        signer: AccountId,
+        cause: (TxId, u32),
+        batch: BatchId,
+        receipts_root: crate::crypto::Digest,
+        receipts: u16,
+    ) -> Result<(), Rejection> {
+        let author = self.require_hospital(signer)?;
+        let place = *self
+            .batch_places
+            .get(&batch)
+            .ok_or(Rejection::UnknownBatch { batch })?;
+        let mut entry = self
+            .batches
+            .get(&place)
+            .cloned()
+            .ok_or(Rejection::UnknownBatch { batch })?;
+        let kin = self
+            .patients
+            .get(&place.0)
+            .map_or(0, |patient| patient.enrolment.roster.len());
+        let wrong = [
+            ("author", entry.header.author != author),
+            ("status", entry.status == BatchStatus::Stored),
+            ("receipt count", usize::from(receipts) != kin),
+        ];
+        if let Some((field, _)) = wrong.into_iter().find(|(_, wrong)| *wrong) {
+            return Err(Rejection::Batch { field });
+        }
+        entry.status = BatchStatus::Stored;
+        entry.header.receipts = receipts;
+        entry.header.receipts_root = receipts_root;
+        self.batches.put(place, entry);
+        run.batch(cause, place.0, place.1, batch, true);
+        Ok(())
+    }
+
+    fn open_case(
+        &mut self,
+        run: &mut Run,
+        signer: AccountId,
+        cause: (TxId, u32),
+        request: &Request,
+    ) -> Result<(), Rejection> {
+        let hospital = self.require_hospital(signer)?;
+        let until = self
+            .hospitals
+            .get(&hospital)
+            .map_or(Millis(0), |hospital| hospital.suspended_until_ms);
+        if run.now < until {
+            return Err(Rejection::Suspended { hospital, until });
+        }
+        let patient = self
+            .patients
+            .get(&request.patient)
+            .ok_or(Rejection::UnknownPatient {
+                patient: request.patient,
+            })?;
+        if patient.live_cases >= LIVE_CASES_MAX {
+            return Err(Rejection::TooManyCases {
+                patient: request.patient,
+                live: patient.live_cases,
+            });
+        }
+        let policies = self.check_request(run, hospital, patient, request)?;
+        let threshold = request
+            .scopes
+            .iter()
+            .filter_map(|scope| patient.enrolment.tier(scope.tier))
+            .map(|shares| shares.commitments.threshold())
+            .max()
+            .and_then(|threshold| u16::try_from(threshold).ok())
+            .ok_or(Rejection::Request { field: "scope" })?;
+        let meta = self.meta();
+        let mut case = Case {
+            id: CaseId(cause.0.0),
+            hospital,
+            height: run.height,
+            index: cause.1,
+            requested_ms: run.now,
+            roster: patient.enrolment.roster.iter().map(|m| m.id()).collect(),
+            threshold,
+            timing: Timing::draw(&policies, request, run.now, meta.review_within_ms),
+            request: request.clone(),
+            phase: Phase::Requested,
+            approvals: BTreeMap::new(),
+            refusals: BTreeMap::new(),
+            releases: BTreeMap::new(),
+            records_read: 0,
+            granted_ms: None,
+            closed: None,
+            review_due_ms: None,
+            overdue: false,
+            verdict: None,
+            log: (crate::crypto::Digest::ZERO, 0),
+        };
+        case.note(cause.0);
+        self.sessions.put(request.session_point, ());
+        self.patient_cases
+            .put((request.patient, run.height, cause.1), case.id);
+        let mut patient = patient.clone();
+        patient.live_cases += 1;
+        self.patients.put(request.patient, patient);
+        self.put_case(run, Some(cause), case, &[CaseEvent::Requested]);
+        Ok(())
+    }
+
+    /// Checks every field of a request and returns the rules of the tiers that it names.
+    fn check_request(
+        &self,
+        run: &Run,
+        hospital: HospitalId,
+        patient: &Patient,
+        request: &Request,
+    ) -> Result<Vec<crate::emergency::TierPolicy>, Rejection> {
+        let chain = self.meta().chain;
+        let binding = request.binding(chain, hospital);
+        let scopes = &request.scopes;
+        let ascending = scopes.is_sorted_by(|a, b| a.tier < b.tier);
+        let bounded = scopes.iter().all(|scope| {
+            scope.only.len() <= SCOPE_RECORDS_MAX
+                && scope.only.is_sorted_by(|a, b| a < b)
+                && scope.up_to <= run.height
+        });
+        let policies: Vec<_> = scopes
+            .iter()
+            .filter_map(|scope| patient.enrolment.tier(scope.tier))
+            .map(|shares| shares.policy)
+            .collect();
+        let digest = request.digest(chain, hospital);
+        let wrong = [
+            ("epoch", request.epoch != patient.epoch),
+            ("scope", scopes.is_empty() || !ascending || !bounded),
+            (
+                "tier (the patient has forbidden it)",
+                policies.iter().any(|policy| !policy.openable),
+            ),
+            (
+                "expiry",
+                request.expires_ms <= run.now
+                    || request.expires_ms > run.now.plus(REQUEST_MS_MAX.0),
+            ),
+            (
+                "session length",
+                request.session_ms.0 == 0 || request.session_ms > SESSION_MS_MAX,
+            ),
+            (
+                "session point (it was used before)",
+                self.sessions.contains(&request.session_point),
+            ),
+            (
+                "session proof",
+                request
+                    .session_proof
+                    .verify(&request.session_point, &binding)
+                    .is_err(),
+            ),
+            (
+                "clinician's signature",
+                request
+                    .clinician
+                    .verify(digest.as_ref(), &request.clinician_signature)
+                    .is_err(),
+            ),
+        ];
+        match wrong.into_iter().find(|(_, wrong)| *wrong) {
+            Some((field, _)) => Err(Rejection::Request { field }),
+            None => Ok(policies),
+        }
+    }
+
+    fn review(
+        &mut self,
+        run: &mut Run,
+        signer: AccountId,
+        cause: (TxId, u32),
+        id: CaseId,
+        verdict: Verdict,
+    ) -> Result<(), Rejection> {
+        let hospital = self
+            .cases
+            .get(&id)
+            .ok_or(Rejection::UnknownCase { case: id })?
+            .hospital;
+        if !self.reviewers.contains(&signer) || AccountId::from(hospital) == signer {
+            return Err(Rejection::NotReviewer { signer });
+        }
+        self.step(run, cause, id, |case| case.on_review(verdict))?;
+        if verdict == Verdict::Unjustified && !run.standings.case_unjustified(hospital)
+            && let Some(mut entry) = self.hospitals.get(&hospital).cloned() {
+                entry.suspended_until_ms = run.now.plus(SUSPENSION_MS.0);
+                self.hospitals.put(hospital, entry);
+            }
+        Ok(())
+    }
+
+    fn step(
+        &mut self,
+        run: &mut Run,
+        cause: (TxId, u32),
+        id: CaseId,
+        step: impl FnOnce(&mut Case) -> Result<Vec<CaseEvent>, crate::emergency::CaseError>,
+    ) -> Result<(), Rejection> {
+        let mut case = self
+            .cases
+            .get(&id)
+            .ok_or(Rejection::UnknownCase { case: id })?
+            .clone();
+        let steps = step(&mut case)?;
+        case.note(cause.0);
+        self.put_case(run, Some(cause), case, &steps);
+        Ok(())
+    }
+
+    /// Stores a case after a step: keeps its deadline and the patient's count, tells who follows.
+    fn put_case(
+        &mut self,
+        run: &mut Run,
+        cause: Option<(TxId, u32)>,
+        case: Case,
+        steps: &[CaseEvent],
+    ) {
+        let before = self.cases.get(&case.id);
+        let was_live = before.is_none_or(|before| before.phase.is_live());
+        if let Some(deadline) = before.and_then(Case::deadline) {
+            self.deadlines.remove(&(deadline, case.id));
+        }
+        if let Some(deadline) = case.deadline() {
+            self.deadlines.put((deadline, case.id), ());
+        }
+        if was_live
+            && !case.phase.is_live()
+            && let Some(mut patient) = self.patients.get(&case.patient()).cloned()
+        {
+            patient.live_cases = patient.live_cases.saturating_sub(1);
+            self.patients.put(case.patient(), patient);
+        }
+        for step in steps {
+            if *step == CaseEvent::Overdue {
+                run.standings.review_overdue(case.hospital);
+            }
+            run.emit(
+                cause,
+                What::Case {
+                    case: case.id,
+                    patient: case.patient(),
+                    hospital: case.hospital,
+                    step: *step,
+                },
+            );
+        }
+        self.cases.put(case.id, case);
+    }
+
+    fn require_hospital(&self, signer: AccountId) -> Result<HospitalId, Rejection> {
+        let hospital = HospitalId::from(signer);
+        if self.hospitals.contains(&hospital) {
+            Ok(hospital)
+        } else {
+            Err(Rejection::NotHospital { signer })
+        }
+    }
+}
+
+/// What is under way while a block is executed.
+struct Run {
+    height: Height,
+    now: Millis,
+    effects: Effects,
+    standings: Standings,
+}
+
+impl Run {
+    fn emit(&mut self, cause: Option<(TxId, u32)>, what: What) {
+        self.effects.events.push(Event {
+            height: self.height,
+            time_ms: self.now,
+            cause,
+            what,
+        });
+    }
+
+    fn batch(
+        &mut self,
+        cause: (TxId, u32),
+        patient: PatientId,
+        tier: Tier,
+        batch: BatchId,
+        stored: bool,
+    ) {
+        let what = What::Batch {
+            patient,
+            tier,
+            batch,
+            stored,
+        };
+        self.emit(Some(cause), what);
+    }
+}

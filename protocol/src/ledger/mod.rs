@@ -1,0 +1,287 @@
+//! The ledger: transactions, blocks, the deterministic state machine and its authenticated state.
+//!
+//! [`Ledger`] is the state after one height. It checks the next block, executes
+//! it, and proves single entries. Who may write a block and how validators
+//! agree on it is in [`crate::consensus`]; credit is in [`crate::credit`]; the
+//! steps of a case are in [`crate::emergency`].
+
+mod block;
+mod enrolment;
+mod event;
+mod execute;
+mod genesis;
+mod mempool;
+mod proof;
+mod sequence;
+mod state;
+mod table;
+mod transaction;
+mod tree;
+
+pub use block::{BLOCK_BYTES_MAX, Block, Header};
+pub use enrolment::{Enrolment, EnrolmentError, KIN_MIN, Member, TierShares};
+pub use event::{Effects, Event, Rejection, What};
+pub use execute::{EnvelopeError, LIVE_CASES_MAX, SUSPENSION_MS};
+pub use genesis::{
+    Genesis, GenesisError, HospitalInfo, Profile, VALIDATORS_MAX, ValidatorInfo,
+};
+pub use mempool::{AdmissionError, Mempool, PER_SENDER_MAX, POOL_BYTES_MAX};
+pub use proof::{
+    Confirmed, HEAD_AGE_MS_MAX, HeadStatement, ProofError, TxProof, confirm_head, confirm_state,
+};
+pub use sequence::{SEQUENCE_WINDOW, SequenceError, SequenceWindow};
+pub use state::{
+    BatchEntry, BatchPlace, BatchStatus, Hospital, Meta, Patient, RestoreError, State,
+};
+pub use table::Write;
+pub use transaction::{
+    Approval, SignedTransaction, TRANSACTION_BYTES_MAX, Transaction, TxBody, VALIDITY_MS_MAX,
+    read_digest,
+};
+pub use tree::{StateProof, StateProofError, TreeError};
+
+use crate::credit::{Head, HeaderError, Standings};
+use crate::crypto::{Digest, verify_batch};
+use crate::ids::{BlockId, ChainId};
+use crate::units::{Height, Millis};
+use crate::wire;
+use tree::StateTree;
+
+/// The state after one height, with its tree.
+pub struct Ledger {
+    state: State,
+    tree: StateTree,
+}
+
+/// Why a ledger cannot be set up.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LedgerError {
+    /// The genesis is no basis for a ledger.
+    #[error(transparent)]
+    Genesis(#[from] GenesisError),
+    /// The stored state cannot be read.
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
+    /// The tree cannot be built.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+}
+
+/// Why a block is not valid on this state.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BlockError {
+    /// The header does not fit.
+    #[error(transparent)]
+    Header(#[from] HeaderError),
+    /// The block is larger than allowed.
+    #[error("the block has {bytes} bytes; at most {BLOCK_BYTES_MAX} are allowed")]
+    TooLong {
+        /// Its size.
+        bytes: usize,
+    },
+    /// The header commits to other transactions.
+    #[error("the header commits to other transactions")]
+    TxRoot,
+    /// A transaction cannot be executed.
+    #[error("transaction {index} cannot be executed")]
+    Envelope {
+        /// Its place in the block.
+        index: usize,
+        /// Why.
+        #[source]
+        source: EnvelopeError,
+    },
+    /// Our own tree is damaged.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+}
+
+impl Ledger {
+    /// The ledger at height 0, and the entries to store for it.
+    ///
+    /// # Errors
+    /// [`LedgerError::Genesis`] when the genesis is no basis for a ledger.
+    pub fn genesis(genesis: &Genesis) -> Result<(Self, Vec<Write>), LedgerError> {
+        genesis.validate()?;
+        let mut state = State::genesis(genesis);
+        let writes = state.drain();
+        let tree = StateTree::build(&writes)?;
+        Ok((Self { state, tree }, writes))
+    }
+
+    /// The ledger as it was stored: all entries that were written and not removed since.
+    ///
+    /// # Errors
+    /// [`LedgerError::Restore`] when an entry cannot be read or none says where the chain stands.
+    pub fn restore(entries: &[(Vec<u8>, Vec<u8>)]) -> Result<Self, LedgerError> {
+        let state = State::restore(
+            entries
+                .iter()
+                .map(|(key, value)| (key.as_slice(), value.as_slice())),
+        )?;
+        let writes: Vec<Write> = entries
+            .iter()
+            .map(|(key, value)| (key.clone(), Some(value.clone())))
+            .collect();
+        let tree = StateTree::build(&writes)?;
+        Ok(Self { state, tree })
+    }
+
+    /// The tables.
+    #[must_use]
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The ledger's identifier.
+    #[must_use]
+    pub fn chain(&self) -> ChainId {
+        self.state.meta().chain
+    }
+
+    /// Height of the last executed block; 0 before the first.
+    #[must_use]
+    pub fn height(&self) -> Height {
+        self.state.meta().height
+    }
+
+    /// The last executed block.
+    #[must_use]
+    pub fn head_id(&self) -> BlockId {
+        self.state.meta().head
+    }
+
+    /// Block time of the last executed block.
+    #[must_use]
+    pub fn head_time(&self) -> Millis {
+        self.state.meta().time_ms
+    }
+
+    /// Root of the state after the last executed block.
+    #[must_use]
+    pub fn state_root(&self) -> Digest {
+        self.tree.root()
+    }
+
+    /// Validators, credit and seed.
+    #[must_use]
+    pub fn standings(&self) -> &Standings {
+        self.state.standings()
+    }
+
+    /// Where the chain stands, as header checks need it.
+    #[must_use]
+    pub fn head(&self) -> Head {
+        Head {
+            height: self.height(),
+            id: self.head_id(),
+            state_root: self.state_root(),
+            time_ms: self.head_time(),
+        }
+    }
+
+    /// Proves the entry with this key, or that there is none.
+    ///
+    /// # Errors
+    /// [`TreeError`] when our own tree is damaged.
+    pub fn prove(&self, key: Vec<u8>) -> Result<StateProof, TreeError> {
+        self.tree.prove(key)
+    }
+
+    /// Checks everything about a block but whether its time lies in the future.
+    ///
+    /// # Errors
+    /// The first [`BlockError`] found.
+    pub fn check_block(&self, block: &Block) -> Result<(), BlockError> {
+        self.standings().check_header(&block.header, &self.head())?;
+        let bytes = wire::encode(block).len();
+        if bytes > BLOCK_BYTES_MAX {
+            return Err(BlockError::TooLong { bytes });
+        }
+        if Block::tx_root(&block.transactions) != block.header.tx_root {
+            return Err(BlockError::TxRoot);
+        }
+        check_signatures(&block.transactions)?;
+        self.try_execute(block).map(|_| ())
+    }
+
+    /// Executes a block that has been checked, or that a quorum has finalized.
+    ///
+    /// # Errors
+    /// [`BlockError`] when it cannot be executed; nothing changes.
+    pub fn execute(&mut self, block: &Block) -> Result<Effects, BlockError> {
+        let (state, effects) = self.try_execute(block)?;
+        self.tree.apply(&effects.writes)?;
+        self.state = state;
+        Ok(effects)
+    }
+
+    /// Of `candidates`, in order, those that can stand together in the next block within `bytes`.
+    #[must_use]
+    pub fn select<'a>(
+        &self,
+        candidates: impl IntoIterator<Item = &'a SignedTransaction>,
+        now: Millis,
+        bytes: usize,
+    ) -> Vec<SignedTransaction> {
+        let mut chosen = Vec::new();
+        let mut room = bytes;
+        let mut windows = std::collections::BTreeMap::new();
+        for transaction in candidates {
+            let size = wire::encode(transaction).len();
+            if size > room || self.state.check_envelope(transaction, now).is_err() {
+                continue;
+            }
+            let signer = transaction.account();
+            let window = windows
+                .entry(signer)
+                .or_insert_with(|| self.state.sequences(signer));
+            if window.take(transaction.content.sequence).is_ok() {
+                room -= size;
+                chosen.push(transaction.clone());
+            }
+        }
+        chosen
+    }
+
+    fn try_execute(&self, block: &Block) -> Result<(State, Effects), BlockError> {
+        let mut state = self.state.clone();
+        let effects = state.execute(block)?;
+        Ok((state, effects))
+    }
+}
+
+fn check_signatures(transactions: &[SignedTransaction]) -> Result<(), BlockError> {
+    let messages: Vec<Vec<u8>> = transactions
+        .iter()
+        .map(|transaction| Transaction::message(transaction.id()))
+        .collect();
+    let items: Vec<_> = transactions
+        .iter()
+        .zip(&messages)
+        .map(|(transaction, message)| {
+            (
+                transaction.content.signer,
+                message.as_slice(),
+                transaction.signature,
+            )
+        })
+        .collect();
+    if verify_batch(&items).is_ok() {
+        return Ok(());
+    }
+    // Only now, to say which one it was.
+    for (index, transaction) in transactions.iter().enumerate() {
+        if transaction.verify().is_err() {
+            let id = transaction.id();
+            return Err(BlockError::Envelope {
+                index,
+                source: EnvelopeError::Signature { id },
+            });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

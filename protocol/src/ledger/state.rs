@@ -1,0 +1,342 @@
+//! What the ledger knows: the tables of the state after one height.
+//!
+//! Cloning is cheap, so a block is tried on a copy. How a block changes the
+//! state is in [`super::execute`].
+
+use crate::credit::Standings;
+use crate::crypto::group::PointBytes;
+use crate::emergency::Case;
+use crate::ids::{AccountId, BatchId, BlockId, CaseId, ChainId, HospitalId, KinId, PatientId};
+use crate::ledger::enrolment::{Enrolment, Member};
+use crate::ledger::genesis::{Genesis, HospitalInfo};
+use crate::ledger::sequence::SequenceWindow;
+use crate::ledger::table::{Table, Write};
+use crate::record::BatchHeader;
+use crate::units::{Epoch, Height, Millis, ShareIndex, Tier};
+use crate::wire::{self, WireError};
+use serde::{Deserialize, Serialize};
+
+/// Where the chain stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Meta {
+    /// The ledger.
+    pub chain: ChainId,
+    /// Height of the last block; 0 before the first.
+    pub height: Height,
+    /// The last block.
+    pub head: BlockId,
+    /// Its block time.
+    pub time_ms: Millis,
+    /// How long after closing a verdict may take.
+    pub review_within_ms: Millis,
+}
+
+/// An accredited hospital.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hospital {
+    /// Keys and name.
+    pub info: HospitalInfo,
+    /// May not request before this time: the price of an unjustified case for a hospital without a validator.
+    pub suspended_until_ms: Millis,
+}
+
+/// An enrolled patient.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Patient {
+    /// Current roster epoch.
+    pub epoch: Epoch,
+    /// Roster, tier keys and rules.
+    pub enrolment: Enrolment,
+    /// Cases that can still come to an opening.
+    pub live_cases: u16,
+}
+
+impl Patient {
+    /// The roster's member with this identifier and the share index it has.
+    #[must_use]
+    pub fn member(&self, kin: KinId) -> Option<(ShareIndex, &Member)> {
+        let roster = &self.enrolment.roster;
+        let position = roster.iter().position(|member| member.id() == kin)?;
+        Some((
+            ShareIndex::from_position(position)?,
+            roster.get(position)?,
+        ))
+    }
+}
+
+/// How well a batch is kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BatchStatus {
+    /// Enough kin hold it to rebuild it, but not all.
+    Degraded,
+    /// Every kin of the roster holds its shards.
+    Stored,
+}
+
+/// A batch of records as it stands on chain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchEntry {
+    /// The batch.
+    pub id: BatchId,
+    /// What the hospital signed.
+    pub header: BatchHeader,
+    /// How well it is kept.
+    pub status: BatchStatus,
+}
+
+/// Where a batch stands: patient, tier, height, place in the block.
+pub type BatchPlace = (PatientId, Tier, Height, u32);
+
+/// All tables. See the `tag` of each in [`State::genesis`].
+#[derive(Clone, Debug)]
+pub struct State {
+    pub(crate) meta: Table<(), Meta>,
+    pub(crate) standings: Table<(), Standings>,
+    pub(crate) accounts: Table<AccountId, SequenceWindow>,
+    pub(crate) hospitals: Table<HospitalId, Hospital>,
+    pub(crate) reviewers: Table<AccountId, ()>,
+    pub(crate) patients: Table<PatientId, Patient>,
+    pub(crate) batches: Table<BatchPlace, BatchEntry>,
+    pub(crate) batch_places: Table<BatchId, BatchPlace>,
+    pub(crate) cases: Table<CaseId, Case>,
+    pub(crate) deadlines: Table<(Millis, CaseId), ()>,
+    pub(crate) sessions: Table<PointBytes, ()>,
+    pub(crate) kin: Table<(KinId, PatientId), ()>,
+    pub(crate) patient_cases: Table<(PatientId, Height, u32), CaseId>,
+}
+
+/// A stored state that cannot be read back.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RestoreError {
+    /// An entry cannot be decoded.
+    #[error("a stored entry of table {table} cannot be read")]
+    Entry {
+        /// The table's tag.
+        table: u8,
+        /// Why.
+        #[source]
+        source: WireError,
+    },
+    /// A table that this program does not know, or an empty key.
+    #[error("the stored state has an entry of unknown table {table:?}")]
+    UnknownTable {
+        /// The tag, if there is one.
+        table: Option<u8>,
+    },
+    /// Nothing is stored, or the part that says where the chain stands is missing.
+    #[error("the stored state does not say where the chain stands")]
+    NoMeta,
+}
+
+/// Calls one method on every table.
+macro_rules! each_table {
+    ($state:expr, $table:ident => $do:expr) => {{
+        { let $table = &mut $state.meta; $do; }
+        { let $table = &mut $state.standings; $do; }
+        { let $table = &mut $state.accounts; $do; }
+        { let $table = &mut $state.hospitals; $do; }
+        { let $table = &mut $state.reviewers; $do; }
+        { let $table = &mut $state.patients; $do; }
+        { let $table = &mut $state.batches; $do; }
+        { let $table = &mut $state.batch_places; $do; }
+        { let $table = &mut $state.cases; $do; }
+        { let $table = &mut $state.deadlines; $do; }
+        { let $table = &mut $state.sessions; $do; }
+        { let $table = &mut $state.kin; $do; }
+        { let $table = &mut $state.patient_cases; $do; }
+    }};
+}
+
+impl State {
+    fn empty() -> Self {
+        Self {
+            meta: Table::new(0),
+            standings: Table::new(1),
+            accounts: Table::new(2),
+            hospitals: Table::new(3),
+            reviewers: Table::new(4),
+            patients: Table::new(5),
+            batches: Table::new(6),
+            batch_places: Table::new(7),
+            cases: Table::new(8),
+            deadlines: Table::new(9),
+            sessions: Table::new(10),
+            kin: Table::new(11),
+            patient_cases: Table::new(12),
+        }
+    }
+
+    /// The state at height 0. The genesis has been validated.
+    pub(crate) fn genesis(genesis: &Genesis) -> Self {
+        let mut state = Self::empty();
+        state.meta.put(
+            (),
+            Meta {
+                chain: genesis.chain_id(),
+                height: Height(0),
+                head: BlockId::NONE,
+                time_ms: genesis.time_ms,
+                review_within_ms: genesis.review_within_ms,
+            },
+        );
+        state.standings.put((), Standings::genesis(genesis));
+        for info in &genesis.hospitals {
+            state.hospitals.put(
+                info.id(),
+                Hospital {
+                    info: info.clone(),
+                    suspended_until_ms: Millis(0),
+                },
+            );
+        }
+        for reviewer in &genesis.reviewers {
+            state.reviewers.put(AccountId::of(reviewer), ());
+        }
+        state
+    }
+
+    /// Builds the state from stored entries.
+    pub(crate) fn restore<'a>(
+        entries: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
+    ) -> Result<Self, RestoreError> {
+        let mut state = Self::empty();
+        for (key, value) in entries {
+            let Some((&tag, key)) = key.split_first() else {
+                return Err(RestoreError::UnknownTable { table: None });
+            };
+            state.load(tag, key, value)?;
+        }
+        if state.meta.get(&()).is_none() || state.standings.get(&()).is_none() {
+            return Err(RestoreError::NoMeta);
+        }
+        Ok(state)
+    }
+
+    fn load(&mut self, tag: u8, key: &[u8], value: &[u8]) -> Result<(), RestoreError> {
+        let loaded = match tag {
+            0 => self.meta.load(key, value),
+            1 => self.standings.load(key, value),
+            2 => self.accounts.load(key, value),
+            3 => self.hospitals.load(key, value),
+            4 => self.reviewers.load(key, value),
+            5 => self.patients.load(key, value),
+            6 => self.batches.load(key, value),
+            7 => self.batch_places.load(key, value),
+            8 => self.cases.load(key, value),
+            9 => self.deadlines.load(key, value),
+            10 => self.sessions.load(key, value),
+            11 => self.kin.load(key, value),
+            12 => self.patient_cases.load(key, value),
+            table => return Err(RestoreError::UnknownTable { table: Some(table) }),
+        };
+        loaded.map_err(|source| RestoreError::Entry { table: tag, source })
+    }
+
+    /// Everything that changed since the last call.
+    pub(crate) fn drain(&mut self) -> Vec<Write> {
+        let mut writes = Vec::new();
+        each_table!(self, table => table.drain(&mut writes));
+        writes
+    }
+
+    /// Where the chain stands.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "genesis and restore put the entry in")]
+    pub fn meta(&self) -> &Meta {
+        self.meta.get(&()).expect("every state has its meta entry")
+    }
+
+    /// Validators, credit and seed.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "genesis and restore put the entry in")]
+    pub fn standings(&self) -> &Standings {
+        self.standings.get(&()).expect("every state has its standings")
+    }
+
+    /// An accredited hospital.
+    #[must_use]
+    pub fn hospital(&self, id: HospitalId) -> Option<&Hospital> {
+        self.hospitals.get(&id)
+    }
+
+    /// An enrolled patient.
+    #[must_use]
+    pub fn patient(&self, id: PatientId) -> Option<&Patient> {
+        self.patients.get(&id)
+    }
+
+    /// A case.
+    #[must_use]
+    pub fn case(&self, id: CaseId) -> Option<&Case> {
+        self.cases.get(&id)
+    }
+
+    /// Every case, by identifier.
+    pub fn cases(&self) -> impl Iterator<Item = &Case> {
+        self.cases.iter().map(|(_, case)| case)
+    }
+
+    /// The cases of one patient, oldest first.
+    pub fn cases_of(&self, patient: PatientId) -> impl Iterator<Item = &Case> {
+        self.patient_cases
+            .range((patient, Height(0), 0)..=(patient, Height(u64::MAX), u32::MAX))
+            .filter_map(|(_, id)| self.cases.get(id))
+    }
+
+    /// A batch.
+    #[must_use]
+    pub fn batch(&self, id: BatchId) -> Option<&BatchEntry> {
+        self.batches.get(self.batch_places.get(&id)?)
+    }
+
+    /// The batches of one patient and tier up to a height, oldest first.
+    pub fn batches_of(
+        &self,
+        patient: PatientId,
+        tier: Tier,
+        up_to: Height,
+    ) -> impl Iterator<Item = &BatchEntry> {
+        self.batches
+            .range((patient, tier, Height(0), 0)..=(patient, tier, up_to, u32::MAX))
+            .map(|(_, entry)| entry)
+    }
+
+    /// Used sequence numbers of a signer.
+    #[must_use]
+    pub fn sequences(&self, account: AccountId) -> SequenceWindow {
+        self.accounts.get(&account).cloned().unwrap_or_default()
+    }
+
+    /// Number of enrolled patients.
+    #[must_use]
+    pub fn patient_count(&self) -> usize {
+        self.patients.iter().count()
+    }
+
+    /// The key of a case in the authenticated state.
+    #[must_use]
+    pub fn case_key(id: CaseId) -> Vec<u8> {
+        Table::<CaseId, Case>::new(8).state_key(&id)
+    }
+
+    /// The key of a patient in the authenticated state.
+    #[must_use]
+    pub fn patient_key(id: PatientId) -> Vec<u8> {
+        Table::<PatientId, Patient>::new(5).state_key(&id)
+    }
+
+    /// The key of a batch's place in the authenticated state.
+    #[must_use]
+    pub fn batch_key(place: BatchPlace) -> Vec<u8> {
+        Table::<BatchPlace, BatchEntry>::new(6).state_key(&place)
+    }
+
+    /// Reads the value of a proved entry.
+    ///
+    /// # Errors
+    /// [`WireError`] when the bytes are not what the key promises.
+    pub fn decode_value<T: serde::de::DeserializeOwned>(value: &[u8]) -> Result<T, WireError> {
+        wire::decode(value)
+    }
+}
