@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# The arrows between the crates, as docs/architecture.md draws them, and the promise that RocksDB is compiled once.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+failed=0
+
+# forbid CRATE PATTERN: CRATE's normal dependencies, on every platform and with every feature, match no name in PATTERN.
+forbid() {
+	local tree found
+	tree=$(cargo tree --locked -p "$1" -e normal --all-features --target all --prefix none)
+	found=$(awk 'NR > 1 { print $1 }' <<<"$tree" | grep -xE "$2" | sort -u | tr '\n' ' ' || true)
+	if [ -n "$found" ]; then
+		echo "layering: $1 must not depend on: $found" >&2
+		echo "          See who brings it: cargo tree -p $1 -e normal -i NAME" >&2
+		failed=1
+	else
+		echo "$1: no dependency on I/O, runtimes or a layer above"
+	fi
+}
+
+runtimes='actix.*|tokio.*|async-std|smol|libp2p.*|rocksdb|librocksdb-sys|object_store|reqwest|hyper'
+forbid kithkin-protocol "$runtimes|kithkin-fhir|kithkin-actors|kithkin"
+forbid kithkin-fhir "$runtimes|kithkin-actors|kithkin"
+forbid kithkin-actors 'kithkin|clap|indicatif|actix-web'
+
+# RocksDB's bindings and all they are built from, with features, as the given selection of packages resolves them.
+# Dependencies of tests can switch on features that the binary alone doesn't; then `demo` and `test` each compile a RocksDB.
+rocksdb_with_features() {
+	cargo tree --locked "$@" --prefix depth --no-dedupe -f ' {p} {f}' |
+		awk '{ depth = $1 + 0 } on && depth <= top { past = 1 } !on && $2 == "librocksdb-sys" { on = 1; top = depth } on && !past'
+}
+
+binary=$(rocksdb_with_features -p kithkin -e normal,build)
+tests=$(rocksdb_with_features --workspace --all-features -e normal,build,dev)
+if [ -z "$binary" ]; then
+	echo "layering: the binary no longer uses librocksdb-sys; this check wants another name" >&2
+	failed=1
+elif difference=$(diff <(echo "$binary") <(echo "$tests")); then
+	echo "RocksDB: one build serves the binary and the tests"
+else
+	echo "layering: tests build RocksDB with other features (>) than the binary (<), so it is compiled twice:" >&2
+	echo "$difference" >&2
+	echo "          Name the missing feature in [workspace.dependencies]." >&2
+	failed=1
+fi
+
+exit "$failed"
