@@ -1,0 +1,12 @@
+//! What an actor is given instead of reaching for it: disk, keys, network, clock.
+//!
+//! Actors see these types and nothing behind them. [`store`] is one RocksDB per
+//! process with a key space per actor and group commit; [`vault`] keeps secret
+//! keys outside of it; [`network`] carries typed messages between actors and
+//! looks addresses up anew for each; [`clock`] tells the time.
+
+pub mod clock;
+pub mod names;
+pub mod network;
+pub mod store;
+pub mod vault;
