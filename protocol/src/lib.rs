@@ -12,6 +12,8 @@
 mod bytes;
 pub mod crypto;
 pub mod ids;
+pub mod record;
+pub mod sharing;
 pub mod units;
 pub mod wire;
 

@@ -1,0 +1,324 @@
+//! The key capsule: TDH2 (Shoup and Gennaro, EUROCRYPT 1998) over ristretto255, opening.md section 2.
+//!
+//! `U = rG` hides the record's key under `K = rP`. `Ubar = r Gbar` and the proof
+//! show that the author knows `r`, and bind the capsule to its label: nobody can
+//! copy somebody else's `U` under a label of their own and have it opened.
+
+use super::RecordEntry;
+use crate::bytes::byte_newtype;
+use crate::crypto::group::{
+    GroupError, Point, PointBytes, Scalar, ScalarBytes, hash_to_group, hash_to_scalar,
+    hedged_nonce, random_scalar,
+};
+use crate::crypto::{Digest, HashWriter, Secret32, aead, hash};
+use crate::ids::{ChainId, HospitalId, PatientId, RecordId};
+use crate::sharing::TierPublicKey;
+use crate::units::Tier;
+use curve25519_dalek::traits::VartimeMultiscalarMul as _;
+use rand_core::CryptoRng;
+use serde::{Deserialize, Serialize};
+use std::sync::LazyLock;
+use zeroize::{Zeroize as _, Zeroizing};
+
+const PROOF: &str = "kithkin/capsule-proof/1";
+const WRAP: &[u8] = b"kithkin/capsule-wrap/1";
+
+/// The second base, whose logarithm nobody knows.
+static GBAR: LazyLock<Point> = LazyLock::new(|| hash_to_group("kithkin/gbar/1", &[]));
+
+byte_newtype!(
+    /// `L`: binds a capsule to one record, its owner, its author and its ciphertext.
+    Label, 32
+);
+byte_newtype!(
+    /// `W`: the record's key under AES-256-GCM, ciphertext and tag.
+    WrappedKey, 48
+);
+
+/// Whose record it is and who wrote it. Bound into ciphertext and capsule.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SealContext {
+    /// The ledger.
+    pub chain: ChainId,
+    /// Whose record.
+    pub patient: PatientId,
+    /// Which record.
+    pub record: RecordId,
+    /// Sealed to the key of which tier.
+    pub tier: Tier,
+    /// Who wrote it.
+    pub author: HospitalId,
+}
+
+impl SealContext {
+    /// `L = H(domain, chain, patient, record id, tier, author, ciphertext digest)`.
+    #[must_use]
+    pub fn label(&self, ciphertext: &Digest) -> Label {
+        let mut writer = self.writer("kithkin/label/1");
+        writer.field(ciphertext);
+        Label(writer.finish().0)
+    }
+
+    /// What the ciphertext itself is bound to. It cannot be the label, which covers the ciphertext (ADR 0020).
+    pub(super) fn associated_data(&self) -> Digest {
+        self.writer("kithkin/record-aad/1").finish()
+    }
+
+    fn writer(&self, domain: &str) -> HashWriter {
+        let mut writer = HashWriter::new(domain);
+        writer
+            .field(self.chain)
+            .field(self.patient)
+            .field(self.record)
+            .field(self.tier.as_str())
+            .field(self.author);
+        writer
+    }
+}
+
+/// A record's key, encapsulated to a tier key: 208 bytes, 221 on the wire. Not checked yet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Capsule {
+    /// `L`.
+    pub label: Label,
+    /// `W`.
+    pub wrapped: WrappedKey,
+    /// `U = rG`.
+    pub u: PointBytes,
+    /// `Ubar = r Gbar`.
+    pub u_bar: PointBytes,
+    /// Challenge of the proof.
+    pub e: ScalarBytes,
+    /// Response of the proof.
+    pub z: ScalarBytes,
+}
+
+/// What can be wrong with a capsule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum CapsuleError {
+    /// A point or scalar that is not canonical, or the identity.
+    #[error("the capsule is malformed: {0}")]
+    Encoding(#[from] GroupError),
+    /// The proof does not hold for this capsule and key.
+    #[error("the capsule's proof does not hold for this tier key")]
+    Proof,
+    /// The label is not that of the record.
+    #[error("the capsule belongs to another record, patient, tier, author, chain or ciphertext")]
+    Label,
+    /// Not the capsule that the manifest names, or the manifest's entry is of another record.
+    #[error("the manifest names another capsule for this record")]
+    Entry,
+    /// The key does not open this capsule.
+    #[error("this key does not open the capsule")]
+    Unwrap,
+}
+
+impl Capsule {
+    /// Encapsulates `dek` under `label` to `tier_key`.
+    pub(super) fn encapsulate(
+        dek: &Secret32,
+        label: Label,
+        tier_key: &TierPublicKey,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Self, CapsuleError> {
+        let r = Zeroizing::new(random_scalar(rng));
+        let u = PointBytes::from(&Point::mul_base(&r));
+        let u_bar = PointBytes::from(&(*GBAR * *r));
+        let key = CapsuleKey::new(tier_key.point() * *r);
+        let wrapped = key.wrap(dek, &label, &u)?;
+        let zero = ScalarBytes([0; 32]);
+        let mut capsule = Self {
+            label,
+            wrapped,
+            u,
+            u_bar,
+            e: zero,
+            z: zero,
+        };
+        let w = Zeroizing::new(hedged_nonce(
+            rng,
+            &r,
+            &[PROOF.as_bytes(), label.as_ref(), wrapped.as_ref()],
+        ));
+        let e = capsule.challenge(&Point::mul_base(&w), &(*GBAR * *w), tier_key);
+        capsule.e = ScalarBytes::from(&e);
+        capsule.z = ScalarBytes::from(&(*w + e * *r));
+        Ok(capsule)
+    }
+
+    /// `e = H_l(domain, L, W, U, Ubar, wG, w Gbar, P)`.
+    fn challenge(&self, on_base: &Point, on_bar: &Point, tier_key: &TierPublicKey) -> Scalar {
+        hash_to_scalar(
+            PROOF,
+            &[
+                self.label.as_ref(),
+                self.wrapped.as_ref(),
+                self.u.as_ref(),
+                self.u_bar.as_ref(),
+                PointBytes::from(on_base).as_ref(),
+                PointBytes::from(on_bar).as_ref(),
+                tier_key.as_bytes().as_ref(),
+            ],
+        )
+    }
+
+    /// Checks the proof and returns `U`. Says nothing about the label: [`Capsule::check`] does.
+    ///
+    /// # Errors
+    /// [`CapsuleError::Encoding`] or [`CapsuleError::Proof`].
+    pub fn verify(&self, tier_key: &TierPublicKey) -> Result<Point, CapsuleError> {
+        let (u, u_bar) = (self.u.decode()?, self.u_bar.decode()?);
+        let (e, z) = (self.e.decode()?, self.z.decode()?);
+        let on_base = Point::vartime_double_scalar_mul_basepoint(&-e, &u, &z);
+        let on_bar = Point::vartime_multiscalar_mul([z, -e], [*GBAR, u_bar]);
+        if self.challenge(&on_base, &on_bar, tier_key) == e {
+            Ok(u)
+        } else {
+            Err(CapsuleError::Proof)
+        }
+    }
+
+    /// Checks everything that makes this the capsule of one record: the manifest's entry, the label, the proof.
+    ///
+    /// # Errors
+    /// Every [`CapsuleError`] but [`CapsuleError::Unwrap`].
+    pub fn check(
+        &self,
+        context: &SealContext,
+        entry: &RecordEntry,
+        tier_key: &TierPublicKey,
+    ) -> Result<CheckedCapsule, CapsuleError> {
+        if entry.record != context.record || entry.capsule != self.digest() {
+            return Err(CapsuleError::Entry);
+        }
+        if self.label != context.label(&entry.ciphertext) {
+            return Err(CapsuleError::Label);
+        }
+        let u = self.verify(tier_key)?;
+        Ok(CheckedCapsule {
+            capsule: *self,
+            context: *context,
+            entry: entry.clone(),
+            tier_key: *tier_key,
+            u,
+        })
+    }
+
+    /// What the manifest names the capsule by; covers every field.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        hash(
+            "kithkin/capsule/1",
+            &[
+                self.label.as_ref(),
+                self.wrapped.as_ref(),
+                self.u.as_ref(),
+                self.u_bar.as_ref(),
+                self.e.as_ref(),
+                self.z.as_ref(),
+            ],
+        )
+    }
+}
+
+/// A capsule whose entry, label and proof were checked: the only kind that shares and keys are applied to.
+#[derive(Clone, Debug)]
+pub struct CheckedCapsule {
+    capsule: Capsule,
+    context: SealContext,
+    entry: RecordEntry,
+    tier_key: TierPublicKey,
+    u: Point,
+}
+
+impl CheckedCapsule {
+    /// The capsule itself.
+    #[must_use]
+    pub fn capsule(&self) -> &Capsule {
+        &self.capsule
+    }
+
+    /// Whose record it opens.
+    #[must_use]
+    pub fn context(&self) -> &SealContext {
+        &self.context
+    }
+
+    /// The record's entry in its manifest.
+    #[must_use]
+    pub fn entry(&self) -> &RecordEntry {
+        &self.entry
+    }
+
+    /// The key that it was made for.
+    #[must_use]
+    pub fn tier_key(&self) -> &TierPublicKey {
+        &self.tier_key
+    }
+
+    /// `U`, decoded.
+    #[must_use]
+    pub fn point(&self) -> &Point {
+        &self.u
+    }
+}
+
+/// `K = rP = xU`: opens one capsule and nothing else. Wiped when dropped, never printed.
+#[derive(PartialEq, Eq)]
+pub struct CapsuleKey(Point);
+
+impl CapsuleKey {
+    pub(crate) fn new(point: Point) -> Self {
+        Self(point)
+    }
+
+    fn wrap(
+        &self,
+        dek: &Secret32,
+        label: &Label,
+        u: &PointBytes,
+    ) -> Result<WrappedKey, CapsuleError> {
+        // Nonce 0 is sound: `r` is fresh, so this key seals once.
+        let nonce = [0; aead::NONCE_BYTES];
+        let wrapped = aead::seal(
+            &self.wrapping_key(label, u),
+            nonce,
+            label.as_ref(),
+            dek.expose(),
+        );
+        wrapped
+            .ok()
+            .and_then(|bytes| bytes.try_into().ok())
+            .map(WrappedKey)
+            .ok_or(CapsuleError::Unwrap)
+    }
+
+    pub(super) fn unwrap(&self, capsule: &Capsule) -> Result<Secret32, CapsuleError> {
+        let dek = aead::open(
+            &self.wrapping_key(&capsule.label, &capsule.u),
+            [0; aead::NONCE_BYTES],
+            capsule.label.as_ref(),
+            capsule.wrapped.as_ref(),
+        );
+        let dek = Zeroizing::new(dek.map_err(|_| CapsuleError::Unwrap)?);
+        let dek = <[u8; 32]>::try_from(dek.as_slice()).map_err(|_| CapsuleError::Unwrap)?;
+        Ok(Secret32::new(dek))
+    }
+
+    fn wrapping_key(&self, label: &Label, u: &PointBytes) -> Secret32 {
+        let encoded = Zeroizing::new(self.0.compress().to_bytes());
+        aead::derive_key(encoded.as_ref(), &[WRAP, label.as_ref(), u.as_ref()])
+    }
+}
+
+impl Drop for CapsuleKey {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl core::fmt::Debug for CapsuleKey {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("CapsuleKey(<redacted>)")
+    }
+}

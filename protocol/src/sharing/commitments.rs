@@ -1,0 +1,111 @@
+//! Feldman's commitments to the sharing polynomial (P. Feldman, FOCS 1987; opening.md section 1).
+
+use super::{KIN_MAX, KIN_MIN, SharingError, Threshold, TierPublicKey, encoding, majority};
+use crate::crypto::group::{Point, PointBytes, Scalar};
+use crate::units::ShareIndex;
+use curve25519_dalek::traits::VartimeMultiscalarMul as _;
+use serde::{Deserialize, Serialize};
+
+/// `A_0 = P, A_1, ..., A_{k-1}`: public, on chain in the enrolment. Anyone computes each share's public key from it.
+///
+/// No commitment is the identity: above all not the last one, which would lower the threshold unseen.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(try_from = "Encoded", into = "Encoded")]
+pub struct Commitments {
+    public: TierPublicKey,
+    encoded: Vec<PointBytes>,
+    points: Vec<Point>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+struct Encoded(
+    #[serde(
+        serialize_with = "encoding::serialize",
+        deserialize_with = "encoding::deserialize::<_, KIN_MAX>"
+    )]
+    Vec<PointBytes>,
+);
+
+impl Commitments {
+    /// Decodes commitments, `A_0` first.
+    ///
+    /// # Errors
+    /// [`SharingError::CommitmentCount`] for fewer than a majority of [`KIN_MIN`] or more than [`KIN_MAX`],
+    /// [`SharingError::Commitment`] for one that is no group element or the identity.
+    pub fn from_points(encoded: Vec<PointBytes>) -> Result<Self, SharingError> {
+        let found = encoded.len();
+        if !(majority(KIN_MIN)..=KIN_MAX).contains(&found) {
+            return Err(SharingError::CommitmentCount { found });
+        }
+        let points = encoded
+            .iter()
+            .enumerate()
+            .map(|(position, point)| {
+                point
+                    .decode()
+                    .map_err(|fault| SharingError::Commitment { position, fault })
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let public = encoded
+            .first()
+            .and_then(|first| TierPublicKey::try_from(*first).ok())
+            .ok_or(SharingError::CommitmentCount { found })?;
+        Ok(Self {
+            public,
+            encoded,
+            points,
+        })
+    }
+
+    /// `P`, the tier's public key.
+    #[must_use]
+    pub fn public_key(&self) -> &TierPublicKey {
+        &self.public
+    }
+
+    /// `k`: how many shares open.
+    #[must_use]
+    pub fn threshold(&self) -> usize {
+        self.encoded.len()
+    }
+
+    /// The encoded commitments, `A_0` first.
+    #[must_use]
+    pub fn as_points(&self) -> &[PointBytes] {
+        &self.encoded
+    }
+
+    /// Checks that there are exactly as many commitments as the threshold says.
+    ///
+    /// # Errors
+    /// [`SharingError::CommitmentCount`] otherwise.
+    pub fn check(&self, threshold: Threshold) -> Result<(), SharingError> {
+        match self.threshold() {
+            found if found == threshold.needed() => Ok(()),
+            found => Err(SharingError::CommitmentCount { found }),
+        }
+    }
+
+    /// `S_i = sum_j i^j A_j`, the public key of share `i`.
+    #[must_use]
+    pub fn share_key(&self, index: ShareIndex) -> Point {
+        let i = Scalar::from(index.get());
+        let powers = core::iter::successors(Some(Scalar::ONE), |power| Some(power * i))
+            .take(self.points.len());
+        Point::vartime_multiscalar_mul(powers, &self.points)
+    }
+}
+
+impl TryFrom<Encoded> for Commitments {
+    type Error = SharingError;
+    fn try_from(encoded: Encoded) -> Result<Self, SharingError> {
+        Self::from_points(encoded.0)
+    }
+}
+
+impl From<Commitments> for Encoded {
+    fn from(commitments: Commitments) -> Self {
+        Self(commitments.encoded)
+    }
+}

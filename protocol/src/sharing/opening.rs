@@ -1,0 +1,325 @@
+//! Partial openings: what an approving kin makes of its share (opening.md section 3).
+//!
+//! `D_j = s_i (U_j + E)` for every capsule in scope, with one proof for all of
+//! them (the batching of RFC 9497, 2.2.1). `E` masks the result: only who knows
+//! `eps` can use it, so a bad partial opening can be shown to anybody.
+
+use super::dleq::Statement;
+use super::{Commitments, DleqProof, SessionError, SessionPublic, Share, encoding};
+use crate::bytes::byte_newtype;
+use crate::crypto::group::{GroupError, Point, PointBytes, Scalar, hash_to_scalar};
+use crate::crypto::{Digest, HashWriter};
+use crate::ids::{ChainId, PatientId, TxId};
+use crate::record::{CheckedCapsule, Label};
+use crate::units::{Epoch, Height, ShareIndex, Tier};
+use curve25519_dalek::traits::{IsIdentity as _, VartimeMultiscalarMul as _};
+use rand_core::CryptoRng;
+use serde::{Deserialize, Serialize};
+
+/// Most capsules that one opening covers: 512 KiB of points, 3.6 MiB of capsules.
+pub const OPENING_CAPSULES_MAX: usize = 16_384;
+
+byte_newtype!(
+    /// `rho`: the one finalized request that an opening serves.
+    Rho, 32
+);
+
+impl Rho {
+    /// `H(domain, chain, height, index, transaction)` for the request that stands in the block of `height` as
+    /// transaction number `index` (from 0).
+    #[must_use]
+    pub fn of(chain: &ChainId, height: Height, index: u32, request: &TxId) -> Self {
+        let mut writer = HashWriter::new("kithkin/rho/1");
+        writer
+            .field(chain)
+            .number(height.0)
+            .number(u64::from(index))
+            .field(request);
+        Self(writer.finish().0)
+    }
+}
+
+/// What an opening is bound to. A partial opening made for one context serves no other.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OpeningContext {
+    /// The ledger.
+    pub chain: ChainId,
+    /// The finalized request.
+    pub rho: Rho,
+    /// Digest of every field of the request but the proof in `session`, which is bound to it.
+    pub request: Digest,
+    /// Whose records.
+    pub patient: PatientId,
+    /// Of which tier.
+    pub tier: Tier,
+    /// The generation of shares that opens.
+    pub epoch: Epoch,
+    /// The requester's point with its proof.
+    pub session: SessionPublic,
+}
+
+/// What one kin contributes: the masked points, in the order of the capsules, and one proof for all of them.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PartialOpening {
+    /// Whose share was used.
+    pub index: ShareIndex,
+    /// `D_1, ..., D_m`; at most [`OPENING_CAPSULES_MAX`].
+    #[serde(
+        serialize_with = "encoding::serialize",
+        deserialize_with = "encoding::deserialize::<_, OPENING_CAPSULES_MAX>"
+    )]
+    pub points: Vec<PointBytes>,
+    /// Shows that one share, the committed one, made all of them.
+    pub proof: DleqProof,
+}
+
+/// Why nothing can be opened in this context, whoever helps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum OpeningError {
+    /// The requester's point is unusable: the request is at fault.
+    #[error("the request is unusable: {0}")]
+    Session(#[from] SessionError),
+    /// No capsule, or more than [`OPENING_CAPSULES_MAX`].
+    #[error("{found} capsules in scope; 1 to {OPENING_CAPSULES_MAX} are possible")]
+    CapsuleCount {
+        /// How many were given.
+        found: usize,
+    },
+    /// The capsule belongs to another chain, patient or tier.
+    #[error("capsule {position} belongs to another chain, patient or tier")]
+    OtherOwner {
+        /// Place in the scope, from 0.
+        position: usize,
+    },
+    /// The capsule was made for another key.
+    #[error("capsule {position} was made for another tier key")]
+    OtherKey {
+        /// Place in the scope, from 0.
+        position: usize,
+    },
+    /// `U_j + E` is the identity: the request was made to fit this capsule.
+    #[error("the request's session point cancels capsule {position}")]
+    Cancelled {
+        /// Place in the scope, from 0.
+        position: usize,
+    },
+    /// The share does not fit the commitments of this epoch.
+    #[error("share {index} does not fit the commitments of this epoch")]
+    WrongShare {
+        /// The share in question.
+        index: ShareIndex,
+    },
+}
+
+/// A partial opening that was refused, and who made it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("partial opening of share {index}: {fault}")]
+pub struct BadPartial {
+    /// The share it claims to come from.
+    pub index: ShareIndex,
+    /// What is wrong.
+    pub fault: PartialFault,
+}
+
+/// What is wrong with a partial opening.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PartialFault {
+    /// Not one point for each capsule.
+    #[error("{found} points for {expected} capsules")]
+    PointCount {
+        /// How many points it has.
+        found: usize,
+        /// How many capsules are in scope.
+        expected: usize,
+    },
+    /// A point or scalar that is not canonical, or the identity.
+    #[error("{0}")]
+    Encoding(#[from] GroupError),
+    /// The proof does not hold: wrong share, or made for another context or other capsules.
+    #[error("the proof does not hold for this case, epoch and scope")]
+    Proof,
+    /// A second one for the same share. Anyone can send a message twice: this proves nobody's fault.
+    #[error("a good one of the same share was given before")]
+    Duplicate,
+}
+
+/// A checked context: session proof good, capsules of the right owner, points `B_j = U_j + E` at hand.
+#[derive(Debug)]
+pub struct Opening {
+    context: OpeningContext,
+    commitments: Commitments,
+    /// Label and `U` of each capsule, for the transcript.
+    scope: Vec<(Label, PointBytes)>,
+    blinded: Vec<Point>,
+}
+
+impl Opening {
+    /// Checks everything that does not depend on a share. `commitments` are those of the context's epoch.
+    ///
+    /// # Errors
+    /// Every [`OpeningError`] but [`OpeningError::WrongShare`].
+    pub fn new(
+        context: &OpeningContext,
+        commitments: &Commitments,
+        capsules: &[CheckedCapsule],
+    ) -> Result<Self, OpeningError> {
+        if !(1..=OPENING_CAPSULES_MAX).contains(&capsules.len()) {
+            let found = capsules.len();
+            return Err(OpeningError::CapsuleCount { found });
+        }
+        let session = context.session.verify(&context.request)?;
+        let mut scope = Vec::with_capacity(capsules.len());
+        let mut blinded = Vec::with_capacity(capsules.len());
+        for (position, checked) in capsules.iter().enumerate() {
+            let owner = checked.context();
+            if (owner.chain, owner.patient, owner.tier)
+                != (context.chain, context.patient, context.tier)
+            {
+                return Err(OpeningError::OtherOwner { position });
+            }
+            if checked.tier_key() != commitments.public_key() {
+                return Err(OpeningError::OtherKey { position });
+            }
+            let point = checked.point() + session;
+            if point.is_identity() {
+                return Err(OpeningError::Cancelled { position });
+            }
+            let capsule = checked.capsule();
+            scope.push((capsule.label, capsule.u));
+            blinded.push(point);
+        }
+        Ok(Self {
+            context: *context,
+            commitments: commitments.clone(),
+            scope,
+            blinded,
+        })
+    }
+
+    /// What the opening is bound to.
+    #[must_use]
+    pub fn context(&self) -> &OpeningContext {
+        &self.context
+    }
+
+    /// The commitments of the epoch that opens.
+    #[must_use]
+    pub fn commitments(&self) -> &Commitments {
+        &self.commitments
+    }
+
+    /// How many capsules are in scope.
+    #[must_use]
+    pub fn capsules(&self) -> usize {
+        self.blinded.len()
+    }
+
+    /// `seed = H(domain, rho, patient, tier, epoch, i, S_i, E, m, all L, U, D)`.
+    fn seed(&self, index: ShareIndex, share_key: &Point, points: &[PointBytes]) -> Digest {
+        let context = &self.context;
+        let mut writer = HashWriter::new("kithkin/opening-seed/1");
+        writer
+            .field(context.rho)
+            .field(context.patient)
+            .field(context.tier.as_str())
+            .number(u64::from(context.epoch.0))
+            .number(u64::from(index.get()))
+            .field(PointBytes::from(share_key))
+            .field(context.session.point)
+            .number(self.scope.len() as u64);
+        for ((label, u), d) in self.scope.iter().zip(points) {
+            writer.field(label).field(u).field(d);
+        }
+        writer.finish()
+    }
+
+    /// `d_j = H_l(domain, seed, j)` with `j` from 1.
+    fn coefficients(&self, seed: &Digest) -> Vec<Scalar> {
+        (1..=self.blinded.len() as u64)
+            .map(|j| {
+                hash_to_scalar(
+                    "kithkin/opening-coefficient/1",
+                    &[seed.as_ref(), &j.to_be_bytes()],
+                )
+            })
+            .collect()
+    }
+
+    /// Checks a partial opening and returns its points decoded.
+    pub(super) fn check(&self, partial: &PartialOpening) -> Result<Vec<Point>, PartialFault> {
+        let (found, expected) = (partial.points.len(), self.blinded.len());
+        if found != expected {
+            return Err(PartialFault::PointCount { found, expected });
+        }
+        let points = partial
+            .points
+            .iter()
+            .map(PointBytes::decode)
+            .collect::<Result<Vec<_>, _>>()?;
+        let share_key = self.commitments.share_key(partial.index);
+        let seed = self.seed(partial.index, &share_key, &partial.points);
+        let coefficients = self.coefficients(&seed);
+        let statement = Statement {
+            seed: &seed,
+            share_key,
+            m: Point::vartime_multiscalar_mul(&coefficients, &self.blinded),
+            z: Point::vartime_multiscalar_mul(&coefficients, &points),
+        };
+        // With M the identity the proof would say nothing. No honest seed leads there.
+        if statement.m.is_identity() || !statement.verify(&partial.proof)? {
+            return Err(PartialFault::Proof);
+        }
+        Ok(points)
+    }
+}
+
+/// Opens the capsules in scope with one share, as far as one share can.
+///
+/// Whether the case is granted, and not vetoed, is for the caller to know.
+///
+/// # Errors
+/// [`OpeningError::WrongShare`] when the share does not fit the commitments of this epoch.
+pub fn partial_open(
+    share: &Share,
+    opening: &Opening,
+    rng: &mut impl CryptoRng,
+) -> Result<PartialOpening, OpeningError> {
+    let index = share.index();
+    let share_key = opening.commitments.share_key(index);
+    if Point::mul_base(share.scalar()) != share_key {
+        return Err(OpeningError::WrongShare { index });
+    }
+    let points: Vec<PointBytes> = opening
+        .blinded
+        .iter()
+        .map(|blinded| PointBytes::from(&(blinded * share.scalar())))
+        .collect();
+    let seed = opening.seed(index, &share_key, &points);
+    let m = Point::vartime_multiscalar_mul(&opening.coefficients(&seed), &opening.blinded);
+    let statement = Statement {
+        seed: &seed,
+        share_key,
+        m,
+        z: m * share.scalar(),
+    };
+    let proof = statement.prove(share.scalar(), rng);
+    Ok(PartialOpening {
+        index,
+        points,
+        proof,
+    })
+}
+
+/// Checks one partial opening.
+///
+/// # Errors
+/// [`BadPartial`], which names the share's index.
+pub fn verify_partial(opening: &Opening, partial: &PartialOpening) -> Result<(), BadPartial> {
+    match opening.check(partial) {
+        Ok(_) => Ok(()),
+        Err(fault) => Err(BadPartial {
+            index: partial.index,
+            fault,
+        }),
+    }
+}
