@@ -4,13 +4,13 @@
 //! show that the author knows `r`, and bind the capsule to its label: nobody can
 //! copy somebody else's `U` under a label of their own and have it opened.
 
-use super::RecordEntry;
+use super::{CapsuleKey, RecordEntry};
 use crate::bytes::byte_newtype;
 use crate::crypto::group::{
     GroupError, Point, PointBytes, Scalar, ScalarBytes, hash_to_group, hash_to_scalar,
     hedged_nonce, random_scalar,
 };
-use crate::crypto::{Digest, HashWriter, Secret32, aead, hash};
+use crate::crypto::{Digest, HashWriter, Secret32, hash};
 use crate::ids::{ChainId, HospitalId, PatientId, RecordId};
 use crate::sharing::TierPublicKey;
 use crate::units::Tier;
@@ -18,10 +18,9 @@ use curve25519_dalek::traits::VartimeMultiscalarMul as _;
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 use std::sync::LazyLock;
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::Zeroizing;
 
 const PROOF: &str = "kithkin/capsule-proof/1";
-const WRAP: &[u8] = b"kithkin/capsule-wrap/1";
 
 /// The second base, whose logarithm nobody knows.
 static GBAR: LazyLock<Point> = LazyLock::new(|| hash_to_group("kithkin/gbar/1", &[]));
@@ -260,65 +259,5 @@ impl CheckedCapsule {
     #[must_use]
     pub fn point(&self) -> &Point {
         &self.u
-    }
-}
-
-/// `K = rP = xU`: opens one capsule and nothing else. Wiped when dropped, never printed.
-#[derive(PartialEq, Eq)]
-pub struct CapsuleKey(Point);
-
-impl CapsuleKey {
-    pub(crate) fn new(point: Point) -> Self {
-        Self(point)
-    }
-
-    fn wrap(
-        &self,
-        dek: &Secret32,
-        label: &Label,
-        u: &PointBytes,
-    ) -> Result<WrappedKey, CapsuleError> {
-        // Nonce 0 is sound: `r` is fresh, so this key seals once.
-        let nonce = [0; aead::NONCE_BYTES];
-        let wrapped = aead::seal(
-            &self.wrapping_key(label, u),
-            nonce,
-            label.as_ref(),
-            dek.expose(),
-        );
-        wrapped
-            .ok()
-            .and_then(|bytes| bytes.try_into().ok())
-            .map(WrappedKey)
-            .ok_or(CapsuleError::Unwrap)
-    }
-
-    pub(super) fn unwrap(&self, capsule: &Capsule) -> Result<Secret32, CapsuleError> {
-        let dek = aead::open(
-            &self.wrapping_key(&capsule.label, &capsule.u),
-            [0; aead::NONCE_BYTES],
-            capsule.label.as_ref(),
-            capsule.wrapped.as_ref(),
-        );
-        let dek = Zeroizing::new(dek.map_err(|_| CapsuleError::Unwrap)?);
-        let dek = <[u8; 32]>::try_from(dek.as_slice()).map_err(|_| CapsuleError::Unwrap)?;
-        Ok(Secret32::new(dek))
-    }
-
-    fn wrapping_key(&self, label: &Label, u: &PointBytes) -> Secret32 {
-        let encoded = Zeroizing::new(self.0.compress().to_bytes());
-        aead::derive_key(encoded.as_ref(), &[WRAP, label.as_ref(), u.as_ref()])
-    }
-}
-
-impl Drop for CapsuleKey {
-    fn drop(&mut self) {
-        self.0.zeroize();
-    }
-}
-
-impl core::fmt::Debug for CapsuleKey {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str("CapsuleKey(<redacted>)")
     }
 }

@@ -6,7 +6,7 @@
 //!
 //! | file | opening.md | holds |
 //! |---|---|---|
-//! | `capsule` | 2 | the record's key, encapsulated so that shares can open it (TDH2) |
+//! | `capsule`, `capsule_key` | 2 | the record's key, encapsulated so that shares can open it (TDH2) |
 //! | `envelope` | 2 | compress, encrypt, commit; and back |
 //! | `shards` | architecture, "A record's way" | Reed-Solomon shards with Merkle proofs |
 //! | `manifest` | 2 | one entry per record; their Merkle root |
@@ -18,15 +18,15 @@
 
 mod batch;
 mod capsule;
+mod capsule_key;
 mod envelope;
 mod manifest;
 mod receipt;
 mod shards;
 
 pub use batch::{BatchError, BatchHeader, BatchStatus};
-pub use capsule::{
-    Capsule, CapsuleError, CapsuleKey, CheckedCapsule, Label, SealContext, WrappedKey,
-};
+pub use capsule::{Capsule, CapsuleError, CheckedCapsule, Label, SealContext, WrappedKey};
+pub use capsule_key::CapsuleKey;
 pub use envelope::{
     CIPHERTEXT_BYTES_MAX, RECORD_BYTES_MAX, RecordError, SealedRecord, ciphertext_digest, open,
     seal,

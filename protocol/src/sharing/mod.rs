@@ -12,7 +12,7 @@
 //! | `threshold`, `commitments`, `share`, `deal`, `lagrange` | 1 | the sharing itself |
 //! | `transport` | 1, 6 | sealing a share to a person and to the disk |
 //! | `session` | 3 | the requester's one-time point and its proof |
-//! | `opening`, `dleq`, `combine` | 3 | partial openings: making, checking, combining |
+//! | `context`, `opening`, `dleq`, `combine` | 3 | partial openings: making, checking, combining |
 //! | `release` | 3 | a partial opening on its way to the requester: signed, then sealed |
 //! | `reconstruct` | 6 | rebuilding the key |
 //!
@@ -21,6 +21,7 @@
 
 mod combine;
 mod commitments;
+mod context;
 mod deal;
 mod dleq;
 mod encoding;
@@ -36,13 +37,14 @@ mod transport;
 
 pub use combine::{CombineError, Combined, combine};
 pub use commitments::Commitments;
+pub use context::{OpeningContext, Rho};
 pub use deal::deal;
 pub use dleq::DleqProof;
 pub use keys::{TierKey, TierPublicKey, capsule_key_direct};
 pub use lagrange::lagrange_at_zero;
 pub use opening::{
-    BadPartial, OPENING_CAPSULES_MAX, Opening, OpeningContext, OpeningError, PartialFault,
-    PartialOpening, Rho, partial_open, verify_partial,
+    BadPartial, OPENING_CAPSULES_MAX, Opening, OpeningError, PartialFault, PartialOpening,
+    partial_open, verify_partial,
 };
 pub use reconstruct::{ReconstructError, Reconstructed, reconstruct};
 pub use release::{ReleaseError, SignedPartial};

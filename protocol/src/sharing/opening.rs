@@ -5,58 +5,17 @@
 //! `eps` can use it, so a bad partial opening can be shown to anybody.
 
 use super::dleq::Statement;
-use super::{Commitments, DleqProof, SessionError, SessionPublic, Share, encoding};
-use crate::bytes::byte_newtype;
+use super::{Commitments, DleqProof, OpeningContext, SessionError, Share, encoding};
 use crate::crypto::group::{GroupError, Point, PointBytes, Scalar, hash_to_scalar};
 use crate::crypto::{Digest, HashWriter};
-use crate::ids::{ChainId, PatientId, TxId};
 use crate::record::{CheckedCapsule, Label};
-use crate::units::{Epoch, Height, ShareIndex, Tier};
+use crate::units::ShareIndex;
 use curve25519_dalek::traits::{IsIdentity as _, VartimeMultiscalarMul as _};
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 
 /// Most capsules that one opening covers: 512 KiB of points, 3.6 MiB of capsules.
 pub const OPENING_CAPSULES_MAX: usize = 16_384;
-
-byte_newtype!(
-    /// `rho`: the one finalized request that an opening serves.
-    Rho, 32
-);
-
-impl Rho {
-    /// `H(domain, chain, height, index, transaction)` for the request that stands in the block of `height` as
-    /// transaction number `index` (from 0).
-    #[must_use]
-    pub fn of(chain: &ChainId, height: Height, index: u32, request: &TxId) -> Self {
-        let mut writer = HashWriter::new("kithkin/rho/1");
-        writer
-            .field(chain)
-            .number(height.0)
-            .number(u64::from(index))
-            .field(request);
-        Self(writer.finish().0)
-    }
-}
-
-/// What an opening is bound to. A partial opening made for one context serves no other.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct OpeningContext {
-    /// The ledger.
-    pub chain: ChainId,
-    /// The finalized request.
-    pub rho: Rho,
-    /// Digest of every field of the request but the proof in `session`, which is bound to it.
-    pub request: Digest,
-    /// Whose records.
-    pub patient: PatientId,
-    /// Of which tier.
-    pub tier: Tier,
-    /// The generation of shares that opens.
-    pub epoch: Epoch,
-    /// The requester's point with its proof.
-    pub session: SessionPublic,
-}
 
 /// What one kin contributes: the masked points, in the order of the capsules, and one proof for all of them.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]

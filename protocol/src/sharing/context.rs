@@ -1,0 +1,46 @@
+//! What an opening is bound to (opening.md section 3).
+
+use super::SessionPublic;
+use crate::bytes::byte_newtype;
+use crate::crypto::{Digest, HashWriter};
+use crate::ids::{ChainId, PatientId, TxId};
+use crate::units::{Epoch, Height, Tier};
+
+byte_newtype!(
+    /// `rho`: the one finalized request that an opening serves.
+    Rho, 32
+);
+
+impl Rho {
+    /// `H(domain, chain, height, index, transaction)` for the request that stands in the block of `height` as
+    /// transaction number `index` (from 0).
+    #[must_use]
+    pub fn of(chain: &ChainId, height: Height, index: u32, request: &TxId) -> Self {
+        let mut writer = HashWriter::new("kithkin/rho/1");
+        writer
+            .field(chain)
+            .number(height.0)
+            .number(u64::from(index))
+            .field(request);
+        Self(writer.finish().0)
+    }
+}
+
+/// What an opening is bound to. A partial opening made for one context serves no other.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OpeningContext {
+    /// The ledger.
+    pub chain: ChainId,
+    /// The finalized request.
+    pub rho: Rho,
+    /// Digest of every field of the request but the proof in `session`, which is bound to it.
+    pub request: Digest,
+    /// Whose records.
+    pub patient: PatientId,
+    /// Of which tier.
+    pub tier: Tier,
+    /// The generation of shares that opens.
+    pub epoch: Epoch,
+    /// The requester's point with its proof.
+    pub session: SessionPublic,
+}
