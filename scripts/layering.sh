@@ -41,7 +41,7 @@ elif difference=$(diff <(echo "$binary") <(echo "$tests")); then
 else
 	echo "layering: tests build RocksDB with other features (>) than the binary (<), so it is compiled twice:" >&2
 	echo "$difference" >&2
-	echo "          Name the missing feature in [workspace.dependencies]." >&2
+	echo "          See who asks for it, cargo tree --workspace -e features -i NAME, and give the binary the same feature." >&2
 	failed=1
 fi
 
