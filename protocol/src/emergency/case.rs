@@ -1,10 +1,11 @@
 //! The states of a case and every step between them.
 
-use crate::crypto::{Digest, HashWriter, hash};
+use crate::crypto::{Digest, HashWriter};
 use crate::emergency::{Purpose, RefusalReason, Request};
 use crate::ids::{CaseId, ChainId, HospitalId, KinId, PatientId, TxId};
 use crate::ledger::Approval;
-use crate::units::{Epoch, Height, Millis};
+use crate::sharing::{OpeningContext, Rho};
+use crate::units::{Epoch, Height, Millis, Tier};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -12,7 +13,7 @@ use std::collections::BTreeMap;
 pub const RELEASES_MAX: usize = 4;
 
 /// How often an overdue review costs the hospital again (design, consensus section 4, rule 6).
-pub const OVERDUE_EVERY_MS: Millis = Millis(24 * 3_600_000);
+const OVERDUE_EVERY_MS: Millis = Millis(24 * 3_600_000);
 
 /// Where a case stands.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
@@ -236,16 +237,29 @@ pub struct Case {
 impl Case {
     /// `rho`: what partial openings are bound to (design, opening section 3).
     #[must_use]
-    pub fn rho(&self, chain: ChainId) -> Digest {
-        hash(
-            "kithkin/rho/1",
-            &[
-                chain.as_ref(),
-                &self.height.0.to_be_bytes(),
-                &self.index.to_be_bytes(),
-                self.id.as_ref(),
-            ],
-        )
+    pub fn rho(&self, chain: ChainId) -> Rho {
+        Rho::of(&chain, self.height, self.index, &TxId(self.id.0))
+    }
+
+    /// What partial openings of `tier` in this case are bound to.
+    #[must_use]
+    pub fn opening_context(&self, chain: ChainId, tier: Tier) -> OpeningContext {
+        OpeningContext {
+            chain,
+            rho: self.rho(chain),
+            request: self.request.binding(chain, self.hospital),
+            patient: self.patient(),
+            tier,
+            epoch: self.request.epoch,
+            session: self.request.session,
+        }
+    }
+
+    /// Whether a kin may still release at local time `now`: granted, and the session not over. Block time may
+    /// lag behind, so the kin looks at its own clock too.
+    #[must_use]
+    pub fn opens_at(&self, now: Millis) -> bool {
+        self.phase.opens() && now < self.session_end()
     }
 
     /// Whose records.
@@ -455,7 +469,9 @@ impl Case {
         events.push(CaseEvent::Closed(by, due));
     }
 
-    fn session_end(&self) -> Millis {
+    /// When a granted session is over.
+    #[must_use]
+    pub fn session_end(&self) -> Millis {
         self.granted_ms
             .unwrap_or(self.requested_ms)
             .plus(self.timing.session_ms.0)

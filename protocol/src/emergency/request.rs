@@ -1,9 +1,8 @@
 //! What a clinician asks for, and the closed lists of why.
 
-use crate::crypto::group::PointBytes;
 use crate::crypto::{Digest, HashWriter, SealingKey, Signature, SigningKey, VerifyingKey};
 use crate::ids::{ChainId, HospitalId, PatientId, RecordId};
-use crate::sharing::SchnorrProof;
+use crate::sharing::SessionPublic;
 use crate::units::{Epoch, Height, Millis, Tier};
 use crate::wire;
 use serde::{Deserialize, Serialize};
@@ -103,10 +102,9 @@ pub struct Request {
     pub encounter: Digest,
     /// The clinician's key.
     pub clinician: VerifyingKey,
-    /// One-time point `E` that masks the opening (design, opening section 3).
-    pub session_point: PointBytes,
-    /// Shows that the requester knows the logarithm of `E`; without it `E` could steer to another record.
-    pub session_proof: SchnorrProof,
+    /// One-time point `E` that masks the opening (design, opening section 3), with the proof that the requester
+    /// knows its logarithm; without the proof `E` could steer to another record.
+    pub session: SessionPublic,
     /// One-time key that partial openings are sealed to.
     pub session_key: SealingKey,
     /// Approvals after this time are void.
@@ -130,7 +128,7 @@ impl Request {
             .field(wire::encode(&(self.purpose, self.reason)))
             .field(self.encounter)
             .field(self.clinician)
-            .field(self.session_point)
+            .field(self.session.point)
             .field(self.session_key)
             .number(self.expires_ms.0)
             .number(self.session_ms.0);
@@ -143,7 +141,7 @@ impl Request {
         let mut writer = HashWriter::new("kithkin/request/1");
         writer
             .field(self.binding(chain, hospital))
-            .field(wire::encode(&self.session_proof));
+            .field(wire::encode(&self.session.proof));
         writer.finish()
     }
 

@@ -3,13 +3,10 @@
 use crate::crypto::{Digest, SealingKey, Signature, SigningKey, VerifyingKey, hash};
 use crate::emergency::{TierPolicy, WAITING_MS_MAX};
 use crate::ids::{ChainId, HospitalId, KinId, PatientId};
-use crate::sharing::{Commitments, KIN_MAX, majority};
+use crate::sharing::{Commitments, KIN_MAX, KIN_MIN, majority};
 use crate::units::{Epoch, Tier};
 use crate::wire;
 use serde::{Deserialize, Serialize};
-
-/// Fewest kin of a roster.
-pub const KIN_MIN: usize = 3;
 
 /// One friend or relative.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

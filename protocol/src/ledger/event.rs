@@ -97,6 +97,9 @@ pub enum Rejection {
         /// What is wrong.
         field: &'static str,
     },
+    /// The numbers in the batch's header do not fit each other or the roster.
+    #[error(transparent)]
+    BatchHeader(#[from] crate::record::BatchError),
     /// No such batch.
     #[error("batch {batch} is not on chain")]
     UnknownBatch {

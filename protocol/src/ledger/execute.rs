@@ -15,11 +15,12 @@ use crate::ledger::block::Block;
 use crate::ledger::enrolment::{Enrolment, EnrolmentError};
 use crate::ledger::event::{Effects, Event, Rejection, What};
 use crate::ledger::sequence::SequenceError;
-use crate::ledger::state::{BatchEntry, BatchStatus, Meta, Patient, State};
+use crate::ledger::state::{BatchEntry, Meta, Patient, State};
 use crate::ledger::transaction::{
     SignedTransaction, TRANSACTION_BYTES_MAX, TxBody, VALIDITY_MS_MAX,
 };
-use crate::record::BatchHeader;
+use crate::record::{BatchHeader, BatchStatus};
+use crate::sharing::Threshold;
 use crate::units::{Height, Millis, Tier};
 use crate::wire;
 use std::collections::BTreeMap;
@@ -287,32 +288,20 @@ impl State {
             ("chain", header.chain != self.meta().chain),
             ("author", header.author != author),
             ("epoch", header.epoch != patient.epoch),
-            ("record count", !header.count_is_allowed()),
-            (
-                "receipt count",
-                !(crate::sharing::majority(kin)..=kin).contains(&usize::from(header.receipts)),
-            ),
-            ("batch", self.batch_places.contains(&header.id())),
+            ("identifier", self.batch_places.contains(&header.id())),
         ];
         if let Some((field, _)) = wrong.into_iter().find(|(_, wrong)| *wrong) {
             return Err(Rejection::Batch { field });
         }
-        let stored = usize::from(header.receipts) == kin;
+        // The roster had its size checked when it was enrolled.
+        let roster = Threshold::majority(kin).map_err(|_| Rejection::Batch { field: "roster" })?;
+        header.check(roster)?;
         let (id, tier) = (header.id(), header.tier);
         let place = (header.patient, tier, run.height, cause.1);
+        let stored = header.status == BatchStatus::Stored;
         self.batch_places.put(id, place);
-        self.batches.put(
-            place,
-            BatchEntry {
-                id,
-                header: header.clone(),
-                status: if stored {
-                    BatchStatus::Stored
-                } else {
-                    BatchStatus::Degraded
-                },
-            },
-        );
+        let header = *header;
+        self.batches.put(place, BatchEntry { id, header });
         run.batch(cause, header.patient, tier, id, stored);
         Ok(())
     }
@@ -324,7 +313,7 @@ impl State {
         cause: (TxId, u32),
         batch: BatchId,
         receipts_root: crate::crypto::Digest,
-        receipts: u16,
+        receipts: u8,
     ) -> Result<(), Rejection> {
         let author = self.require_hospital(signer)?;
         let place = *self
@@ -342,13 +331,13 @@ impl State {
             .map_or(0, |patient| patient.enrolment.roster.len());
         let wrong = [
             ("author", entry.header.author != author),
-            ("status", entry.status == BatchStatus::Stored),
+            ("status", entry.header.status == BatchStatus::Stored),
             ("receipt count", usize::from(receipts) != kin),
         ];
         if let Some((field, _)) = wrong.into_iter().find(|(_, wrong)| *wrong) {
             return Err(Rejection::Batch { field });
         }
-        entry.status = BatchStatus::Stored;
+        entry.header.status = BatchStatus::Stored;
         entry.header.receipts = receipts;
         entry.header.receipts_root = receipts_root;
         self.batches.put(place, entry);
@@ -416,7 +405,7 @@ impl State {
             log: (crate::crypto::Digest::ZERO, 0),
         };
         case.note(cause.0);
-        self.sessions.put(request.session_point, ());
+        self.sessions.put(request.session.point, ());
         self.patient_cases
             .put((request.patient, run.height, cause.1), case.id);
         let mut patient = patient.clone();
@@ -467,14 +456,11 @@ impl State {
             ),
             (
                 "session point (it was used before)",
-                self.sessions.contains(&request.session_point),
+                self.sessions.contains(&request.session.point),
             ),
             (
                 "session proof",
-                request
-                    .session_proof
-                    .verify(&request.session_point, &binding)
-                    .is_err(),
+                request.session.verify(&binding).is_err(),
             ),
             (
                 "clinician's signature",
@@ -507,11 +493,17 @@ impl State {
             return Err(Rejection::NotReviewer { signer });
         }
         self.step(run, cause, id, |case| case.on_review(verdict))?;
-        if verdict == Verdict::Unjustified && !run.standings.case_unjustified(hospital)
-            && let Some(mut entry) = self.hospitals.get(&hospital).cloned() {
+        if verdict == Verdict::Unjustified {
+            let changes = run.standings.case_unjustified(hospital);
+            // A hospital without a validator has no credit to lose; it loses its right to request for a time.
+            if changes.is_empty()
+                && let Some(mut entry) = self.hospitals.get(&hospital).cloned()
+            {
                 entry.suspended_until_ms = run.now.plus(SUSPENSION_MS.0);
                 self.hospitals.put(hospital, entry);
             }
+            run.effects.credit.extend(changes);
+        }
         Ok(())
     }
 
@@ -558,7 +550,8 @@ impl State {
         }
         for step in steps {
             if *step == CaseEvent::Overdue {
-                run.standings.review_overdue(case.hospital);
+                let changes = run.standings.review_overdue(case.hospital);
+                run.effects.credit.extend(changes);
             }
             run.emit(
                 cause,

@@ -19,7 +19,7 @@ mod transaction;
 mod tree;
 
 pub use block::{BLOCK_BYTES_MAX, Block, Header};
-pub use enrolment::{Enrolment, EnrolmentError, KIN_MIN, Member, TierShares};
+pub use enrolment::{Enrolment, EnrolmentError, Member, TierShares};
 pub use event::{Effects, Event, Rejection, What};
 pub use execute::{EnvelopeError, LIVE_CASES_MAX, SUSPENSION_MS};
 pub use genesis::{
@@ -31,12 +31,12 @@ pub use proof::{
 };
 pub use sequence::{SEQUENCE_WINDOW, SequenceError, SequenceWindow};
 pub use state::{
-    BatchEntry, BatchPlace, BatchStatus, Hospital, Meta, Patient, RestoreError, State,
+    BatchEntry, BatchPlace, Hospital, Meta, Patient, RestoreError, State,
 };
 pub use table::Write;
 pub use transaction::{
     Approval, SignedTransaction, TRANSACTION_BYTES_MAX, Transaction, TxBody, VALIDITY_MS_MAX,
-    read_digest,
+    read_digest, release_digest,
 };
 pub use tree::{StateProof, StateProofError, TreeError};
 

@@ -64,25 +64,13 @@ impl Patient {
     }
 }
 
-/// How well a batch is kept.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum BatchStatus {
-    /// Enough kin hold it to rebuild it, but not all.
-    Degraded,
-    /// Every kin of the roster holds its shards.
-    Stored,
-}
-
 /// A batch of records as it stands on chain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BatchEntry {
-    /// The batch.
+    /// The batch: the digest of the header as it was first signed.
     pub id: BatchId,
-    /// What the hospital signed.
+    /// What the hospital signed; the receipts are those of the latest word on it.
     pub header: BatchHeader,
-    /// How well it is kept.
-    pub status: BatchStatus,
 }
 
 /// Where a batch stands: patient, tier, height, place in the block.

@@ -35,7 +35,7 @@ pub enum TxBody {
         /// Root over all receipts.
         receipts_root: Digest,
         /// How many there are; all of the roster.
-        receipts: u16,
+        receipts: u8,
     },
     /// Hospital: a clinician asks to open records in an emergency.
     Request(Box<Request>),
@@ -57,7 +57,7 @@ pub enum TxBody {
     Release {
         /// The case.
         case: CaseId,
-        /// Digest over all partial openings of this kin in this case.
+        /// Digest over the digests of this kin's partial openings, in the order of the scopes ([`release_digest`]).
         digest: Digest,
     },
     /// Hospital: its clinician has read these records.
@@ -108,6 +108,16 @@ pub fn read_digest(records: &std::collections::BTreeSet<RecordId>) -> Digest {
     let mut writer = crate::crypto::HashWriter::new("kithkin/read/1");
     for record in records {
         writer.field(record);
+    }
+    writer.finish()
+}
+
+/// The digest that a [`TxBody::Release`] carries.
+#[must_use]
+pub fn release_digest(partials: &[Digest]) -> Digest {
+    let mut writer = crate::crypto::HashWriter::new("kithkin/release/1");
+    for partial in partials {
+        writer.field(partial);
     }
     writer.finish()
 }

@@ -1,0 +1,258 @@
+use super::*;
+use crate::crypto::group::ScalarBytes;
+use crate::crypto::{SealingKey, Signature, VerifyingKey};
+use crate::emergency::{Reason, TierPolicy};
+use crate::sharing::{SchnorrProof, SessionPublic};
+use crate::units::Tier;
+
+const CASE: CaseId = CaseId([9; 32]);
+const HOSPITAL: HospitalId = HospitalId([8; 32]);
+const PATIENT: PatientId = PatientId([7; 32]);
+
+fn kin(n: u8) -> KinId {
+    KinId([n; 32])
+}
+
+fn case(kin_count: u8, threshold: u16) -> Case {
+    let request = Request {
+        patient: PATIENT,
+        epoch: Epoch(1),
+        scopes: Vec::new(),
+        purpose: Purpose::BreakGlass,
+        reason: Reason::Unconscious,
+        encounter: Digest::ZERO,
+        clinician: VerifyingKey([1; 32]),
+        session: SessionPublic {
+            point: crate::crypto::group::PointBytes([2; 32]),
+            proof: SchnorrProof {
+                challenge: ScalarBytes([0; 32]),
+                response: ScalarBytes([0; 32]),
+            },
+        },
+        session_key: SealingKey([3; 32]),
+        expires_ms: Millis(1_000),
+        session_ms: Millis(500),
+        clinician_signature: Signature([0; 64]),
+    };
+    Case {
+        id: CASE,
+        hospital: HOSPITAL,
+        height: Height(3),
+        index: 0,
+        requested_ms: Millis(100),
+        roster: (1..=kin_count).map(kin).collect(),
+        threshold,
+        timing: Timing {
+            not_before_ms: Millis(100),
+            session_ms: Millis(500),
+            review_within_ms: Millis(10_000),
+        },
+        request,
+        phase: Phase::Requested,
+        approvals: BTreeMap::new(),
+        refusals: BTreeMap::new(),
+        releases: BTreeMap::new(),
+        records_read: 0,
+        granted_ms: None,
+        closed: None,
+        review_due_ms: None,
+        overdue: false,
+        verdict: None,
+        log: (Digest::ZERO, 0),
+    }
+}
+
+fn approval() -> Approval {
+    Approval {
+        case: CASE,
+        epoch: Epoch(1),
+        hospital: HOSPITAL,
+        purpose: Purpose::BreakGlass,
+        reason: Reason::Unconscious,
+        expires_ms: Millis(1_000),
+    }
+}
+
+fn granted() -> Case {
+    let mut case = case(5, 3);
+    for n in 1..=3 {
+        case.on_approve(kin(n), &approval(), Millis(200))
+            .expect("kin may approve");
+    }
+    assert_eq!(case.phase, Phase::Granted);
+    case
+}
+
+#[test]
+fn the_threshold_grants_and_the_first_release_opens() {
+    let mut case = case(5, 3);
+    for n in 1..=2 {
+        let events = case.on_approve(kin(n), &approval(), Millis(200));
+        assert_eq!(events, Ok(vec![CaseEvent::Approved(kin(n))]));
+        assert_eq!(case.phase, Phase::Requested);
+    }
+    let refused = case.on_release(kin(1), Digest::ZERO);
+    let phase = Phase::Requested;
+    assert_eq!(refused, Err(CaseError::Phase { phase }), "too early");
+    let events = case.on_approve(kin(3), &approval(), Millis(250));
+    assert_eq!(
+        events,
+        Ok(vec![CaseEvent::Approved(kin(3)), CaseEvent::Granted])
+    );
+    assert_eq!(
+        case.on_release(kin(4), Digest::ZERO),
+        Err(CaseError::NotApproved { kin: kin(4) })
+    );
+    assert!(case.on_release(kin(2), Digest::ZERO).is_ok());
+    assert_eq!(case.phase, Phase::Open);
+    // A kin beyond the threshold can still step in for one whose partial opening was bad.
+    assert!(case.on_approve(kin(4), &approval(), Millis(300)).is_ok());
+    assert!(case.on_release(kin(4), Digest::ZERO).is_ok());
+    assert!(case.on_read(HOSPITAL, 3).is_ok());
+    assert_eq!(case.records_read, 3);
+}
+
+#[test]
+fn an_approval_fits_one_request_only() {
+    let spoilt: [(&str, fn(&mut Approval)); 6] = [
+        ("case", |a| a.case = CaseId([1; 32])),
+        ("epoch", |a| a.epoch = Epoch(2)),
+        ("hospital", |a| a.hospital = HospitalId([1; 32])),
+        ("purpose", |a| a.purpose = Purpose::EmergencyTreatment),
+        ("reason", |a| a.reason = Reason::Stroke),
+        ("expiry", |a| a.expires_ms = Millis(999)),
+    ];
+    for (field, spoil) in spoilt {
+        let mut case = case(5, 3);
+        let mut approval = approval();
+        spoil(&mut approval);
+        let before = case.clone();
+        let refused = case.on_approve(kin(1), &approval, Millis(200));
+        assert_eq!(refused, Err(CaseError::Mismatch { field }));
+        assert_eq!(case, before);
+    }
+}
+
+#[test]
+fn each_kin_decides_once_and_strangers_never() {
+    let mut case = case(3, 2);
+    assert!(case.on_approve(kin(1), &approval(), Millis(200)).is_ok());
+    let twice = Err(CaseError::AlreadyDecided { kin: kin(1) });
+    assert_eq!(case.on_approve(kin(1), &approval(), Millis(200)), twice);
+    assert_eq!(case.on_refuse(kin(1), RefusalReason::Doubtful), twice);
+    let epoch = Epoch(1);
+    let stranger = CaseError::NotKin { kin: kin(9), epoch };
+    assert_eq!(
+        case.on_approve(kin(9), &approval(), Millis(200)),
+        Err(stranger)
+    );
+}
+
+#[test]
+fn refusals_end_the_case_only_when_the_threshold_is_out_of_reach() {
+    let mut case = case(5, 3);
+    for n in 1..=2 {
+        assert!(case.on_refuse(kin(n), RefusalReason::Unstated).is_ok());
+        assert_eq!(case.phase, Phase::Requested);
+    }
+    let events = case.on_refuse(kin(3), RefusalReason::NotThere);
+    assert!(events.is_ok_and(|events| events.contains(&CaseEvent::Refused)));
+    let phase = Phase::Refused;
+    let late = case.on_approve(kin(4), &approval(), Millis(200));
+    assert_eq!(late, Err(CaseError::Phase { phase }));
+    assert_eq!(case.deadline(), None);
+}
+
+#[test]
+fn a_veto_stops_the_case_at_any_time() {
+    let mut early = case(5, 3);
+    let other = PatientId([1; 32]);
+    let role = "patient";
+    assert_eq!(
+        early.on_veto(other, Millis(200)),
+        Err(CaseError::NotAllowed { role })
+    );
+    assert!(early.on_veto(PATIENT, Millis(200)).is_ok());
+    assert_eq!(early.phase, Phase::Vetoed);
+
+    let mut late = granted();
+    assert!(late.on_veto(PATIENT, Millis(300)).is_ok());
+    assert_eq!(late.closed, Some((Millis(300), ClosedBy::Veto)));
+    assert!(late.on_release(kin(1), Digest::ZERO).is_err());
+    assert_eq!(late.review_due_ms, Some(Millis(10_300)));
+}
+
+#[test]
+fn time_expires_requests_and_sessions_and_makes_verdicts_overdue() {
+    let mut request = case(5, 3);
+    assert_eq!(request.on_time(Millis(999)), vec![]);
+    assert_eq!(request.on_time(Millis(1_000)), vec![CaseEvent::Expired]);
+
+    let mut session = granted();
+    assert!(session.opens_at(Millis(699)));
+    assert!(!session.opens_at(Millis(700)), "the session lasts 500 ms");
+    // After a long pause of the chain all that was due happens at once, in order.
+    let events = session.on_time(Millis(700 + 10_000 + 24 * 3_600_000));
+    assert_eq!(
+        events,
+        vec![
+            CaseEvent::Closed(ClosedBy::Time, Millis(10_700)),
+            CaseEvent::Overdue,
+            CaseEvent::Overdue
+        ]
+    );
+    assert!(session.overdue);
+    assert!(session.on_review(Verdict::Justified).is_ok());
+    assert_eq!(session.deadline(), None);
+    assert!(session.on_review(Verdict::Justified).is_err(), "only once");
+}
+
+#[test]
+fn the_waiting_time_holds_back_a_quorum_but_not_beyond_the_expiry() {
+    let wait = |until| {
+        let mut case = case(5, 3);
+        case.timing.not_before_ms = Millis(until);
+        for n in 1..=3 {
+            case.on_approve(kin(n), &approval(), Millis(200))
+                .expect("kin may approve");
+        }
+        assert_eq!(case.phase, Phase::Waiting);
+        assert!(case.on_release(kin(1), Digest::ZERO).is_err());
+        case
+    };
+    let mut granted = wait(900);
+    assert_eq!(granted.on_time(Millis(950)), vec![CaseEvent::Granted]);
+    assert_eq!(granted.granted_ms, Some(Millis(900)));
+    let mut expired = wait(1_500);
+    assert_eq!(expired.on_time(Millis(1_600)), vec![CaseEvent::Expired]);
+    let mut vetoed = wait(900);
+    assert!(vetoed.on_veto(PATIENT, Millis(300)).is_ok());
+    assert_eq!(vetoed.phase, Phase::Vetoed);
+}
+
+#[test]
+fn a_threat_to_life_waits_for_nothing_and_the_strictest_session_counts() {
+    let mut strict = TierPolicy::default_for(Tier::Chart);
+    strict.waiting_ms = Millis(60_000);
+    strict.session_ms_max = Millis(300);
+    let policies = [TierPolicy::default_for(Tier::Summary), strict];
+    let mut request = case(5, 3).request;
+    let timing = Timing::draw(&policies, &request, Millis(100), Millis(1));
+    assert_eq!(timing.not_before_ms, Millis(100));
+    assert_eq!(timing.session_ms, Millis(300));
+    request.purpose = Purpose::EmergencyTreatment;
+    let timing = Timing::draw(&policies, &request, Millis(100), Millis(1));
+    assert_eq!(timing.not_before_ms, Millis(60_100));
+}
+
+#[test]
+fn announcements_are_bounded() {
+    let mut case = granted();
+    for _ in 0..RELEASES_MAX {
+        assert!(case.on_release(kin(1), Digest::ZERO).is_ok());
+    }
+    assert_eq!(
+        case.on_release(kin(1), Digest::ZERO),
+        Err(CaseError::TooManyReleases { kin: kin(1) })
+    );
+}

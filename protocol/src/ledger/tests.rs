@@ -1,0 +1,594 @@
+//! The ledger from the outside: blocks by a lone validator, so that consensus stays out of the way.
+
+use super::*;
+use crate::consensus::{Certificate, Vote, VoteKind};
+use crate::crypto::group::ScalarBytes;
+use crate::crypto::vrf::VrfSecretKey;
+use crate::crypto::{OpeningKey, Secret32, Signature, SigningKey};
+use crate::emergency::{CaseEvent, Phase, Purpose, Reason, Request, Scope, TierPolicy, Verdict};
+use crate::ids::{CaseId, HospitalId, KinId, PatientId, ValidatorId};
+use crate::sharing::{SchnorrProof, SessionSecret, Threshold, TierKey, deal};
+use crate::units::{Epoch, Sequence, Tier, View};
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng as _;
+use std::collections::BTreeMap;
+
+fn key(n: u8) -> SigningKey {
+    SigningKey::from_seed(Secret32::new([n; 32]))
+}
+
+const VALIDATOR: u8 = 1;
+const HOSPITAL: u8 = 2;
+const OTHER_HOSPITAL: u8 = 3;
+const REVIEWER: u8 = 4;
+const PATIENT: u8 = 5;
+const KIN: [u8; 3] = [11, 12, 13];
+const CLINICIAN: u8 = 20;
+
+fn genesis() -> Genesis {
+    let hospital = |n: u8| HospitalInfo {
+        key: key(n).verifying_key(),
+        sealing: OpeningKey::from_seed(Secret32::new([n; 32])).sealing_key(),
+        name: format!("hospital {n}"),
+    };
+    Genesis {
+        time_ms: Millis(1_000_000),
+        profile: Profile::Balanced,
+        validators: vec![ValidatorInfo {
+            id: ValidatorId(0),
+            vote_key: key(VALIDATOR).verifying_key(),
+            vrf_key: VrfSecretKey::from_seed(Secret32::new([99; 32])).public_key(),
+            hospital: Some(HospitalId::of(&key(HOSPITAL).verifying_key())),
+        }],
+        hospitals: vec![hospital(HOSPITAL), hospital(OTHER_HOSPITAL)],
+        reviewers: vec![key(REVIEWER).verifying_key()],
+        review_within_ms: Millis(7 * 24 * 3_600_000),
+    }
+}
+
+/// A chain with one validator and everybody's sequence numbers.
+struct Chain {
+    ledger: Ledger,
+    stored: BTreeMap<Vec<u8>, Vec<u8>>,
+    last: Option<Certificate>,
+    sequences: BTreeMap<u8, u64>,
+    rng: ChaCha20Rng,
+}
+
+impl Chain {
+    fn new() -> Self {
+        let (ledger, writes) = Ledger::genesis(&genesis()).expect("a valid genesis");
+        let mut chain = Self {
+            ledger,
+            stored: BTreeMap::new(),
+            last: None,
+            sequences: BTreeMap::new(),
+            rng: ChaCha20Rng::from_seed([1; 32]),
+        };
+        chain.store(&writes);
+        chain
+    }
+
+    fn store(&mut self, writes: &[Write]) {
+        for (key, value) in writes {
+            match value {
+                Some(value) => self.stored.insert(key.clone(), value.clone()),
+                None => self.stored.remove(key),
+            };
+        }
+    }
+
+    fn sign(&mut self, signer: u8, body: TxBody) -> SignedTransaction {
+        let sequence = self.sequences.entry(signer).or_default();
+        *sequence += 1;
+        let sequence = Sequence(*sequence - 1);
+        self.sign_with(signer, sequence, body)
+    }
+
+    fn sign_with(&self, signer: u8, sequence: Sequence, body: TxBody) -> SignedTransaction {
+        Transaction {
+            chain: self.ledger.chain(),
+            signer: key(signer).verifying_key(),
+            sequence,
+            valid_until_ms: self.ledger.head_time().plus(60_000),
+            body,
+        }
+        .sign(&key(signer))
+    }
+
+    fn block(&self, after_ms: u64, transactions: Vec<SignedTransaction>) -> Block {
+        let vrf = VrfSecretKey::from_seed(Secret32::new([99; 32]));
+        let (_, vrf_proof) = vrf
+            .prove(&self.ledger.standings().beacon_input())
+            .expect("provable");
+        Block {
+            header: Header {
+                chain: self.ledger.chain(),
+                height: self.ledger.height().plus(1),
+                parent_id: self.ledger.head_id(),
+                parent_state_root: self.ledger.state_root(),
+                author: ValidatorId(0),
+                view: View(1),
+                time_ms: self.ledger.head_time().plus(after_ms),
+                tx_root: Block::tx_root(&transactions),
+                parent_cert: self.last.clone(),
+                late_votes: Vec::new(),
+                evidence: Vec::new(),
+                vrf_proof,
+            },
+            transactions,
+        }
+    }
+
+    /// Executes a block and checks that what was stored gives the same ledger back.
+    fn run_after(&mut self, after_ms: u64, transactions: Vec<SignedTransaction>) -> Vec<What> {
+        let block = self.block(after_ms, transactions);
+        assert_eq!(self.ledger.check_block(&block), Ok(()));
+        let effects = self.ledger.execute(&block).expect("a checked block");
+        self.store(&effects.writes);
+        let vote = Vote::sign(
+            self.ledger.chain(),
+            VoteKind::Finalize,
+            block.header.height,
+            View(1),
+            block.id(),
+            ValidatorId(0),
+            &key(VALIDATOR),
+        );
+        self.last = Some(Certificate {
+            kind: VoteKind::Finalize,
+            height: block.header.height,
+            view: View(1),
+            id: block.id(),
+            votes: vec![(vote.signer, vote.signature)],
+        });
+        let entries: Vec<_> = self.stored.clone().into_iter().collect();
+        let restored = Ledger::restore(&entries).expect("a stored ledger");
+        assert_eq!(restored.state_root(), self.ledger.state_root());
+        assert_eq!(restored.head_id(), self.ledger.head_id());
+        effects.events.into_iter().map(|event| event.what).collect()
+    }
+
+    fn run(&mut self, transactions: Vec<SignedTransaction>) -> Vec<What> {
+        self.run_after(1, transactions)
+    }
+
+    fn act(&mut self, signer: u8, body: TxBody) -> Vec<What> {
+        let transaction = self.sign(signer, body);
+        self.run(vec![transaction])
+    }
+
+    fn rejected(&mut self, signer: u8, body: TxBody) -> Rejection {
+        match self.act(signer, body).as_slice() {
+            [What::Rejected { reason, .. }] => reason.clone(),
+            other => panic!("expected a rejection, got {other:?}"),
+        }
+    }
+
+    fn enrolment(&mut self) -> Enrolment {
+        let member = |n: &u8| Member {
+            key: key(*n).verifying_key(),
+            sealing: OpeningKey::from_seed(Secret32::new([*n; 32])).sealing_key(),
+        };
+        let tiers = Tier::ALL
+            .into_iter()
+            .map(|tier| {
+                let threshold = Threshold::majority(KIN.len()).expect("three kin");
+                let (commitments, _) = deal(&TierKey::random(&mut self.rng), threshold, &mut self.rng)
+                    .expect("dealt");
+                TierShares {
+                    tier,
+                    commitments,
+                    policy: TierPolicy::default_for(tier),
+                }
+            })
+            .collect();
+        let mut enrolment = Enrolment {
+            sealing: OpeningKey::from_seed(Secret32::new([PATIENT; 32])).sealing_key(),
+            roster: KIN.iter().map(member).collect(),
+            tiers,
+            sponsor: HospitalId::of(&key(HOSPITAL).verifying_key()),
+            sponsor_signature: Signature([0; 64]),
+            acceptances: Vec::new(),
+        };
+        self.accept(&mut enrolment);
+        enrolment
+    }
+
+    fn accept(&self, enrolment: &mut Enrolment) {
+        let digest = enrolment.digest(self.ledger.chain(), patient());
+        enrolment.sponsor_signature = Enrolment::sponsor(&digest, &key(HOSPITAL));
+        enrolment.acceptances = KIN
+            .iter()
+            .map(|n| {
+                let kin = KinId::of(&key(*n).verifying_key());
+                key(*n).sign(&Enrolment::acceptance(&digest, kin))
+            })
+            .collect();
+    }
+
+    fn enrol(&mut self) {
+        let enrolment = self.enrolment();
+        let events = self.act(PATIENT, TxBody::Enrol(Box::new(enrolment)));
+        assert_eq!(events, vec![What::Enrolled { patient: patient() }]);
+    }
+
+    fn request(&mut self) -> Request {
+        let hospital = HospitalId::of(&key(HOSPITAL).verifying_key());
+        let secret = SessionSecret::random(&mut self.rng);
+        let mut request = Request {
+            patient: patient(),
+            epoch: Epoch(1),
+            scopes: vec![Scope {
+                tier: Tier::Summary,
+                up_to: self.ledger.height(),
+                only: Vec::new(),
+            }],
+            purpose: Purpose::BreakGlass,
+            reason: Reason::Unconscious,
+            encounter: Digest([1; 32]),
+            clinician: key(CLINICIAN).verifying_key(),
+            session: crate::sharing::SessionPublic {
+                point: secret.point(),
+                proof: SchnorrProof {
+                    challenge: ScalarBytes([0; 32]),
+                    response: ScalarBytes([0; 32]),
+                },
+            },
+            session_key: OpeningKey::random(&mut self.rng).sealing_key(),
+            expires_ms: self.ledger.head_time().plus(600_000),
+            session_ms: Millis(60_000),
+            clinician_signature: Signature([0; 64]),
+        };
+        let chain = self.ledger.chain();
+        request.session = secret.prove(&request.binding(chain, hospital), &mut self.rng);
+        request.signed(chain, hospital, &key(CLINICIAN))
+    }
+
+    fn open_case(&mut self) -> CaseId {
+        let request = self.request();
+        let events = self.act(HOSPITAL, TxBody::Request(Box::new(request)));
+        match events.as_slice() {
+            [What::Case { case, step: CaseEvent::Requested, .. }] => *case,
+            other => panic!("expected a case, got {other:?}"),
+        }
+    }
+
+    fn approval(&self, case: CaseId) -> TxBody {
+        let case = self.ledger.state().case(case).expect("on chain");
+        TxBody::Approve(Approval {
+            case: case.id,
+            epoch: case.request.epoch,
+            hospital: case.hospital,
+            purpose: case.request.purpose,
+            reason: case.request.reason,
+            expires_ms: case.request.expires_ms,
+        })
+    }
+
+    fn phase(&self, case: CaseId) -> Phase {
+        self.ledger.state().case(case).expect("on chain").phase
+    }
+}
+
+fn patient() -> PatientId {
+    PatientId::of(&key(PATIENT).verifying_key())
+}
+
+#[test]
+fn a_case_from_request_to_verdict() {
+    let mut chain = Chain::new();
+    chain.enrol();
+    let case = chain.open_case();
+    for n in &KIN[..2] {
+        let approval = chain.approval(case);
+        chain.act(*n, approval);
+    }
+    assert_eq!(chain.phase(case), Phase::Granted);
+    let digest = release_digest(&[Digest([3; 32])]);
+    chain.act(KIN[0], TxBody::Release { case, digest });
+    assert_eq!(chain.phase(case), Phase::Open);
+    let proof = chain.ledger.prove(State::case_key(case)).expect("provable");
+    assert_eq!(proof.verify(&chain.ledger.state_root()), Ok(()));
+    let proved: crate::emergency::Case =
+        State::decode_value(proof.value.as_ref().expect("there")).expect("a case");
+    assert_eq!(proved.phase, Phase::Open);
+    chain.act(HOSPITAL, TxBody::Close { case });
+    assert_eq!(chain.phase(case), Phase::Closed);
+    let live = chain.ledger.state().patient(patient()).expect("enrolled");
+    assert_eq!(live.live_cases, 0);
+    let verdict = Verdict::Unjustified;
+    let credit = |chain: &Chain| chain.ledger.standings().rows().map(|row| row.credit).max();
+    let before = credit(&chain);
+    assert!(matches!(
+        chain.rejected(HOSPITAL, TxBody::Review { case, verdict }),
+        Rejection::NotReviewer { .. }
+    ));
+    chain.act(REVIEWER, TxBody::Review { case, verdict });
+    assert_eq!(chain.phase(case), Phase::Reviewed);
+    assert!(credit(&chain) < before, "the hospital's validator pays");
+    let log = chain.ledger.state().case(case).expect("on chain").log;
+    assert_eq!(log.1, 6, "request, two approvals, release, close, verdict");
+}
+
+#[test]
+fn the_same_transaction_counts_once() {
+    let mut chain = Chain::new();
+    chain.enrol();
+    let case = chain.open_case();
+    let approval = chain.approval(case);
+    let signed = chain.sign(KIN[0], approval);
+    chain.run(vec![signed.clone()]);
+    let replayed = chain.block(1, vec![signed]);
+    assert!(matches!(
+        chain.ledger.check_block(&replayed),
+        Err(BlockError::Envelope {
+            index: 0,
+            source: EnvelopeError::Sequence(SequenceError::Used { .. })
+        })
+    ));
+}
+
+#[test]
+fn an_approval_of_one_case_does_not_fit_another() {
+    let mut chain = Chain::new();
+    chain.enrol();
+    let (first, second) = (chain.open_case(), chain.open_case());
+    let TxBody::Approve(mut moved) = chain.approval(first) else {
+        unreachable!("an approval")
+    };
+    moved.case = second;
+    // The expiry was signed with it, and the two requests expire at different times.
+    let rejection = chain.rejected(KIN[0], TxBody::Approve(moved));
+    let field = "expiry";
+    assert_eq!(
+        rejection,
+        Rejection::Case(crate::emergency::CaseError::Mismatch { field })
+    );
+    assert!(chain.ledger.state().case(second).expect("there").approvals.is_empty());
+}
+
+#[test]
+fn envelopes_that_no_block_may_hold() {
+    let mut chain = Chain::new();
+    chain.enrol();
+    let case = chain.open_case();
+    let body = chain.approval(case);
+    let good = chain.sign_with(KIN[0], Sequence(0), body.clone());
+    let refused = |chain: &Chain, spoil: &dyn Fn(&mut Transaction), signer: u8| {
+        let mut content = good.content.clone();
+        spoil(&mut content);
+        let block = chain.block(1, vec![content.sign(&key(signer))]);
+        match chain.ledger.check_block(&block) {
+            Err(BlockError::Envelope { source, .. }) => source,
+            other => panic!("expected a bad envelope, got {other:?}"),
+        }
+    };
+    type E = EnvelopeError;
+    let foreign = refused(&chain, &|c| c.chain.0[0] ^= 1, KIN[0]);
+    assert!(matches!(foreign, E::Chain { .. }));
+    let old = refused(&chain, &|c| c.valid_until_ms = Millis(5), KIN[0]);
+    assert!(matches!(old, E::Expired { .. }));
+    let long = refused(&chain, &|c| c.valid_until_ms = Millis(u64::MAX), KIN[0]);
+    assert!(matches!(long, E::ValidTooLong { .. }));
+    let far = refused(&chain, &|c| c.sequence = Sequence(5_000), KIN[0]);
+    assert!(matches!(far, E::Sequence(SequenceError::TooFar { .. })));
+    let forged = refused(&chain, &|_| {}, KIN[1]);
+    assert!(matches!(forged, E::Signature { .. }));
+    let stranger = refused(&chain, &|c| c.signer = key(77).verifying_key(), 77);
+    assert!(matches!(stranger, E::UnknownSigner { .. }));
+    let root = Block {
+        transactions: vec![good.clone()],
+        ..chain.block(1, Vec::new())
+    };
+    assert_eq!(chain.ledger.check_block(&root), Err(BlockError::TxRoot));
+    assert_eq!(chain.ledger.check_block(&chain.block(1, vec![good])), Ok(()));
+}
+
+#[test]
+fn an_enrolment_needs_every_kin_and_its_sponsor() {
+    let mut chain = Chain::new();
+    type Spoil = fn(&mut Enrolment, &Chain);
+    let cases: [(Spoil, fn(&EnrolmentError) -> bool); 7] = [
+        (
+            |e, _| e.roster.truncate(2),
+            |e| matches!(e, EnrolmentError::RosterSize { count: 2 }),
+        ),
+        (
+            |e, _| e.roster[2] = e.roster[0].clone(),
+            |e| matches!(e, EnrolmentError::KinTwice { .. }),
+        ),
+        (
+            |e, _| e.tiers.swap(0, 1),
+            |e| matches!(e, EnrolmentError::Tiers),
+        ),
+        (
+            |e, _| e.tiers[1].policy.openable = false,
+            |e| matches!(e, EnrolmentError::Policy { tier: Tier::Chart }),
+        ),
+        (
+            |e, _| e.acceptances.truncate(2),
+            |e| matches!(e, EnrolmentError::AcceptanceCount { found: 2, expected: 3 }),
+        ),
+        (
+            |e, _| e.acceptances.swap(0, 1),
+            |e| matches!(e, EnrolmentError::Acceptance { .. }),
+        ),
+        (
+            |e, _| e.sponsor_signature = Signature([1; 64]),
+            |e| matches!(e, EnrolmentError::Sponsor { .. }),
+        ),
+    ];
+    for (index, (spoil, expected)) in cases.into_iter().enumerate() {
+        let mut enrolment = chain.enrolment();
+        spoil(&mut enrolment, &chain);
+        match chain.rejected(PATIENT, TxBody::Enrol(Box::new(enrolment))) {
+            Rejection::Enrolment(error) => assert!(expected(&error), "case {index}: {error}"),
+            other => panic!("case {index}: {other}"),
+        }
+        assert_eq!(chain.ledger.state().patient_count(), 0);
+    }
+    chain.enrol();
+    let again = chain.enrolment();
+    assert!(matches!(
+        chain.rejected(PATIENT, TxBody::Enrol(Box::new(again))),
+        Rejection::AlreadyEnrolled { .. }
+    ));
+}
+
+#[test]
+fn a_request_is_checked_field_by_field() {
+    let mut chain = Chain::new();
+    chain.enrol();
+    let spoilt: [(&str, fn(&mut Request)); 5] = [
+        ("epoch", |r| r.epoch = Epoch(2)),
+        ("scope", |r| r.scopes.clear()),
+        ("expiry", |r| r.expires_ms = Millis(1)),
+        ("session length", |r| r.session_ms = Millis(0)),
+        ("clinician's signature", |r| r.clinician_signature = Signature([0; 64])),
+    ];
+    for (field, spoil) in spoilt {
+        let mut request = chain.request();
+        spoil(&mut request);
+        let rejection = chain.rejected(HOSPITAL, TxBody::Request(Box::new(request)));
+        assert_eq!(rejection, Rejection::Request { field });
+    }
+    // A point that was steered to another record comes without a proof that fits.
+    let mut steered = chain.request();
+    steered.session.point = chain.request().session.point;
+    let field = "session proof";
+    assert_eq!(
+        chain.rejected(HOSPITAL, TxBody::Request(Box::new(steered))),
+        Rejection::Request { field }
+    );
+    // The same request once more: its point was used.
+    let request = chain.request();
+    chain.act(HOSPITAL, TxBody::Request(Box::new(request.clone())));
+    assert!(matches!(
+        chain.rejected(HOSPITAL, TxBody::Request(Box::new(request))),
+        Rejection::Request { field } if field.starts_with("session point")
+    ));
+    let mut sensitive = chain.request();
+    sensitive.scopes[0].tier = Tier::Sensitive;
+    assert!(matches!(
+        chain.rejected(HOSPITAL, TxBody::Request(Box::new(sensitive))),
+        Rejection::Request { field } if field.starts_with("tier")
+    ));
+    let foreign = chain.request();
+    assert!(matches!(
+        chain.rejected(KIN[0], TxBody::Request(Box::new(foreign))),
+        Rejection::NotHospital { .. }
+    ));
+}
+
+#[test]
+fn time_passes_with_blocks_and_moves_every_case() {
+    let mut chain = Chain::new();
+    chain.enrol();
+    let case = chain.open_case();
+    let events = chain.run_after(600_000, Vec::new());
+    assert!(matches!(
+        events.as_slice(),
+        [What::Case { step: CaseEvent::Expired, .. }]
+    ));
+    assert_eq!(chain.phase(case), Phase::Expired);
+    let patient = chain.ledger.state().patient(patient()).expect("enrolled");
+    assert_eq!(patient.live_cases, 0);
+}
+
+#[test]
+fn a_stored_ledger_with_damage_is_refused() {
+    let chain = Chain::new();
+    let entries: Vec<_> = chain.stored.clone().into_iter().collect();
+    let mut cut = entries.clone();
+    cut[0].1.truncate(1);
+    assert!(matches!(
+        Ledger::restore(&cut).map(|_| ()),
+        Err(LedgerError::Restore(RestoreError::Entry { .. }))
+    ));
+    let mut unknown = entries.clone();
+    unknown.push((vec![200], vec![1]));
+    assert!(matches!(
+        Ledger::restore(&unknown).map(|_| ()),
+        Err(LedgerError::Restore(RestoreError::UnknownTable { table: Some(200) }))
+    ));
+    assert!(matches!(
+        Ledger::restore(&[]).map(|_| ()),
+        Err(LedgerError::Restore(RestoreError::NoMeta))
+    ));
+}
+
+#[test]
+fn kin_believe_fresh_heads_of_f_plus_one_only() {
+    let mut chain = Chain::new();
+    chain.enrol();
+    let id = chain.ledger.chain();
+    let set = chain.ledger.standings().validators();
+    let head = Confirmed {
+        height: chain.ledger.height(),
+        head: chain.ledger.head_id(),
+        state_root: chain.ledger.state_root(),
+        time_ms: chain.ledger.head_time(),
+    };
+    let now = head.time_ms.plus(30_000);
+    let good = HeadStatement::sign(id, head, ValidatorId(0), &key(VALIDATOR));
+    assert_eq!(confirm_head(id, set, std::slice::from_ref(&good), now), Ok(head));
+    assert!(matches!(
+        confirm_head(id, set, std::slice::from_ref(&good), now.plus(1)),
+        Err(ProofError::Stale { .. })
+    ));
+    let forged = HeadStatement::sign(id, head, ValidatorId(0), &key(HOSPITAL));
+    assert!(matches!(
+        confirm_head(id, set, &[forged], now),
+        Err(ProofError::TooFew { agree: 0, needed: 1 })
+    ));
+    let proof = chain
+        .ledger
+        .prove(State::patient_key(patient()))
+        .expect("provable");
+    assert!(confirm_state(id, set, std::slice::from_ref(&good), &proof, now).is_ok());
+    let mut older = Chain::new();
+    let stale_proof = older
+        .ledger
+        .prove(State::patient_key(patient()))
+        .expect("provable");
+    assert_eq!(
+        confirm_state(id, set, &[good], &stale_proof, now),
+        Err(ProofError::State)
+    );
+    older.run(Vec::new());
+}
+
+#[test]
+fn the_pool_takes_each_transaction_once_and_empties_with_the_block() {
+    let mut chain = Chain::new();
+    chain.enrol();
+    let case = chain.open_case();
+    let mut pool = Mempool::default();
+    let body = chain.approval(case);
+    let now = chain.ledger.head_time();
+    let first = chain.sign(KIN[0], body.clone());
+    let second = chain.sign(KIN[1], body.clone());
+    pool.admit(first.clone(), &chain.ledger, now).expect("fits");
+    pool.admit(second.clone(), &chain.ledger, now).expect("fits");
+    assert_eq!(
+        pool.admit(first.clone(), &chain.ledger, now),
+        Err(AdmissionError::Waiting)
+    );
+    let rival = chain.sign_with(KIN[0], Sequence(0), TxBody::Veto { case });
+    assert!(matches!(
+        pool.admit(rival, &chain.ledger, now),
+        Err(AdmissionError::SequenceWaiting { .. })
+    ));
+    let mut forged = chain.sign(KIN[2], body);
+    forged.signature.0[0] ^= 1;
+    assert!(matches!(
+        pool.admit(forged, &chain.ledger, now),
+        Err(AdmissionError::Envelope(EnvelopeError::Signature { .. }))
+    ));
+    let chosen = chain.ledger.select(pool.iter(), now.plus(1), BLOCK_BYTES_MAX);
+    assert_eq!(chosen, vec![first, second]);
+    chain.run(chosen);
+    pool.on_block(&chain.ledger, chain.ledger.head_time());
+    assert!(pool.is_empty());
+}
