@@ -91,8 +91,11 @@ impl Commitments {
     #[must_use]
     pub fn share_key(&self, index: ShareIndex) -> Point {
         let i = Scalar::from(index.get());
-        let powers = core::iter::successors(Some(Scalar::ONE), |power| Some(power * i))
-            .take(self.points.len());
+        // Collected, because the library insists on knowing the number beforehand.
+        let powers: Vec<Scalar> =
+            core::iter::successors(Some(Scalar::ONE), |power| Some(power * i))
+                .take(self.points.len())
+                .collect();
         Point::vartime_multiscalar_mul(powers, &self.points)
     }
 }
