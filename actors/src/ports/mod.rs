@@ -8,5 +8,6 @@
 pub mod clock;
 pub mod names;
 pub mod network;
+pub mod random;
 pub mod store;
 pub mod vault;
