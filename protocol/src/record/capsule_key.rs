@@ -3,7 +3,7 @@
 use super::{Capsule, CapsuleError, Label, WrappedKey};
 use crate::crypto::group::{Point, PointBytes};
 use crate::crypto::{Secret32, aead};
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::{Zeroize as _, ZeroizeOnDrop, Zeroizing};
 
 const WRAP: &[u8] = b"kithkin/capsule-wrap/1";
 
@@ -60,6 +60,8 @@ impl Drop for CapsuleKey {
         self.0.zeroize();
     }
 }
+
+impl ZeroizeOnDrop for CapsuleKey {}
 
 impl core::fmt::Debug for CapsuleKey {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {

@@ -24,6 +24,9 @@ mod manifest;
 mod receipt;
 mod shards;
 
+#[cfg(test)]
+mod hostile_author_tests;
+
 pub use batch::{BatchError, BatchHeader, BatchStatus};
 pub use capsule::{Capsule, CapsuleError, CheckedCapsule, Label, SealContext, WrappedKey};
 pub use capsule_key::CapsuleKey;

@@ -41,3 +41,35 @@ fn evaluate(coefficients: &[Scalar], index: ShareIndex) -> Scalar {
         .rev()
         .fold(Scalar::ZERO, |sum, a| sum * i + a)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use num_bigint::BigUint;
+    use rand_core::SeedableRng as _;
+
+    /// Against powers summed up with another library's integers.
+    #[test]
+    fn evaluation_agrees_with_the_oracle() {
+        let order = (BigUint::from(1u8) << 252u32)
+            + "27742317777372353535851937790883648493"
+                .parse::<BigUint>()
+                .expect("a number");
+        let mut rng = rand_chacha::ChaCha20Rng::from_seed([1; 32]);
+        for count in 1..=33usize {
+            let coefficients: Vec<Scalar> = (0..count).map(|_| random_scalar(&mut rng)).collect();
+            for i in [1u8, 2, 63, 64, 255] {
+                let sum: BigUint = coefficients
+                    .iter()
+                    .zip(0u32..)
+                    .map(|(a, power)| {
+                        BigUint::from_bytes_le(a.as_bytes()) * BigUint::from(i).pow(power)
+                    })
+                    .sum();
+                let index = ShareIndex::new(i).expect("not zero");
+                let value = evaluate(&coefficients, index);
+                assert_eq!(BigUint::from_bytes_le(value.as_bytes()), sum % &order);
+            }
+        }
+    }
+}

@@ -6,7 +6,7 @@ use crate::crypto::group::{GroupError, Point, PointBytes, Scalar, ScalarBytes, r
 use crate::record::{CapsuleKey, CheckedCapsule};
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroize as _;
+use zeroize::{Zeroize as _, ZeroizeOnDrop};
 
 /// The secret `x` of one tier. Exists on the patient's own device and nowhere else; wiped when dropped.
 pub struct TierKey(Scalar);
@@ -80,6 +80,8 @@ impl Drop for TierKey {
         self.0.zeroize();
     }
 }
+
+impl ZeroizeOnDrop for TierKey {}
 
 impl core::fmt::Debug for TierKey {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {

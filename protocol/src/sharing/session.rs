@@ -9,7 +9,7 @@ use crate::crypto::group::{
 use crate::crypto::{Digest, Secret32};
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::{Zeroize as _, ZeroizeOnDrop, Zeroizing};
 
 const DOMAIN: &str = "kithkin/session/1";
 
@@ -139,6 +139,8 @@ impl Drop for SessionSecret {
         self.0.zeroize();
     }
 }
+
+impl ZeroizeOnDrop for SessionSecret {}
 
 impl core::fmt::Debug for SessionSecret {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {

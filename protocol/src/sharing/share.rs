@@ -3,7 +3,7 @@
 use super::{Commitments, SharingError};
 use crate::crypto::group::{Point, Scalar, ScalarBytes};
 use crate::units::ShareIndex;
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::{Zeroize as _, ZeroizeOnDrop, Zeroizing};
 
 /// A share: its index and its secret scalar, never zero. Wiped when dropped, never printed.
 pub struct Share {
@@ -75,6 +75,8 @@ impl Drop for Share {
         self.scalar.zeroize();
     }
 }
+
+impl ZeroizeOnDrop for Share {}
 
 impl core::fmt::Debug for Share {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
