@@ -1,0 +1,83 @@
+//! Who this node is, and its local policy. What all nodes must agree on is in the genesis, not here.
+
+use crate::crypto::SigningKey;
+use crate::crypto::vrf::VrfSecretKey;
+use crate::ids::ValidatorId;
+use crate::units::{Height, Millis, View};
+use std::sync::Arc;
+
+/// A validator's number and keys.
+#[derive(Debug)]
+pub struct Identity {
+    /// Its number.
+    pub id: ValidatorId,
+    /// Signs votes and proposals; never equal to the VRF key.
+    pub vote_key: SigningKey,
+    /// Makes the beacon.
+    pub vrf_key: VrfSecretKey,
+}
+
+/// Local timing policy: nodes need not agree on it, but progress is best when they do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// Timeout of the first view; 300 in a local network, 1,500 over a wide one.
+    pub base_ms: u64,
+    /// Longest timeout.
+    pub max_ms: u64,
+    /// An idle master writes an empty block so long after the last block.
+    pub heartbeat_ms: u64,
+    /// Those who are not the master wait so much longer for the heartbeat; covers clocks apart.
+    pub heartbeat_grace_ms: u64,
+    /// Votes of f or fewer validators rouse an idle node only so long after the last block.
+    pub rouse_ms: u64,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            base_ms: 300,
+            max_ms: 60_000,
+            heartbeat_ms: 10_000,
+            heartbeat_grace_ms: 2_000,
+            rouse_ms: 1_000,
+        }
+    }
+}
+
+impl Timing {
+    /// For validators far apart.
+    #[must_use]
+    pub fn wide() -> Self {
+        Self { base_ms: 1_500, ..Self::default() }
+    }
+
+    /// `timeout(v) = min(T_MAX, T_BASE << min(v-1, 6))` (spec section 1).
+    #[must_use]
+    pub fn timeout(&self, view: View) -> Millis {
+        let doublings = view.0.saturating_sub(1).min(6);
+        Millis(self.base_ms.saturating_mul(1 << doublings).min(self.max_ms).max(1))
+    }
+
+    /// D_REP: how long a master waits for the finalization before it re-proposes a notarized block.
+    #[must_use]
+    pub fn repropose_after(&self) -> Millis {
+        Millis((self.base_ms / 2).max(1))
+    }
+
+    /// REBCAST: how often a node that is stuck repeats itself.
+    #[must_use]
+    pub fn rebroadcast_every(&self) -> Millis {
+        Millis(self.base_ms.max(1))
+    }
+}
+
+/// What a node is started with.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// Number and keys; none for a node that only follows.
+    pub me: Option<Arc<Identity>>,
+    /// Local timing policy.
+    pub timing: Timing,
+    /// No votes and no proposals below this height: the quarantine after a lost write-ahead log (spec section 5).
+    pub vote_from: Height,
+}

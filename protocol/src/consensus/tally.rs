@@ -1,0 +1,117 @@
+//! Vote counting on one height. Votes that come in here have been verified.
+//!
+//! Bounded: views within [`VIEWS_AHEAD_MAX`] of the current one on either side,
+//! per view and kind at most two blocks of one signer (the second convicts it).
+
+use crate::consensus::VIEWS_AHEAD_MAX;
+use crate::consensus::vote::{Certificate, Evidence, Vote, VoteKind};
+use crate::crypto::Signature;
+use crate::ids::{BlockId, ValidatorId};
+use crate::units::{Height, View};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Most different blocks that votes of one signer, view and kind are kept for.
+const BLOCKS_PER_SIGNER: usize = 2;
+
+/// Signatures by signer, by block.
+type Votes = BTreeMap<BlockId, BTreeMap<ValidatorId, Signature>>;
+
+/// All votes of one height.
+#[derive(Clone, Debug)]
+pub(super) struct Tally {
+    height: Height,
+    votes: BTreeMap<(View, VoteKind), Votes>,
+    /// Views with votes that nobody has looked at.
+    fresh: BTreeSet<View>,
+}
+
+impl Tally {
+    pub(super) fn new(height: Height) -> Self {
+        Self { height, votes: BTreeMap::new(), fresh: BTreeSet::new() }
+    }
+
+    /// Whether this statement of this signer is counted already.
+    pub(super) fn contains(&self, vote: &Vote) -> bool {
+        self.votes
+            .get(&(vote.view, vote.kind))
+            .and_then(|votes| votes.get(&vote.id))
+            .is_some_and(|signers| signers.contains_key(&vote.signer))
+    }
+
+    /// Counts a verified vote. Returns proof of an offence when it contradicts one counted before.
+    pub(super) fn insert(&mut self, vote: &Vote) -> Option<Evidence> {
+        if vote.height != self.height || self.contains(vote) {
+            return None;
+        }
+        let evidence = self.conflict(vote);
+        let votes = self.votes.entry((vote.view, vote.kind)).or_default();
+        let mine = votes.values().filter(|signers| signers.contains_key(&vote.signer)).count();
+        if mine < BLOCKS_PER_SIGNER {
+            votes.entry(vote.id).or_default().insert(vote.signer, vote.signature);
+            self.fresh.insert(vote.view);
+        }
+        evidence
+    }
+
+    fn conflict(&self, vote: &Vote) -> Option<Evidence> {
+        [VoteKind::Notarize, VoteKind::Nullify, VoteKind::Finalize].into_iter().find_map(|kind| {
+            let votes = self.votes.get(&(vote.view, kind))?;
+            votes.iter().find_map(|(&id, signers)| {
+                let &signature = signers.get(&vote.signer)?;
+                let other = Vote {
+                    kind,
+                    height: self.height,
+                    view: vote.view,
+                    id,
+                    signer: vote.signer,
+                    signature,
+                };
+                Evidence::from_votes(other, vote.clone())
+            })
+        })
+    }
+
+    /// A view with news; each is given out once.
+    pub(super) fn next_fresh(&mut self) -> Option<View> {
+        self.fresh.pop_first()
+    }
+
+    /// The certificate of all votes of this kind and view for one block, if they are a quorum.
+    pub(super) fn certificate(&self, view: View, kind: VoteKind, quorum: usize) -> Option<Certificate> {
+        let votes = self.votes.get(&(view, kind))?;
+        let (&id, signers) = votes.iter().find(|(_, signers)| signers.len() >= quorum.max(1))?;
+        Some(Certificate {
+            kind,
+            height: self.height,
+            view,
+            id,
+            votes: signers.iter().map(|(&signer, &signature)| (signer, signature)).collect(),
+        })
+    }
+
+    /// All finalize votes for a block, whatever their view.
+    pub(super) fn finalize_votes(&self, id: BlockId) -> Vec<Vote> {
+        let mut found = Vec::new();
+        for (&(view, kind), votes) in &self.votes {
+            if kind != VoteKind::Finalize {
+                continue;
+            }
+            for (&signer, &signature) in votes.get(&id).into_iter().flatten() {
+                found.push(Vote { kind, height: self.height, view, id, signer, signature });
+            }
+        }
+        found
+    }
+
+    /// Whether votes of `view` are kept while the node is in view `current`.
+    pub(super) fn in_range(view: View, current: View) -> bool {
+        view.0 > 0 && view <= current.plus(VIEWS_AHEAD_MAX) && view >= current.minus(VIEWS_AHEAD_MAX)
+    }
+
+    /// Forgets votes that are out of range of `current`.
+    pub(super) fn prune(&mut self, current: View) {
+        let oldest = current.minus(VIEWS_AHEAD_MAX);
+        self.votes.retain(|&(view, _), _| view >= oldest);
+        self.fresh.retain(|&view| view >= oldest);
+    }
+}
