@@ -1,0 +1,84 @@
+//! How RocksDB is set up, and why.
+
+use rocksdb::{BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, LogLevel, Options};
+
+/// How to open a [`super::Store`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreOptions {
+    /// The cluster whose data this is, for example the genesis' hash. Written into a new database, compared with
+    /// the one in an existing database. None: neither.
+    pub cluster: Option<[u8; 32]>,
+    /// Size of one memtable in bytes; there are up to three. Larger: fewer files, slower start after a crash.
+    pub write_buffer_bytes: usize,
+    /// Size in bytes of the cache for blocks, indexes and filters.
+    pub block_cache_bytes: usize,
+    /// Most files of the database open at once.
+    pub open_files_max: i32,
+}
+
+impl Default for StoreOptions {
+    /// Under 200 MiB for one process with some 600 actors.
+    fn default() -> Self {
+        Self {
+            cluster: None,
+            write_buffer_bytes: 32 * 1024 * 1024,
+            block_cache_bytes: 64 * 1024 * 1024,
+            open_files_max: 512,
+        }
+    }
+}
+
+/// RocksDB's options. Every one on which durability rests is set here, whatever RocksDB's default is.
+pub(super) fn rocksdb_options(options: &StoreOptions) -> Options {
+    let mut db = Options::default();
+    durability(&mut db);
+
+    db.set_write_buffer_size(options.write_buffer_bytes);
+    db.set_max_write_buffer_number(3);
+    db.set_max_open_files(options.open_files_max);
+    db.set_max_background_jobs(2);
+    // Spreads the writing of large files, so that it doesn't pile up in front of the log's fsync.
+    db.set_bytes_per_sync(1024 * 1024);
+
+    // Most bytes are ciphertext, which LZ4 recognises at once and leaves alone.
+    db.set_compression_type(DBCompressionType::Lz4);
+    let mut table = BlockBasedOptions::default();
+    table.set_block_cache(&Cache::new_lru_cache(options.block_cache_bytes));
+    table.set_block_size(16 * 1024);
+    table.set_bloom_filter(10.0, false);
+    // Inside the cache's bound; those of the youngest files, asked most often, stay there.
+    table.set_cache_index_and_filter_blocks(true);
+    table.set_pin_l0_filter_and_index_blocks_in_cache(true);
+    db.set_block_based_table_factory(&table);
+
+    // RocksDB's own log: what an operator needs after an accident, no more.
+    db.set_log_level(LogLevel::Warn);
+    db.set_keep_log_file_num(2);
+    db.set_max_log_file_size(4 * 1024 * 1024);
+    db
+}
+
+/// After `kill -9`, a power cut or a full disk the log may end in the middle of a record that was never
+/// acknowledged: each write is synced before anyone hears of it, and after a failed one there is no other. Which
+/// recovery mode fits follows from that:
+///
+/// * *absolute consistency* refuses such a log, so an ordinary `kill -9` could keep a node from starting;
+/// * *point in time* (RocksDB's default) starts from any log and silently drops everything behind the first
+///   unreadable record, also when that record, and those behind it, had been acknowledged;
+/// * *tolerate corrupted tail records* drops an unfinished record at the end and reports any other damage as an
+///   error, which we hand on as [`super::StoreError::Corrupt`].
+///
+/// So the third. Its limit: when the disk loses the very end of the log after having confirmed it, that looks
+/// like an unfinished record. It also needs logs not to be recycled: in a recycled one old records follow the end.
+fn durability(db: &mut Options) {
+    db.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
+    db.set_recycle_log_file_num(0);
+    // A log that was closed and synced must be there, in its full length, at the next start.
+    db.set_track_and_verify_wals_in_manifest(true);
+    db.set_manual_wal_flush(false);
+    db.set_paranoid_checks(true);
+    db.set_unordered_write(false);
+    db.set_enable_pipelined_write(false);
+    // A database that lost its CURRENT file must not be taken for a new one: RocksDB would delete what is left.
+    db.create_if_missing(false);
+}
