@@ -2,6 +2,16 @@
 //!
 //! A shell translates a message, steps the pure core and executes what the core
 //! orders; it decides nothing. Start with [`ports`] (what an actor is given),
-//! then read one role.
+//! then [`supervisor`] (who starts it and starts it again), then read one role.
 
+pub mod clients;
+pub mod friend_relative;
+pub mod hospital;
+pub mod identity;
+pub mod leader;
+pub mod observe;
+pub mod patient;
 pub mod ports;
+pub mod supervisor;
+pub mod upload;
+pub mod validator;

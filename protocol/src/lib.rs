@@ -10,8 +10,12 @@
 //! [`consensus`] (how validators agree on it); [`wire`].
 
 mod bytes;
+pub mod consensus;
+pub mod credit;
 pub mod crypto;
+pub mod emergency;
 pub mod ids;
+pub mod ledger;
 pub mod record;
 pub mod sharing;
 pub mod units;

@@ -106,13 +106,28 @@ mod tests {
         let frame = encode(&value);
         assert_eq!(decode::<(Height, ShareIndex, Tier)>(&frame), Ok(value));
         assert_eq!(decode::<Height>(&[]), Err(WireError::Empty));
-        assert_eq!(decode::<Height>(&[9, 1]), Err(WireError::Version { found: 9 }));
-        assert_eq!(decode::<Height>(&[1, 1, 1]), Err(WireError::Trailing { bytes: 1 }));
-        assert!(matches!(decode::<Height>(&[1, 0xc0]), Err(WireError::Malformed { .. })));
-        assert!(matches!(decode::<ShareIndex>(&[1, 0]), Err(WireError::Malformed { .. })));
+        assert_eq!(
+            decode::<Height>(&[9, 1]),
+            Err(WireError::Version { found: 9 })
+        );
+        assert_eq!(
+            decode::<Height>(&[1, 1, 1]),
+            Err(WireError::Trailing { bytes: 1 })
+        );
+        assert!(matches!(
+            decode::<Height>(&[1, 0xc0]),
+            Err(WireError::Malformed { .. })
+        ));
+        assert!(matches!(
+            decode::<ShareIndex>(&[1, 0]),
+            Err(WireError::Malformed { .. })
+        ));
         assert_eq!(
             decode_bounded::<Height>(&frame, 2),
-            Err(WireError::TooLong { bytes: frame.len(), limit: 2 })
+            Err(WireError::TooLong {
+                bytes: frame.len(),
+                limit: 2
+            })
         );
     }
 

@@ -33,7 +33,12 @@ impl Activity {
     pub(super) fn new(timing: &Timing, head_time: Millis, leads: bool) -> Self {
         let grace = if leads { 0 } else { timing.heartbeat_grace_ms };
         let call_at = head_time.plus(timing.heartbeat_ms).plus(grace);
-        Self { level: Level::Idle, call_at, head_time, heard: BTreeSet::new() }
+        Self {
+            level: Level::Idle,
+            call_at,
+            head_time,
+            heard: BTreeSet::new(),
+        }
     }
 
     pub(super) fn level(&self) -> Level {

@@ -32,7 +32,11 @@ impl Book {
     pub(super) fn permit(&self, kind: VoteKind, view: View, id: BlockId) -> Permit {
         // spec 2, sign: a kind is signed once per view
         if let Some(vote) = self.0.get(&(view, kind)) {
-            return if vote.id == id { Permit::Signed(vote.clone()) } else { Permit::Never };
+            return if vote.id == id {
+                Permit::Signed(vote.clone())
+            } else {
+                Permit::Never
+            };
         }
         // spec 2, sign: never both NUL and FIN in one view
         let opposite = match kind {

@@ -106,7 +106,8 @@ impl Limiter {
     pub(super) fn allow(&mut self, peer: ValidatorId, service: Service, now: Millis) -> bool {
         let last = self.0.get(&(peer, service)).copied();
         // A clock that was set back must not silence a service.
-        let allowed = last.is_none_or(|last| now < last || now.minus(last.0).0 >= service.pause_ms());
+        let allowed =
+            last.is_none_or(|last| now < last || now.minus(last.0).0 >= service.pause_ms());
         let room = last.is_some() || self.0.len() < PEERS_MAX.saturating_mul(6);
         if allowed && room {
             self.0.insert((peer, service), now);
@@ -127,14 +128,19 @@ impl Future {
     /// Keeps a message of `height`; what does not fit is dropped, and its sender will repeat it.
     pub(super) fn keep(&mut self, height: Height, from: ValidatorId, message: Message) {
         if self.height != height {
-            *self = Self { height, ..Self::default() };
+            *self = Self {
+                height,
+                ..Self::default()
+            };
         }
         if self.messages.len() >= PEERS_MAX && !self.messages.contains_key(&from) {
             return;
         }
         let queue = self.messages.entry(from).or_default();
         let is_proposal = matches!(message, Message::Proposal(_));
-        let one_already = queue.iter().any(|kept| matches!(kept, Message::Proposal(_)));
+        let one_already = queue
+            .iter()
+            .any(|kept| matches!(kept, Message::Proposal(_)));
         let full = queue.len() >= FUTURE_PER_PEER;
         if full || (is_proposal && (one_already || self.proposals >= FUTURE_PROPOSALS_MAX)) {
             return;
@@ -154,7 +160,9 @@ impl Future {
             self.messages.remove(&from);
         }
         let message = message?;
-        self.proposals = self.proposals.saturating_sub(usize::from(matches!(message, Message::Proposal(_))));
+        self.proposals = self
+            .proposals
+            .saturating_sub(usize::from(matches!(message, Message::Proposal(_))));
         Some((from, message))
     }
 }

@@ -51,7 +51,12 @@ impl Consensus {
         }
         self.head_certificate = Some(certificate.clone());
         let block = Arc::clone(block);
-        self.out.push(Output::Commit { block, id, certificate, effects });
+        self.out.push(Output::Commit {
+            block,
+            id,
+            certificate,
+            effects,
+        });
 
         let next = Round::new(&self.config, &self.ledger, Wal::default());
         self.past = Some(std::mem::replace(&mut self.round, next).into_past());
@@ -69,7 +74,12 @@ impl Consensus {
     /// spec 2, on Finalization/Committed(h, B, C) from anyone: verify C under V_h and id(B): commit
     pub(super) fn on_committed(&mut self, from: ValidatorId, finalized: Vec<Finalized>) {
         if finalized.len() > COMMITTED_PER_MESSAGE {
-            return self.fault(from, Fault::TooMany { count: finalized.len() });
+            return self.fault(
+                from,
+                Fault::TooMany {
+                    count: finalized.len(),
+                },
+            );
         }
         let before = self.round.height;
         for Finalized { block, certificate } in finalized {
@@ -149,7 +159,11 @@ impl Consensus {
             return;
         }
         if self.limiter.allow(peer, Service::AskedCommitted, self.now) {
-            self.out.push(Output::SendCommitted { to: peer, from, count });
+            self.out.push(Output::SendCommitted {
+                to: peer,
+                from,
+                count,
+            });
         }
     }
 
@@ -160,20 +174,33 @@ impl Consensus {
         }
         if self.limiter.allow(peer, Service::Committed, self.now) {
             let count = COMMITTED_UNASKED;
-            self.out.push(Output::SendCommitted { to: peer, from, count });
+            self.out.push(Output::SendCommitted {
+                to: peer,
+                from,
+                count,
+            });
         }
     }
 
     /// Asks the signers of a certificate for its block, one after the other.
     pub(super) fn fetch_body(&mut self, certificate: &Certificate) {
         let id = certificate.id;
-        if self.round.fetch.as_ref().is_some_and(|fetch| fetch.id == id) {
+        if self
+            .round
+            .fetch
+            .as_ref()
+            .is_some_and(|fetch| fetch.id == id)
+        {
             return;
         }
         let me = self.config.me.as_ref().map(|me| me.id);
         let signers = certificate.votes.iter().map(|&(signer, _)| signer);
         let peers = signers.filter(|&signer| Some(signer) != me).collect();
-        self.round.fetch = Some(Fetch { id, peers, asked: 0 });
+        self.round.fetch = Some(Fetch {
+            id,
+            peers,
+            asked: 0,
+        });
         self.fetch_next();
     }
 
@@ -195,7 +222,12 @@ impl Consensus {
         if height < self.round.height {
             return self.answer_committed(peer, height);
         }
-        let block = self.round.bodies.get(&id).filter(|_| height == self.round.height).cloned();
+        let block = self
+            .round
+            .bodies
+            .get(&id)
+            .filter(|_| height == self.round.height)
+            .cloned();
         if let Some(block) = block
             && self.limiter.allow(peer, Service::Body, self.now)
         {
@@ -206,7 +238,12 @@ impl Consensus {
     /// Takes a body only if it was asked for.
     pub(super) fn on_body(&mut self, block: &Arc<Block>) {
         let id = block.id();
-        if self.round.fetch.as_ref().is_some_and(|fetch| fetch.id == id) {
+        if self
+            .round
+            .fetch
+            .as_ref()
+            .is_some_and(|fetch| fetch.id == id)
+        {
             self.round.fetch = None;
             self.keep_body(id, block);
         }

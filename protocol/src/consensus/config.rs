@@ -48,14 +48,22 @@ impl Timing {
     /// For validators far apart.
     #[must_use]
     pub fn wide() -> Self {
-        Self { base_ms: 1_500, ..Self::default() }
+        Self {
+            base_ms: 1_500,
+            ..Self::default()
+        }
     }
 
     /// `timeout(v) = min(T_MAX, T_BASE << min(v-1, 6))` (spec section 1).
     #[must_use]
     pub fn timeout(&self, view: View) -> Millis {
         let doublings = view.0.saturating_sub(1).min(6);
-        Millis(self.base_ms.saturating_mul(1 << doublings).min(self.max_ms).max(1))
+        Millis(
+            self.base_ms
+                .saturating_mul(1 << doublings)
+                .min(self.max_ms)
+                .max(1),
+        )
     }
 
     /// D_REP: how long a master waits for the finalization before it re-proposes a notarized block.

@@ -64,7 +64,11 @@ impl Consensus {
             out: Vec::new(),
             head_certificate,
         };
-        for vote in core.head_certificate.iter().flat_map(Certificate::iter_votes) {
+        for vote in core
+            .head_certificate
+            .iter()
+            .flat_map(Certificate::iter_votes)
+        {
             core.late.keep(vote);
         }
         // The others may have gone on while this node was away.
@@ -90,7 +94,11 @@ impl Consensus {
         match input {
             Input::Message { from, message } => self.receive(from, message),
             Input::TimerFired(timer) => self.on_timer(timer),
-            Input::Built { height, view, transactions } => self.on_built(height, view, transactions),
+            Input::Built {
+                height,
+                view,
+                transactions,
+            } => self.on_built(height, view, transactions),
             Input::Work(work) => self.on_work(work),
         }
         self.settle();
@@ -124,7 +132,9 @@ impl Consensus {
     /// Finalizes the last finalized block, with every vote for it that is known by now; none at height 0.
     #[must_use]
     pub fn head_certificate(&self) -> Option<Certificate> {
-        self.head_certificate.clone().map(|cert| self.late.complete(cert))
+        self.head_certificate
+            .clone()
+            .map(|cert| self.late.complete(cert))
     }
 
     /// Whether this node has stopped for good ([`Note::Halted`]).
@@ -186,7 +196,11 @@ impl Consensus {
         self.sign(VoteKind::Nullify, view, BlockId::NONE);
         if !before && self.round.book.has(view, VoteKind::Nullify) {
             let height = self.round.height;
-            self.note(Note::Nullifying { height, view, reason });
+            self.note(Note::Nullifying {
+                height,
+                view,
+                reason,
+            });
         }
     }
 
@@ -207,7 +221,11 @@ impl Consensus {
         let (view, timing) = (self.view(), self.config.timing);
         self.set_timer(TimerKind::View, timing.timeout(view));
         self.set_timer(TimerKind::Rebroadcast, timing.rebroadcast_every());
-        let bare = self.round.views.base().is_some_and(|base| base.plus(1) == view);
+        let bare = self
+            .round
+            .views
+            .base()
+            .is_some_and(|base| base.plus(1) == view);
         if bare {
             // spec 2, enter: came by a bare notarization, finalization is normally one hop away
             self.set_timer(TimerKind::Repropose, timing.repropose_after());
@@ -240,7 +258,10 @@ impl Consensus {
     pub(super) fn set_timer(&mut self, kind: TimerKind, after: Millis) {
         self.serial = self.serial.saturating_add(1);
         self.timers.insert(kind, self.serial);
-        let timer = Timer { kind, serial: self.serial };
+        let timer = Timer {
+            kind,
+            serial: self.serial,
+        };
         self.out.push(Output::SetTimer { timer, after });
     }
 
@@ -256,7 +277,10 @@ impl Consensus {
     /// Forgets the timers that belong to a view.
     pub(super) fn drop_view_timers(&mut self) {
         self.timers.retain(|&kind, _| match kind {
-            TimerKind::View | TimerKind::Rebroadcast | TimerKind::Repropose | TimerKind::Recheck => false,
+            TimerKind::View
+            | TimerKind::Rebroadcast
+            | TimerKind::Repropose
+            | TimerKind::Recheck => false,
             TimerKind::Rouse | TimerKind::Fetch | TimerKind::CatchUp => true,
         });
     }

@@ -56,7 +56,13 @@ impl SignedProposalId {
         key: &SigningKey,
     ) -> Self {
         let signature = key.sign(&Self::message(chain, height, view, id));
-        Self { height, view, id, leader, signature }
+        Self {
+            height,
+            view,
+            id,
+            leader,
+            signature,
+        }
     }
 
     /// Whether the leader is a member of `set` and its signature holds.
@@ -72,15 +78,26 @@ impl Evidence {
     /// Evidence from two votes, if they conflict.
     #[must_use]
     pub fn from_votes(a: Vote, b: Vote) -> Option<Self> {
-        conflict(&a, &b).then(|| if a < b { Self::Votes(a, b) } else { Self::Votes(b, a) })
+        conflict(&a, &b).then(|| {
+            if a < b {
+                Self::Votes(a, b)
+            } else {
+                Self::Votes(b, a)
+            }
+        })
     }
 
     /// Evidence from two proposals, if they conflict.
     #[must_use]
     pub fn from_proposals(a: SignedProposalId, b: SignedProposalId) -> Option<Self> {
         let same = (a.height, a.view, a.leader) == (b.height, b.view, b.leader);
-        (same && a.id != b.id)
-            .then(|| if a < b { Self::Proposals(a, b) } else { Self::Proposals(b, a) })
+        (same && a.id != b.id).then(|| {
+            if a < b {
+                Self::Proposals(a, b)
+            } else {
+                Self::Proposals(b, a)
+            }
+        })
     }
 
     /// Who is accused.

@@ -19,7 +19,9 @@ impl LateVotes {
 
     /// Keeps a vote that can still earn credit; whether the vote is good at all.
     pub(super) fn offer(&mut self, vote: Vote, chain: ChainId, standings: &Standings) -> bool {
-        if vote.kind != VoteKind::Finalize || standings.uncredited(vote.signer, vote.height) != Some(vote.id) {
+        if vote.kind != VoteKind::Finalize
+            || standings.uncredited(vote.signer, vote.height) != Some(vote.id)
+        {
             return false;
         }
         if !vote.holds(chain, standings.validators_at(vote.height)) {
@@ -49,7 +51,9 @@ impl LateVotes {
     pub(super) fn complete(&self, mut certificate: Certificate) -> Certificate {
         let mut votes: BTreeMap<_, _> = certificate.votes.into_iter().collect();
         for vote in self.0.values() {
-            if (vote.height, vote.view, vote.id) == (certificate.height, certificate.view, certificate.id) {
+            if (vote.height, vote.view, vote.id)
+                == (certificate.height, certificate.view, certificate.id)
+            {
                 votes.entry(vote.signer).or_insert(vote.signature);
             }
         }

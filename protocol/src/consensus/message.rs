@@ -123,11 +123,16 @@ pub enum Message {
 pub(crate) mod shared {
     use super::{Arc, Block, Deserialize, Serialize};
 
-    pub(crate) fn serialize<S: serde::Serializer>(block: &Arc<Block>, s: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: serde::Serializer>(
+        block: &Arc<Block>,
+        s: S,
+    ) -> Result<S::Ok, S::Error> {
         block.as_ref().serialize(s)
     }
 
-    pub(crate) fn deserialize<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Arc<Block>, D::Error> {
+    pub(crate) fn deserialize<'de, D: serde::Deserializer<'de>>(
+        d: D,
+    ) -> Result<Arc<Block>, D::Error> {
         Block::deserialize(d).map(Arc::new)
     }
 }

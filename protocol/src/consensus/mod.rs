@@ -68,8 +68,8 @@ pub use core::Consensus;
 pub use evidence::EvidenceError;
 pub use io::{Fault, Input, Note, NullifyReason, Output, Timer, TimerKind, ViewReason};
 pub use message::{
-    BALLOTS_PER_MESSAGE, Ballot, COMMITTED_PER_MESSAGE, Finalized, Justification, Message, NewView,
-    NULLIFICATIONS_PER_MESSAGE, Proposal,
+    BALLOTS_PER_MESSAGE, Ballot, COMMITTED_PER_MESSAGE, Finalized, Justification, Message,
+    NULLIFICATIONS_PER_MESSAGE, NewView, Proposal,
 };
 pub use vote::{Certificate, Evidence, SignedProposalId, Vote, VoteKind};
 pub use wal::{Wal, WalEntry, WalError};

@@ -16,12 +16,16 @@ pub(super) struct EvidencePool(BTreeMap<(ValidatorId, Height), Evidence>);
 impl EvidencePool {
     /// Whether the pool has a proof of this offence already, or no room for one.
     pub(super) fn is_settled(&self, evidence: &Evidence) -> bool {
-        self.0.len() >= WAITING_MAX || self.0.contains_key(&(evidence.accused(), evidence.height()))
+        self.0.len() >= WAITING_MAX
+            || self
+                .0
+                .contains_key(&(evidence.accused(), evidence.height()))
     }
 
     pub(super) fn keep(&mut self, evidence: Evidence) {
         if !self.is_settled(&evidence) {
-            self.0.insert((evidence.accused(), evidence.height()), evidence);
+            self.0
+                .insert((evidence.accused(), evidence.height()), evidence);
         }
     }
 
@@ -42,7 +46,8 @@ impl EvidencePool {
     /// Forgets what no later block after `standings` can punish.
     pub(super) fn prune(&mut self, standings: &Standings) {
         let next = standings.height().plus(1);
-        self.0.retain(|_, evidence| standings.check_punishable(evidence, next).is_ok());
+        self.0
+            .retain(|_, evidence| standings.check_punishable(evidence, next).is_ok());
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Evidence> {

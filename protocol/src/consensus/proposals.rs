@@ -26,7 +26,9 @@ impl Seen {
 
     /// Whether one more signature of this view is of use: the second convicts, a third adds nothing.
     pub(super) fn wants(&self, view: View, id: BlockId) -> bool {
-        self.0.get(&view).is_none_or(|seen| seen.len() < 2 && !seen.contains_key(&id))
+        self.0
+            .get(&view)
+            .is_none_or(|seen| seen.len() < 2 && !seen.contains_key(&id))
     }
 
     /// Notes a verified signature; two for different blocks in one view are an offence (spec section 2).
@@ -71,7 +73,11 @@ impl Pending {
     /// Keeps a proposal. The first of a view stays, unless the same block comes again with another justification.
     /// When there are too many the farthest view goes.
     pub(super) fn put(&mut self, view: View, waiting: Waiting) {
-        if self.0.get(&view).is_some_and(|present| present.id != waiting.id) {
+        if self
+            .0
+            .get(&view)
+            .is_some_and(|present| present.id != waiting.id)
+        {
             return;
         }
         self.0.insert(view, waiting);

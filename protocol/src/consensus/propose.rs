@@ -20,7 +20,11 @@ impl Consensus {
         if !ready || self.round.proposals.contains_key(&view) {
             return false;
         }
-        let base = self.round.views.base_certificate().map(|cert| (cert.id, cert.clone()));
+        let base = self
+            .round
+            .views
+            .base_certificate()
+            .map(|cert| (cert.id, cert.clone()));
         if let Some((id, cert)) = base {
             // spec 2, propose: B = body of J.base.id; fetch if missing; not obtainable: stay silent
             let Some(block) = self.round.bodies.get(&id).cloned() else {
@@ -30,25 +34,45 @@ impl Consensus {
             self.propose(id, &block);
             return true;
         }
-        if self.round.building.is_some_and(|(building, _)| building == view) {
+        if self
+            .round
+            .building
+            .is_some_and(|(building, _)| building == view)
+        {
             return false;
         }
         // spec 2, validFresh: later than the parent
         let time_ms = self.now.max(self.ledger.head_time().plus(1));
         self.round.building = Some((view, time_ms));
         let height = self.round.height;
-        let empty = Block { header: self.header(view, time_ms, &[]), transactions: Vec::new() };
+        let empty = Block {
+            header: self.header(view, time_ms, &[]),
+            transactions: Vec::new(),
+        };
         // Lengths of lists take a few bytes more when they are not empty.
         let used = wire::encode(&empty).len().saturating_add(16);
         let bytes_max = BLOCK_BYTES_MAX.saturating_sub(used);
-        self.out.push(Output::Build { height, view, time_ms, bytes_max });
+        self.out.push(Output::Build {
+            height,
+            view,
+            time_ms,
+            bytes_max,
+        });
         true
     }
 
     /// The transactions that were ordered.
-    pub(super) fn on_built(&mut self, height: Height, view: View, transactions: Vec<SignedTransaction>) {
+    pub(super) fn on_built(
+        &mut self,
+        height: Height,
+        view: View,
+        transactions: Vec<SignedTransaction>,
+    ) {
         let current = height == self.round.height && view == self.view();
-        let ordered = self.round.building.filter(|&(building, _)| current && building == view);
+        let ordered = self
+            .round
+            .building
+            .filter(|&(building, _)| current && building == view);
         let Some((_, time_ms)) = ordered else {
             return;
         };
@@ -61,11 +85,17 @@ impl Consensus {
             return;
         }
         let header = self.header(view, time_ms, &transactions);
-        let mut block = Block { header, transactions };
+        let mut block = Block {
+            header,
+            transactions,
+        };
         if let Err(error) = self.ledger.check_block(&block) {
             self.note(Note::OwnBlockRefused { height, error });
             // Transactions that do not fit must not cost the view.
-            block = Block { header: self.header(view, time_ms, &[]), transactions: Vec::new() };
+            block = Block {
+                header: self.header(view, time_ms, &[]),
+                transactions: Vec::new(),
+            };
             if let Err(error) = self.ledger.check_block(&block) {
                 self.note(Note::OwnBlockRefused { height, error });
                 return;
@@ -109,7 +139,10 @@ impl Consensus {
         self.keep_body(id, block);
         let signed = SignedProposalId::sign(self.chain, height, view, id, me.id, &me.vote_key);
         self.round.proposals.insert(view, (signed.clone(), base));
-        self.out.push(Output::Persist(WalEntry::Proposal { signed: signed.clone(), base }));
+        self.out.push(Output::Persist(WalEntry::Proposal {
+            signed: signed.clone(),
+            base,
+        }));
         if let Some(evidence) = self.round.seen.note(signed) {
             // Only with a twin of ours at work.
             self.accuse(evidence);
@@ -131,7 +164,10 @@ impl Consensus {
             height,
             view,
             block: Arc::clone(block),
-            justification: self.round.views.latest(*base, view, NULLIFICATIONS_PER_MESSAGE),
+            justification: self
+                .round
+                .views
+                .latest(*base, view, NULLIFICATIONS_PER_MESSAGE),
             leader: signed.leader,
             signature: signed.signature,
         };

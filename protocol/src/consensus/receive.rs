@@ -9,7 +9,8 @@ use crate::consensus::certificate::verify_votes;
 use crate::consensus::core::Consensus;
 use crate::consensus::io::Fault;
 use crate::consensus::message::{
-    BALLOTS_PER_MESSAGE, Ballot, Justification, Message, NULLIFICATIONS_PER_MESSAGE, NewView, Proposal,
+    BALLOTS_PER_MESSAGE, Ballot, Justification, Message, NULLIFICATIONS_PER_MESSAGE, NewView,
+    Proposal,
 };
 use crate::consensus::proposals::Waiting;
 use crate::consensus::tally::Tally;
@@ -28,7 +29,10 @@ impl Consensus {
             Message::Proposal(proposal) => self.on_proposal(from, proposal),
             Message::Ballots(ballots) => self.on_ballots(from, ballots),
             Message::NewView(new_view) => self.on_new_view(from, new_view),
-            Message::GetCommitted { from: height, count } => self.on_get_committed(from, height, count),
+            Message::GetCommitted {
+                from: height,
+                count,
+            } => self.on_get_committed(from, height, count),
             Message::Committed(finalized) => self.on_committed(from, finalized),
             Message::GetBody { height, id } => self.on_get_body(from, height, id),
             Message::Body(block) => self.on_body(&block),
@@ -58,7 +62,11 @@ impl Consensus {
         if self.round.leader(view) != Some(from) || !self.signature_holds(&proposal, id) {
             return self.fault(from, Fault::Proposal { view });
         }
-        let Proposal { block, justification, .. } = *proposal;
+        let Proposal {
+            block,
+            justification,
+            ..
+        } = *proposal;
         let base = justification.base.as_ref().map(|cert| cert.view);
         if !self.absorb(from, justification, view) {
             return;
@@ -67,7 +75,15 @@ impl Consensus {
             self.on_body(&block);
         }
         if view >= self.view() {
-            self.round.pending.put(view, Waiting { leader: from, id, block, base });
+            self.round.pending.put(
+                view,
+                Waiting {
+                    leader: from,
+                    id,
+                    block,
+                    base,
+                },
+            );
         }
     }
 
@@ -82,7 +98,10 @@ impl Consensus {
     }
 
     fn is_wanted(&self, id: BlockId) -> bool {
-        self.round.fetch.as_ref().is_some_and(|fetch| fetch.id == id)
+        self.round
+            .fetch
+            .as_ref()
+            .is_some_and(|fetch| fetch.id == id)
     }
 
     /// A proposal of a later height. The next one's header carries the finalization of the present height.
@@ -134,7 +153,9 @@ impl Consensus {
     fn holds(&self, cert: &Certificate, kind: VoteKind) -> bool {
         let views = &self.round.views;
         let known = match kind {
-            VoteKind::Notarize => views.notarization(cert.view).is_some_and(|known| known.id == cert.id),
+            VoteKind::Notarize => views
+                .notarization(cert.view)
+                .is_some_and(|known| known.id == cert.id),
             VoteKind::Nullify => views.has_nullification(cert.view) && cert.id == BlockId::NONE,
             VoteKind::Finalize => false,
         };
@@ -144,14 +165,23 @@ impl Consensus {
     }
 
     fn on_new_view(&mut self, from: ValidatorId, new_view: Box<NewView>) {
-        let NewView { height, view, justification } = *new_view;
+        let NewView {
+            height,
+            view,
+            justification,
+        } = *new_view;
         match height.cmp(&self.round.height) {
             Ordering::Less => return self.answer_committed(from, height),
             Ordering::Greater => {
                 self.on_ahead(from, height);
                 if height == self.round.height.plus(1) {
-                    let message = NewView { height, view, justification };
-                    self.future.keep(height, from, Message::NewView(Box::new(message)));
+                    let message = NewView {
+                        height,
+                        view,
+                        justification,
+                    };
+                    self.future
+                        .keep(height, from, Message::NewView(Box::new(message)));
                 }
                 return;
             }
@@ -169,7 +199,11 @@ impl Consensus {
                 if self.limiter.allow(from, Service::Page, self.now) {
                     let justification = self.round.views.page_for(view);
                     let view = self.view();
-                    let page = NewView { height, view, justification };
+                    let page = NewView {
+                        height,
+                        view,
+                        justification,
+                    };
                     self.send(from, Message::NewView(Box::new(page)));
                 }
             }
@@ -177,7 +211,11 @@ impl Consensus {
             Ordering::Greater => {
                 if self.limiter.allow(from, Service::AskPage, self.now) {
                     let (view, justification) = (self.view(), Justification::default());
-                    let ask = NewView { height, view, justification };
+                    let ask = NewView {
+                        height,
+                        view,
+                        justification,
+                    };
                     self.send(from, Message::NewView(Box::new(ask)));
                 }
             }
@@ -215,7 +253,8 @@ impl Consensus {
         }
         if !early.is_empty() {
             // spec 2, on Vote: h > cur.h: buffer (bounded), ask for sync
-            self.future.keep(height.plus(1), from, Message::Ballots(early));
+            self.future
+                .keep(height.plus(1), from, Message::Ballots(early));
         }
         if let Some(height) = stuck_at {
             self.answer_committed(from, height);
@@ -242,7 +281,11 @@ impl Consensus {
             }
             self.count(&vote);
             // Idle rule: votes of others rouse the height.
-            if self.round.activity.hear(vote.signer, self.round.set.f(), &self.config.timing) {
+            if self
+                .round
+                .activity
+                .hear(vote.signer, self.round.set.f(), &self.config.timing)
+            {
                 self.refresh_rouse();
             }
         }
@@ -253,10 +296,19 @@ impl Consensus {
     fn on_past_ballot(&mut self, ballot: Ballot) -> bool {
         let Ballot { vote, proposal } = ballot;
         if let (VoteKind::Notarize, Some(signature)) = (vote.kind, proposal)
-            && let Some(leader) = self.past.as_ref().and_then(|past| leader(&past.order, vote.view))
+            && let Some(leader) = self
+                .past
+                .as_ref()
+                .and_then(|past| leader(&past.order, vote.view))
         {
             let (height, view, id) = (vote.height, vote.view, vote.id);
-            self.note_past_signature(&SignedProposalId { height, view, id, leader, signature });
+            self.note_past_signature(&SignedProposalId {
+                height,
+                view,
+                id,
+                leader,
+                signature,
+            });
         }
         if let Some(past) = &mut self.past
             && past.height == vote.height
@@ -288,12 +340,17 @@ impl Consensus {
 
     fn on_evidence(&mut self, from: ValidatorId, evidence: &Evidence) {
         let standings = self.ledger.standings();
-        if standings.check_punishable(evidence, self.round.height).is_err()
+        if standings
+            .check_punishable(evidence, self.round.height)
+            .is_err()
             || self.pool.is_settled(evidence)
         {
             return;
         }
-        if standings.check_offence(evidence, self.round.height).is_err() {
+        if standings
+            .check_offence(evidence, self.round.height)
+            .is_err()
+        {
             return self.fault(from, Fault::Evidence);
         }
         self.keep_evidence(evidence);

@@ -73,7 +73,9 @@ impl Round {
         let set = standings.validators().clone();
         let order = standings.leader_order();
         let voter = voter(config, standings).filter(|_| height >= config.vote_from);
-        let leads = voter.as_ref().is_some_and(|me| order.first() == Some(&me.id));
+        let leads = voter
+            .as_ref()
+            .is_some_and(|me| order.first() == Some(&me.id));
         let mut round = Self {
             height,
             set,
@@ -129,6 +131,7 @@ impl Round {
 fn voter(config: &Config, standings: &Standings) -> Option<Arc<Identity>> {
     let me = config.me.as_ref()?;
     let info = standings.validators().get(me.id)?;
-    let same = info.vote_key == me.vote_key.verifying_key() && info.vrf_key == me.vrf_key.public_key();
+    let same =
+        info.vote_key == me.vote_key.verifying_key() && info.vrf_key == me.vrf_key.public_key();
     same.then(|| Arc::clone(me))
 }

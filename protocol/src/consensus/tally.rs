@@ -27,7 +27,11 @@ pub(super) struct Tally {
 
 impl Tally {
     pub(super) fn new(height: Height) -> Self {
-        Self { height, votes: BTreeMap::new(), fresh: BTreeSet::new() }
+        Self {
+            height,
+            votes: BTreeMap::new(),
+            fresh: BTreeSet::new(),
+        }
     }
 
     /// Whether this statement of this signer is counted already.
@@ -45,30 +49,38 @@ impl Tally {
         }
         let evidence = self.conflict(vote);
         let votes = self.votes.entry((vote.view, vote.kind)).or_default();
-        let mine = votes.values().filter(|signers| signers.contains_key(&vote.signer)).count();
+        let mine = votes
+            .values()
+            .filter(|signers| signers.contains_key(&vote.signer))
+            .count();
         if mine < BLOCKS_PER_SIGNER {
-            votes.entry(vote.id).or_default().insert(vote.signer, vote.signature);
+            votes
+                .entry(vote.id)
+                .or_default()
+                .insert(vote.signer, vote.signature);
             self.fresh.insert(vote.view);
         }
         evidence
     }
 
     fn conflict(&self, vote: &Vote) -> Option<Evidence> {
-        [VoteKind::Notarize, VoteKind::Nullify, VoteKind::Finalize].into_iter().find_map(|kind| {
-            let votes = self.votes.get(&(vote.view, kind))?;
-            votes.iter().find_map(|(&id, signers)| {
-                let &signature = signers.get(&vote.signer)?;
-                let other = Vote {
-                    kind,
-                    height: self.height,
-                    view: vote.view,
-                    id,
-                    signer: vote.signer,
-                    signature,
-                };
-                Evidence::from_votes(other, vote.clone())
+        [VoteKind::Notarize, VoteKind::Nullify, VoteKind::Finalize]
+            .into_iter()
+            .find_map(|kind| {
+                let votes = self.votes.get(&(vote.view, kind))?;
+                votes.iter().find_map(|(&id, signers)| {
+                    let &signature = signers.get(&vote.signer)?;
+                    let other = Vote {
+                        kind,
+                        height: self.height,
+                        view: vote.view,
+                        id,
+                        signer: vote.signer,
+                        signature,
+                    };
+                    Evidence::from_votes(other, vote.clone())
+                })
             })
-        })
     }
 
     /// A view with news; each is given out once.
@@ -77,15 +89,25 @@ impl Tally {
     }
 
     /// The certificate of all votes of this kind and view for one block, if they are a quorum.
-    pub(super) fn certificate(&self, view: View, kind: VoteKind, quorum: usize) -> Option<Certificate> {
+    pub(super) fn certificate(
+        &self,
+        view: View,
+        kind: VoteKind,
+        quorum: usize,
+    ) -> Option<Certificate> {
         let votes = self.votes.get(&(view, kind))?;
-        let (&id, signers) = votes.iter().find(|(_, signers)| signers.len() >= quorum.max(1))?;
+        let (&id, signers) = votes
+            .iter()
+            .find(|(_, signers)| signers.len() >= quorum.max(1))?;
         Some(Certificate {
             kind,
             height: self.height,
             view,
             id,
-            votes: signers.iter().map(|(&signer, &signature)| (signer, signature)).collect(),
+            votes: signers
+                .iter()
+                .map(|(&signer, &signature)| (signer, signature))
+                .collect(),
         })
     }
 
@@ -97,7 +119,14 @@ impl Tally {
                 continue;
             }
             for (&signer, &signature) in votes.get(&id).into_iter().flatten() {
-                found.push(Vote { kind, height: self.height, view, id, signer, signature });
+                found.push(Vote {
+                    kind,
+                    height: self.height,
+                    view,
+                    id,
+                    signer,
+                    signature,
+                });
             }
         }
         found
@@ -105,7 +134,9 @@ impl Tally {
 
     /// Whether votes of `view` are kept while the node is in view `current`.
     pub(super) fn in_range(view: View, current: View) -> bool {
-        view.0 > 0 && view <= current.plus(VIEWS_AHEAD_MAX) && view >= current.minus(VIEWS_AHEAD_MAX)
+        view.0 > 0
+            && view <= current.plus(VIEWS_AHEAD_MAX)
+            && view >= current.minus(VIEWS_AHEAD_MAX)
     }
 
     /// Forgets votes that are out of range of `current`.

@@ -1,5 +1,6 @@
 //! [`Consensus`] continued: signing, counting, entering views (spec section 2: `sign`, `check`, `onNotar`, `enter`).
 
+use crate::consensus::SKEW_MS_MAX;
 use crate::consensus::book::Permit;
 use crate::consensus::catchup::Service;
 use crate::consensus::core::Consensus;
@@ -8,7 +9,6 @@ use crate::consensus::message::{BALLOTS_PER_MESSAGE, Ballot, Message, NewView};
 use crate::consensus::tally::Tally;
 use crate::consensus::vote::{Certificate, Evidence, SignedProposalId, Vote, VoteKind};
 use crate::consensus::wal::WalEntry;
-use crate::consensus::SKEW_MS_MAX;
 use crate::crypto::Signature;
 use crate::ids::BlockId;
 use crate::ledger::Block;
@@ -51,7 +51,15 @@ impl Consensus {
         if !ready {
             return;
         }
-        let vote = Vote::sign(self.chain, kind, self.round.height, view, id, me.id, &me.vote_key);
+        let vote = Vote::sign(
+            self.chain,
+            kind,
+            self.round.height,
+            view,
+            id,
+            me.id,
+            &me.vote_key,
+        );
         self.round.book.record(vote.clone());
         // spec 2, sign: FSYNC, then broadcast. The shell syncs whatever stands before a message.
         self.out.push(Output::Persist(WalEntry::Vote(vote.clone())));
@@ -87,7 +95,13 @@ impl Consensus {
         let Some(leader) = self.round.leader(view) else {
             return false;
         };
-        let signed = SignedProposalId { height: self.round.height, view, id, leader, signature };
+        let signed = SignedProposalId {
+            height: self.round.height,
+            view,
+            id,
+            leader,
+            signature,
+        };
         if !signed.holds(self.chain, &self.round.set) {
             return false;
         }
@@ -107,7 +121,11 @@ impl Consensus {
 
     /// Keeps verified evidence for the next own block; whether it was news.
     pub(super) fn keep_evidence(&mut self, evidence: &Evidence) -> bool {
-        let punishable = self.ledger.standings().check_punishable(evidence, self.round.height).is_ok();
+        let punishable = self
+            .ledger
+            .standings()
+            .check_punishable(evidence, self.round.height)
+            .is_ok();
         if !punishable || self.pool.is_settled(evidence) {
             return false;
         }
@@ -159,7 +177,8 @@ impl Consensus {
         for vote in cert.iter_votes() {
             self.count(&vote);
         }
-        self.out.push(Output::Persist(WalEntry::Nullification(cert)));
+        self.out
+            .push(Output::Persist(WalEntry::Nullification(cert)));
     }
 
     /// Enters the highest view that the known certificates justify (spec section 2, `enter`).
@@ -170,9 +189,18 @@ impl Consensus {
         self.round.views.enter(next);
         let (height, view) = (self.round.height, next.view);
         // spec 2, enter: wal.view = (v, J); the certificates of J were written when they came
-        self.out.push(Output::Persist(WalEntry::View { height, view, base: next.base }));
+        self.out.push(Output::Persist(WalEntry::View {
+            height,
+            view,
+            base: next.base,
+        }));
         let leader = self.round.leader(view);
-        self.note(Note::ViewChanged { height, view, reason: next.reason, leader });
+        self.note(Note::ViewChanged {
+            height,
+            view,
+            reason: next.reason,
+            leader,
+        });
 
         self.drop_view_timers();
         self.round.tally.prune(view);
@@ -207,7 +235,11 @@ impl Consensus {
         let views = &self.round.views;
         let (view, base) = (views.current(), views.base());
         let justification = views.latest(base, view, NULLIFICATIONS_UNASKED);
-        Message::NewView(Box::new(NewView { height: self.round.height, view, justification }))
+        Message::NewView(Box::new(NewView {
+            height: self.round.height,
+            view,
+            justification,
+        }))
     }
 
     /// spec 2, every REBCAST_MS while in v: own stored votes of this height, NewView, own proposal if master.
@@ -224,15 +256,22 @@ impl Consensus {
             let (from, count) = (self.round.height, 1);
             self.broadcast(Message::GetCommitted { from, count });
         }
-        self.set_timer(TimerKind::Rebroadcast, self.config.timing.rebroadcast_every());
+        self.set_timer(
+            TimerKind::Rebroadcast,
+            self.config.timing.rebroadcast_every(),
+        );
     }
 
     /// spec 2, start(h): goes on where the durable records end, and re-sends them unchanged.
     pub(super) fn resume(&mut self) {
         self.round.activity.call();
         // A crash between a notarization's record and the vote that follows from it.
-        let notarized: Vec<_> =
-            self.round.views.notarizations().map(|cert| (cert.view, cert.id)).collect();
+        let notarized: Vec<_> = self
+            .round
+            .views
+            .notarizations()
+            .map(|cert| (cert.view, cert.id))
+            .collect();
         for (view, id) in notarized {
             if !self.round.book.has(view, VoteKind::Finalize) {
                 self.sign(VoteKind::Finalize, view, id);
@@ -248,7 +287,8 @@ impl Consensus {
             return;
         }
         self.round.bodies.insert(id, Arc::clone(block));
-        self.out.push(Output::Persist(WalEntry::Body(Arc::clone(block))));
+        self.out
+            .push(Output::Persist(WalEntry::Body(Arc::clone(block))));
     }
 
     /// A valid header shows votes on the height before that may contradict those which came here.
@@ -256,7 +296,11 @@ impl Consensus {
         let Some(past) = &mut self.past else {
             return;
         };
-        let votes = block.header.parent_cert.iter().flat_map(Certificate::iter_votes);
+        let votes = block
+            .header
+            .parent_cert
+            .iter()
+            .flat_map(Certificate::iter_votes);
         let found: Vec<_> = votes.filter_map(|vote| past.tally.insert(&vote)).collect();
         for evidence in found {
             self.accuse(evidence);
@@ -296,7 +340,12 @@ impl Consensus {
             }
             if let Err(error) = self.ledger.check_block(&waiting.block) {
                 self.round.pending.remove(view);
-                self.fault(waiting.leader, Fault::Block { error: Box::new(error) });
+                self.fault(
+                    waiting.leader,
+                    Fault::Block {
+                        error: Box::new(error),
+                    },
+                );
                 // spec 2, on Proposal: Invalid: sign(NUL, v) at once
                 self.round.activity.call();
                 self.arm();

@@ -38,7 +38,12 @@ impl Views {
         nullifications: BTreeMap<View, Certificate>,
     ) -> Self {
         let (current, base) = view.unwrap_or((View(1), None));
-        Self { current, base, notarizations, nullifications }
+        Self {
+            current,
+            base,
+            notarizations,
+            nullifications,
+        }
     }
 
     pub(super) fn current(&self) -> View {
@@ -84,7 +89,10 @@ impl Views {
         let based = base.is_none_or(|base| base < view && self.notarizations.contains_key(&base));
         let lowest = base.map_or(1, |base| base.0.saturating_add(1));
         // Counting first keeps the walk as short as what is known.
-        let known = self.nullifications.range(View(lowest)..view.max(View(lowest))).count();
+        let known = self
+            .nullifications
+            .range(View(lowest)..view.max(View(lowest)))
+            .count();
         based && known as u64 == view.0.saturating_sub(lowest)
     }
 
@@ -111,7 +119,11 @@ impl Views {
             base = Some(notarized);
         }
         let bare = base.is_some_and(|base| base.plus(1) == view);
-        let reason = if bare { ViewReason::Notarized } else { ViewReason::Nullified };
+        let reason = if bare {
+            ViewReason::Notarized
+        } else {
+            ViewReason::Nullified
+        };
         Some(Next { view, base, reason })
     }
 
@@ -130,7 +142,9 @@ impl Views {
 
     /// The base and the last `count` nullifications of a justification of `view`.
     pub(super) fn latest(&self, base: Option<View>, view: View, count: usize) -> Justification {
-        let lowest = base.map_or(View(1), |base| base.plus(1)).max(view.minus(count as u64));
+        let lowest = base
+            .map_or(View(1), |base| base.plus(1))
+            .max(view.minus(count as u64));
         self.page(base, lowest, count)
     }
 

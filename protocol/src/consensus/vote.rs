@@ -36,7 +36,13 @@ pub struct Vote {
 impl Vote {
     /// The bytes that a vote signs: domain, chain, kind, height, view, block.
     #[must_use]
-    pub fn message(chain: ChainId, kind: VoteKind, height: Height, view: View, id: BlockId) -> Vec<u8> {
+    pub fn message(
+        chain: ChainId,
+        kind: VoteKind,
+        height: Height,
+        view: View,
+        id: BlockId,
+    ) -> Vec<u8> {
         let mut message = Vec::with_capacity(96);
         message.extend_from_slice(b"kithkin/vote/1");
         message.extend_from_slice(&chain.0);
@@ -63,7 +69,14 @@ impl Vote {
         key: &SigningKey,
     ) -> Self {
         let signature = key.sign(&Self::message(chain, kind, height, view, id));
-        Self { kind, height, view, id, signer, signature }
+        Self {
+            kind,
+            height,
+            view,
+            id,
+            signer,
+            signature,
+        }
     }
 }
 

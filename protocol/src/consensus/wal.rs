@@ -61,7 +61,9 @@ impl WalEntry {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WalError {
     /// Records of a height that the chain has not come to.
-    #[error("there is a record of height {found}, but the chain ends at {head}: the chain was restored from an old copy")]
+    #[error(
+        "there is a record of height {found}, but the chain ends at {head}: the chain was restored from an old copy"
+    )]
     Ahead {
         /// Height of the record.
         found: Height,
@@ -122,7 +124,10 @@ impl Wal {
         if !fits {
             return Err(WalError::HeadCertificate { head });
         }
-        let mut wal = Self { head_certificate, ..Self::default() };
+        let mut wal = Self {
+            head_certificate,
+            ..Self::default()
+        };
         let height = head.plus(1);
         for entry in entries {
             let found = entry.height();
@@ -178,8 +183,13 @@ impl Wal {
         };
         let based = base.is_none_or(|base| base < view && self.notarizations.contains_key(&base));
         let lowest = base.map_or(1, |base| base.0.saturating_add(1));
-        let complete = (lowest..view.0).all(|between| self.nullifications.contains_key(&View(between)));
-        if based && complete { Ok(()) } else { Err(WalError::Unjustified { height, view }) }
+        let complete =
+            (lowest..view.0).all(|between| self.nullifications.contains_key(&View(between)));
+        if based && complete {
+            Ok(())
+        } else {
+            Err(WalError::Unjustified { height, view })
+        }
     }
 
     /// Whether nothing of this height was recorded.

@@ -17,7 +17,11 @@ pub fn draw_below(bound: usize, seed: &Digest, height: Height, view: View) -> us
     let bound = BigUint::from(bound);
     for counter in 0..=u64::MAX {
         let mut writer = HashWriter::new("kithkin/leader/1");
-        writer.field(seed).number(height.0).number(view.0).number(counter);
+        writer
+            .field(seed)
+            .number(height.0)
+            .number(view.0)
+            .number(counter);
         let candidate = BigUint::from_bytes_be(writer.finish().as_ref());
         if let Some(drawn) = residue(&candidate, CANDIDATE_BITS, &bound) {
             return usize::try_from(&drawn).unwrap_or(0);
@@ -55,7 +59,10 @@ mod tests {
                     None => refused += 1,
                 }
             }
-            assert!(hits.iter().all(|&count| count == 256 / bound), "bound {bound}");
+            assert!(
+                hits.iter().all(|&count| count == 256 / bound),
+                "bound {bound}"
+            );
             assert_eq!(refused, 256 % bound);
         }
         assert_eq!(residue(&BigUint::ZERO, 8, &BigUint::ZERO), None);
@@ -69,7 +76,10 @@ mod tests {
             hits[draw_below(10, &Digest([7; 32]), Height(height), View(1))] += 1.0;
         }
         let expected = 3_000.0;
-        let chi: f64 = hits.iter().map(|hit| (hit - expected).powi(2) / expected).sum();
+        let chi: f64 = hits
+            .iter()
+            .map(|hit| (hit - expected).powi(2) / expected)
+            .sum();
         assert!(chi < 27.9, "chi squared {chi}");
     }
 
@@ -80,7 +90,10 @@ mod tests {
         assert_eq!(base, draw_below(usize::MAX, &seed, Height(5), View(1)));
         assert_ne!(base, draw_below(usize::MAX, &seed, Height(6), View(1)));
         assert_ne!(base, draw_below(usize::MAX, &seed, Height(5), View(2)));
-        assert_ne!(base, draw_below(usize::MAX, &Digest([2; 32]), Height(5), View(1)));
+        assert_ne!(
+            base,
+            draw_below(usize::MAX, &Digest([2; 32]), Height(5), View(1))
+        );
         assert_eq!(draw_below(0, &seed, Height(5), View(1)), 0);
         assert_eq!(draw_below(1, &seed, Height(5), View(1)), 0);
     }

@@ -193,27 +193,46 @@ impl Standings {
     fn check_place(&self, header: &Header, head: &Head) -> Result<(), HeaderError> {
         let expected = self.chain;
         if header.chain != expected {
-            return Err(HeaderError::Chain { found: header.chain, expected });
+            return Err(HeaderError::Chain {
+                found: header.chain,
+                expected,
+            });
         }
         let expected = head.height.plus(1);
         if header.height != expected {
-            return Err(HeaderError::Height { found: header.height, expected });
+            return Err(HeaderError::Height {
+                found: header.height,
+                expected,
+            });
         }
         let expected = head.id;
         if header.parent_id != expected {
-            return Err(HeaderError::Parent { found: header.parent_id, expected });
+            return Err(HeaderError::Parent {
+                found: header.parent_id,
+                expected,
+            });
         }
         let expected = head.state_root;
         if header.parent_state_root != expected {
-            return Err(HeaderError::StateRoot { found: header.parent_state_root, expected });
+            return Err(HeaderError::StateRoot {
+                found: header.parent_state_root,
+                expected,
+            });
         }
         if header.time_ms <= head.time_ms {
-            return Err(HeaderError::Time { found: header.time_ms, parent: head.time_ms });
+            return Err(HeaderError::Time {
+                found: header.time_ms,
+                parent: head.time_ms,
+            });
         }
         let expected = leader(&self.leader_order(), header.view);
         if expected != Some(header.author) {
             let (found, view) = (header.author, header.view);
-            return Err(HeaderError::Author { found, view, expected });
+            return Err(HeaderError::Author {
+                found,
+                view,
+                expected,
+            });
         }
         Ok(())
     }
@@ -240,9 +259,9 @@ impl Standings {
             // spec 1: heights h-LATE..h-2
             let in_range = height >= oldest && height.plus(2) <= header.height;
             let known = self.recent.get(&height).filter(|_| in_range);
-            let Some(credited) = known.filter(|credited| {
-                vote.kind == VoteKind::Finalize && credited.id == vote.id
-            }) else {
+            let Some(credited) =
+                known.filter(|credited| vote.kind == VoteKind::Finalize && credited.id == vote.id)
+            else {
                 return Err(fault(LateVoteError::Subject));
             };
             if credited.validators.contains(&signer) {
@@ -259,11 +278,16 @@ impl Standings {
         }
         let mut before = 0;
         for votes in header.late_votes.chunk_by(|a, b| a.height == b.height) {
-            let Some(height) = votes.first().map(|vote| vote.height) else { continue };
+            let Some(height) = votes.first().map(|vote| vote.height) else {
+                continue;
+            };
             let verdicts = verify_votes(self.chain, self.validators_at(height), votes);
             if let Some(bad) = verdicts.iter().position(|&holds| !holds) {
                 let index = bad.saturating_add(before);
-                return Err(HeaderError::LateVote { index, source: LateVoteError::Signature });
+                return Err(HeaderError::LateVote {
+                    index,
+                    source: LateVoteError::Signature,
+                });
             }
             before = before.saturating_add(votes.len());
         }
@@ -309,7 +333,10 @@ impl Standings {
         if record.is_some_and(|record| {
             record.offences >= OFFENCES_MAX || record.punished.contains(&offence)
         }) {
-            return Err(OffenceError::Punished { accused, height: offence });
+            return Err(OffenceError::Punished {
+                accused,
+                height: offence,
+            });
         }
         Ok(())
     }

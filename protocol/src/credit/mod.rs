@@ -18,8 +18,8 @@ mod validators;
 
 pub use draw::draw_below;
 pub use header::{Head, HeaderError, LateVoteError, OffenceError};
-pub use order::{LeaderOrder, Ranking, leader_order};
 pub(crate) use order::leader;
+pub use order::{LeaderOrder, Ranking, leader_order};
 pub use score::{CreditChange, CreditReason, OFFENCES_MAX, Record, StandingRow};
 pub use standings::Standings;
 pub use validators::ValidatorSet;

@@ -32,7 +32,12 @@ impl Ranking {
     /// A ranking from credit and eligibility, for tests and displays.
     #[must_use]
     pub fn new(entries: impl IntoIterator<Item = (ValidatorId, Credit, bool)>) -> Self {
-        Self(entries.into_iter().map(|(id, credit, eligible)| (id, (credit, eligible))).collect())
+        Self(
+            entries
+                .into_iter()
+                .map(|(id, credit, eligible)| (id, (credit, eligible)))
+                .collect(),
+        )
     }
 
     /// Unknown validators have no credit and are not eligible.
@@ -96,7 +101,9 @@ pub fn leader_order(
     let mut next = rank.iter().copied();
     for view in 1..=rank.len() {
         // The pool holds the first `window` ranks less those drawn before.
-        let wanted = window.saturating_sub(order.len()).saturating_sub(pool.len());
+        let wanted = window
+            .saturating_sub(order.len())
+            .saturating_sub(pool.len());
         pool.extend(next.by_ref().take(wanted));
         let drawn = draw_below(pool.len(), seed, height, View(view as u64));
         if drawn < pool.len() {

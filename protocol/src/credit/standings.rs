@@ -192,7 +192,8 @@ impl Standings {
     pub fn apply(&mut self, header: &Header, block_id: BlockId) -> Vec<CreditChange> {
         let height = header.height;
         let order = self.leader_order();
-        self.rankings.push_back(Ranking::of(&self.records, self.height));
+        self.rankings
+            .push_back(Ranking::of(&self.records, self.height));
         while self.rankings.len() as u64 > LAG {
             self.rankings.pop_front();
         }
@@ -219,7 +220,9 @@ impl Standings {
             if vote.kind != VoteKind::Finalize || !credited.validators.insert(vote.signer) {
                 continue;
             }
-            let reason = CreditReason::Voted { height: vote.height };
+            let reason = CreditReason::Voted {
+                height: vote.height,
+            };
             self.change(vote.signer, reason, changes, |record| {
                 record.last_active = header.height;
                 record.gain(GAIN_VOTE, header.height);
@@ -233,11 +236,20 @@ impl Standings {
             return;
         };
         let own_view = cert.view == parent.view;
-        let reward = if own_view { GAIN_AUTHOR } else { GAIN_AUTHOR_LATE };
-        self.change(parent.author, CreditReason::Authored { own_view }, changes, |record| {
-            record.miss = 0;
-            record.gain(reward, header.height);
-        });
+        let reward = if own_view {
+            GAIN_AUTHOR
+        } else {
+            GAIN_AUTHOR_LATE
+        };
+        self.change(
+            parent.author,
+            CreditReason::Authored { own_view },
+            changes,
+            |record| {
+                record.miss = 0;
+                record.gain(reward, header.height);
+            },
+        );
         for master in parent.skipped {
             self.change(master, CreditReason::Skipped, changes, Record::skip);
         }
@@ -265,7 +277,9 @@ impl Standings {
             });
         }
         for &id in ids.iter().filter(|_| height.0.is_multiple_of(128)) {
-            self.change(id, CreditReason::Drift, changes, |record| record.drift(height));
+            self.change(id, CreditReason::Drift, changes, |record| {
+                record.drift(height)
+            });
         }
     }
 
@@ -284,7 +298,11 @@ impl Standings {
 
     fn remember(&mut self, header: &Header, id: BlockId, order: &[ValidatorId]) {
         let failed = usize::try_from(header.view.0.saturating_sub(1)).unwrap_or(usize::MAX);
-        let skipped = order.iter().take(failed).copied().filter(|&id| id != header.author);
+        let skipped = order
+            .iter()
+            .take(failed)
+            .copied()
+            .filter(|&id| id != header.author);
         self.parent = Some(Parent {
             author: header.author,
             view: header.view,
@@ -294,14 +312,22 @@ impl Standings {
         let cooling_max = self.validators().f().max(1);
         let surplus = self.authors.len().saturating_sub(cooling_max);
         self.authors.drain(..surplus);
-        self.recent.insert(header.height, Credited { id, validators: BTreeSet::new() });
+        self.recent.insert(
+            header.height,
+            Credited {
+                id,
+                validators: BTreeSet::new(),
+            },
+        );
         // The next block is at height + 1 and takes late votes from height + 1 - LATE on.
         let oldest = header.height.plus(1).minus(LATE);
         self.recent.retain(|&height, _| height >= oldest);
         // Evidence is checked under the set of its height, so a set stays as long as evidence against it counts.
         let expired = header.height.minus(EVIDENCE_AGE);
         while let Some((&from, _)) = self.later_sets.range(..=expired).next_back() {
-            let Some(set) = self.later_sets.remove(&from) else { break };
+            let Some(set) = self.later_sets.remove(&from) else {
+                break;
+            };
             self.first_set = set;
             self.later_sets.retain(|&height, _| height > from);
         }
@@ -351,7 +377,12 @@ impl Standings {
         apply(record);
         let after = record.credit;
         if before != after || matches!(reason, CreditReason::Convicted { .. }) {
-            changes.push(CreditChange { validator, before, after, reason });
+            changes.push(CreditChange {
+                validator,
+                before,
+                after,
+                reason,
+            });
         }
     }
 
@@ -359,7 +390,9 @@ impl Standings {
     #[cfg(test)]
     pub(crate) fn change_set(&mut self, from: Height, set: ValidatorSet) {
         for id in set.ids() {
-            self.records.entry(id).or_insert_with(|| Record::newcomer(from));
+            self.records
+                .entry(id)
+                .or_insert_with(|| Record::newcomer(from));
         }
         self.later_sets.insert(from, set);
     }

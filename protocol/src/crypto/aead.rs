@@ -73,7 +73,10 @@ fn unbound(key: &Secret32) -> Result<LessSafeKey, AeadError> {
 
 /// Derives a key from `secret` for the purpose that `info` spells out.
 #[must_use]
-#[expect(clippy::expect_used, reason = "32 bytes are within HKDF's limit of 255 * 32")]
+#[expect(
+    clippy::expect_used,
+    reason = "32 bytes are within HKDF's limit of 255 * 32"
+)]
 pub fn derive_key(secret: &[u8], info: &[&[u8]]) -> Secret32 {
     let prk = hkdf::Salt::new(hkdf::HKDF_SHA256, b"kithkin/hkdf/1").extract(secret);
     let mut key = [0; 32];
@@ -91,14 +94,20 @@ mod tests {
     fn opens_only_with_same_key_nonce_and_label() {
         let key = Secret32::new([1; 32]);
         let sealed = seal(&key, [0; 12], b"label", b"text").expect("short");
-        assert_eq!(open(&key, [0; 12], b"label", &sealed).expect("same"), b"text");
+        assert_eq!(
+            open(&key, [0; 12], b"label", &sealed).expect("same"),
+            b"text"
+        );
         assert!(open(&key, [1; 12], b"label", &sealed).is_err());
         assert!(open(&key, [0; 12], b"other", &sealed).is_err());
         assert!(open(&Secret32::new([2; 32]), [0; 12], b"label", &sealed).is_err());
         for i in 0..sealed.len() {
             let mut changed = sealed.clone();
             changed[i] ^= 1;
-            assert_eq!(open(&key, [0; 12], b"label", &changed), Err(AeadError::Open));
+            assert_eq!(
+                open(&key, [0; 12], b"label", &changed),
+                Err(AeadError::Open)
+            );
         }
         assert!(open(&key, [0; 12], b"label", b"short").is_err());
     }

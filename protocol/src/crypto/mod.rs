@@ -22,7 +22,7 @@ pub mod vrf;
 
 pub use hashing::{Digest, HashWriter, hash, hash_wide};
 pub use hpke::{HpkeError, OpeningKey, Sealed, SealingKey};
-pub use signing::{SignatureError, Signature, SigningKey, VerifyingKey, verify_batch};
+pub use signing::{Signature, SignatureError, SigningKey, VerifyingKey, verify_batch};
 
 /// Thirty-two secret bytes: wiped on drop, never printed.
 #[derive(Clone, PartialEq, Eq, zeroize::Zeroize, zeroize::ZeroizeOnDrop)]

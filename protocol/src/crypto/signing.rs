@@ -41,9 +41,7 @@ impl VerifyingKey {
 ///
 /// # Errors
 /// [`SignatureError`] when at least one does not hold; it does not say which.
-pub fn verify_batch(
-    items: &[(VerifyingKey, &[u8], Signature)],
-) -> Result<(), SignatureError> {
+pub fn verify_batch(items: &[(VerifyingKey, &[u8], Signature)]) -> Result<(), SignatureError> {
     let mut batch = ed25519_consensus::batch::Verifier::new();
     let mut transcript = crate::crypto::HashWriter::new("kithkin/batch-verify/1");
     for (key, message, signature) in items {

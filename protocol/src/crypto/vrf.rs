@@ -72,8 +72,8 @@ impl VrfSecretKey {
     /// # Errors
     /// [`VrfError`] when the library cannot map the input to the curve; does not happen with ELL2.
     pub fn prove(&self, input: &[u8]) -> Result<(Digest, VrfProof), VrfError> {
-        let key = EdVrfEdwards25519Ell2SecretKey::from_slice(self.0.expose())
-            .map_err(|_| VrfError)?;
+        let key =
+            EdVrfEdwards25519Ell2SecretKey::from_slice(self.0.expose()).map_err(|_| VrfError)?;
         let proof = key.prove(input).map_err(|_| VrfError)?.encode_to_pi();
         let proof = VrfProof(proof.try_into().map_err(|_| VrfError)?);
         let output = self.public_key().verify(input, &proof)?;
@@ -109,9 +109,8 @@ mod tests {
     /// RFC 9381, appendix B.4, example 19.
     #[test]
     fn agrees_with_the_rfc() {
-        let seed = crate::bytes::unhex(
-            "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60",
-        );
+        let seed =
+            crate::bytes::unhex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60");
         let key = VrfSecretKey::from_seed(Secret32::new(seed.expect("hex")));
         assert_eq!(
             key.public_key().to_hex(),
@@ -138,6 +137,9 @@ mod tests {
             changed.0[i] ^= 1;
             assert_eq!(public.verify(b"input", &changed), Err(VrfError), "byte {i}");
         }
-        assert_eq!(VrfPublicKey([0; 32]).verify(b"input", &proof), Err(VrfError));
+        assert_eq!(
+            VrfPublicKey([0; 32]).verify(b"input", &proof),
+            Err(VrfError)
+        );
     }
 }

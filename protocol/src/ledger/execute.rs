@@ -63,7 +63,9 @@ pub enum EnvelopeError {
         now: Millis,
     },
     /// It asks to stay valid for too long.
-    #[error("the transaction asks to stay valid until {until}; at most a day from {now} is allowed")]
+    #[error(
+        "the transaction asks to stay valid until {until}; at most a day from {now} is allowed"
+    )]
     ValidTooLong {
         /// Its last valid time.
         until: Millis,
@@ -458,10 +460,7 @@ impl State {
                 "session point (it was used before)",
                 self.sessions.contains(&request.session.point),
             ),
-            (
-                "session proof",
-                request.session.verify(&binding).is_err(),
-            ),
+            ("session proof", request.session.verify(&binding).is_err()),
             (
                 "clinician's signature",
                 request

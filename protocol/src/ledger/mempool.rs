@@ -27,7 +27,9 @@ pub enum AdmissionError {
         sequence: Sequence,
     },
     /// Too many of this sender wait.
-    #[error("{PER_SENDER_MAX} transactions of this sender wait already; send again when some are finalized")]
+    #[error(
+        "{PER_SENDER_MAX} transactions of this sender wait already; send again when some are finalized"
+    )]
     SenderFull,
     /// Too many bytes wait.
     #[error("{POOL_BYTES_MAX} bytes of transactions wait already; send again later")]
@@ -122,6 +124,20 @@ impl Mempool {
             .values()
             .filter_map(|id| self.waiting.get(id))
             .map(|waiting| &waiting.transaction)
+    }
+
+    /// Copies of the oldest waiting transactions, as many as have `bytes` together.
+    #[must_use]
+    pub fn oldest(&self, bytes: usize) -> Vec<SignedTransaction> {
+        let mut room = bytes;
+        self.queue
+            .values()
+            .filter_map(|id| self.waiting.get(id))
+            .map_while(|waiting| {
+                room = room.checked_sub(waiting.bytes)?;
+                Some(waiting.transaction.clone())
+            })
+            .collect()
     }
 
     /// How many wait.

@@ -22,17 +22,13 @@ pub use block::{BLOCK_BYTES_MAX, Block, Header};
 pub use enrolment::{Enrolment, EnrolmentError, Member, TierShares};
 pub use event::{Effects, Event, Rejection, What};
 pub use execute::{EnvelopeError, LIVE_CASES_MAX, SUSPENSION_MS};
-pub use genesis::{
-    Genesis, GenesisError, HospitalInfo, Profile, VALIDATORS_MAX, ValidatorInfo,
-};
+pub use genesis::{Genesis, GenesisError, HospitalInfo, Profile, VALIDATORS_MAX, ValidatorInfo};
 pub use mempool::{AdmissionError, Mempool, PER_SENDER_MAX, POOL_BYTES_MAX};
 pub use proof::{
     Confirmed, HEAD_AGE_MS_MAX, HeadStatement, ProofError, TxProof, confirm_head, confirm_state,
 };
 pub use sequence::{SEQUENCE_WINDOW, SequenceError, SequenceWindow};
-pub use state::{
-    BatchEntry, BatchPlace, Hospital, Meta, Patient, RestoreError, State,
-};
+pub use state::{BatchEntry, BatchPlace, Hospital, Meta, Patient, RestoreError, State};
 pub use table::Write;
 pub use transaction::{
     Approval, SignedTransaction, TRANSACTION_BYTES_MAX, Transaction, TxBody, VALIDITY_MS_MAX,
@@ -214,34 +210,6 @@ impl Ledger {
         self.tree.apply(&effects.writes)?;
         self.state = state;
         Ok(effects)
-    }
-
-    /// Of `candidates`, in order, those that can stand together in the next block within `bytes`.
-    #[must_use]
-    pub fn select<'a>(
-        &self,
-        candidates: impl IntoIterator<Item = &'a SignedTransaction>,
-        now: Millis,
-        bytes: usize,
-    ) -> Vec<SignedTransaction> {
-        let mut chosen = Vec::new();
-        let mut room = bytes;
-        let mut windows = std::collections::BTreeMap::new();
-        for transaction in candidates {
-            let size = wire::encode(transaction).len();
-            if size > room || self.state.check_envelope(transaction, now).is_err() {
-                continue;
-            }
-            let signer = transaction.account();
-            let window = windows
-                .entry(signer)
-                .or_insert_with(|| self.state.sequences(signer));
-            if window.take(transaction.content.sequence).is_ok() {
-                room -= size;
-                chosen.push(transaction.clone());
-            }
-        }
-        chosen
     }
 
     fn try_execute(&self, block: &Block) -> Result<(State, Effects), BlockError> {

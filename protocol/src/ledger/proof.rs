@@ -111,9 +111,7 @@ impl TxProof {
             return Err(ProofError::Chain);
         }
         let cert = &self.certificate;
-        if cert.kind != VoteKind::Finalize
-            || cert.height != header.height
-            || cert.id != header.id()
+        if cert.kind != VoteKind::Finalize || cert.height != header.height || cert.id != header.id()
         {
             return Err(ProofError::Mismatch);
         }
@@ -131,12 +129,7 @@ impl TxProof {
 impl HeadStatement {
     /// States where a validator's chain stands.
     #[must_use]
-    pub fn sign(
-        chain: ChainId,
-        head: Confirmed,
-        validator: ValidatorId,
-        key: &SigningKey,
-    ) -> Self {
+    pub fn sign(chain: ChainId, head: Confirmed, validator: ValidatorId, key: &SigningKey) -> Self {
         let signature = key.sign(Self::message(chain, &head, validator).as_ref());
         Self {
             height: head.height,

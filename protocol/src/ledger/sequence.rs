@@ -17,7 +17,9 @@ pub enum SequenceError {
         sequence: Sequence,
     },
     /// Too far ahead.
-    #[error("sequence {sequence} is more than {SEQUENCE_WINDOW} ahead of {lowest}, the lowest unused")]
+    #[error(
+        "sequence {sequence} is more than {SEQUENCE_WINDOW} ahead of {lowest}, the lowest unused"
+    )]
     TooFar {
         /// The number.
         sequence: Sequence,
@@ -96,6 +98,9 @@ mod tests {
         }
         assert!(window.take(Sequence(3 + SEQUENCE_WINDOW)).is_err());
         assert!(window.take(Sequence(2 + SEQUENCE_WINDOW)).is_ok());
-        assert_eq!(window.next_free(&BTreeSet::from([Sequence(3)])), Sequence(4));
+        assert_eq!(
+            window.next_free(&BTreeSet::from([Sequence(3)])),
+            Sequence(4)
+        );
     }
 }

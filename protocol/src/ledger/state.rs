@@ -7,6 +7,7 @@ use crate::credit::Standings;
 use crate::crypto::group::PointBytes;
 use crate::emergency::Case;
 use crate::ids::{AccountId, BatchId, BlockId, CaseId, ChainId, HospitalId, KinId, PatientId};
+use crate::ledger::SignedTransaction;
 use crate::ledger::enrolment::{Enrolment, Member};
 use crate::ledger::genesis::{Genesis, HospitalInfo};
 use crate::ledger::sequence::SequenceWindow;
@@ -57,10 +58,7 @@ impl Patient {
     pub fn member(&self, kin: KinId) -> Option<(ShareIndex, &Member)> {
         let roster = &self.enrolment.roster;
         let position = roster.iter().position(|member| member.id() == kin)?;
-        Some((
-            ShareIndex::from_position(position)?,
-            roster.get(position)?,
-        ))
+        Some((ShareIndex::from_position(position)?, roster.get(position)?))
     }
 }
 
@@ -120,19 +118,58 @@ pub enum RestoreError {
 /// Calls one method on every table.
 macro_rules! each_table {
     ($state:expr, $table:ident => $do:expr) => {{
-        { let $table = &mut $state.meta; $do; }
-        { let $table = &mut $state.standings; $do; }
-        { let $table = &mut $state.accounts; $do; }
-        { let $table = &mut $state.hospitals; $do; }
-        { let $table = &mut $state.reviewers; $do; }
-        { let $table = &mut $state.patients; $do; }
-        { let $table = &mut $state.batches; $do; }
-        { let $table = &mut $state.batch_places; $do; }
-        { let $table = &mut $state.cases; $do; }
-        { let $table = &mut $state.deadlines; $do; }
-        { let $table = &mut $state.sessions; $do; }
-        { let $table = &mut $state.kin; $do; }
-        { let $table = &mut $state.patient_cases; $do; }
+        {
+            let $table = &mut $state.meta;
+            $do;
+        }
+        {
+            let $table = &mut $state.standings;
+            $do;
+        }
+        {
+            let $table = &mut $state.accounts;
+            $do;
+        }
+        {
+            let $table = &mut $state.hospitals;
+            $do;
+        }
+        {
+            let $table = &mut $state.reviewers;
+            $do;
+        }
+        {
+            let $table = &mut $state.patients;
+            $do;
+        }
+        {
+            let $table = &mut $state.batches;
+            $do;
+        }
+        {
+            let $table = &mut $state.batch_places;
+            $do;
+        }
+        {
+            let $table = &mut $state.cases;
+            $do;
+        }
+        {
+            let $table = &mut $state.deadlines;
+            $do;
+        }
+        {
+            let $table = &mut $state.sessions;
+            $do;
+        }
+        {
+            let $table = &mut $state.kin;
+            $do;
+        }
+        {
+            let $table = &mut $state.patient_cases;
+            $do;
+        }
     }};
 }
 
@@ -239,7 +276,9 @@ impl State {
     #[must_use]
     #[expect(clippy::expect_used, reason = "genesis and restore put the entry in")]
     pub fn standings(&self) -> &Standings {
-        self.standings.get(&()).expect("every state has its standings")
+        self.standings
+            .get(&())
+            .expect("every state has its standings")
     }
 
     /// An accredited hospital.
@@ -284,16 +323,44 @@ impl State {
         patient: PatientId,
         tier: Tier,
         up_to: Height,
-    ) -> impl Iterator<Item = &BatchEntry> {
+    ) -> impl Iterator<Item = (&BatchPlace, &BatchEntry)> {
         self.batches
             .range((patient, tier, Height(0), 0)..=(patient, tier, up_to, u32::MAX))
-            .map(|(_, entry)| entry)
     }
 
     /// Used sequence numbers of a signer.
     #[must_use]
     pub fn sequences(&self, account: AccountId) -> SequenceWindow {
         self.accounts.get(&account).cloned().unwrap_or_default()
+    }
+
+    /// Of `candidates`, in order, those that can stand together in a block at time `now` within `bytes`. Their
+    /// signatures have been checked when they were taken in.
+    #[must_use]
+    pub fn select<'a>(
+        &self,
+        candidates: impl IntoIterator<Item = &'a SignedTransaction>,
+        now: Millis,
+        bytes: usize,
+    ) -> Vec<SignedTransaction> {
+        let mut chosen = Vec::new();
+        let mut room = bytes;
+        let mut windows = std::collections::BTreeMap::new();
+        for transaction in candidates {
+            let size = wire::encode(transaction).len();
+            if size > room || self.check_envelope(transaction, now).is_err() {
+                continue;
+            }
+            let signer = transaction.account();
+            let window = windows
+                .entry(signer)
+                .or_insert_with(|| self.sequences(signer));
+            if window.take(transaction.content.sequence).is_ok() {
+                room -= size;
+                chosen.push(transaction.clone());
+            }
+        }
+        chosen
     }
 
     /// Number of enrolled patients.

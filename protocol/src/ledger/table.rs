@@ -81,7 +81,8 @@ where
 
     /// Takes one stored entry back, without its tag.
     pub(crate) fn load(&mut self, key: &[u8], value: &[u8]) -> Result<(), wire::WireError> {
-        self.map.insert_mut(wire::decode(key)?, wire::decode(value)?);
+        self.map
+            .insert_mut(wire::decode(key)?, wire::decode(value)?);
         Ok(())
     }
 }

@@ -174,8 +174,8 @@ impl Chain {
             .into_iter()
             .map(|tier| {
                 let threshold = Threshold::majority(KIN.len()).expect("three kin");
-                let (commitments, _) = deal(&TierKey::random(&mut self.rng), threshold, &mut self.rng)
-                    .expect("dealt");
+                let (commitments, _) =
+                    deal(&TierKey::random(&mut self.rng), threshold, &mut self.rng).expect("dealt");
                 TierShares {
                     tier,
                     commitments,
@@ -249,7 +249,13 @@ impl Chain {
         let request = self.request();
         let events = self.act(HOSPITAL, TxBody::Request(Box::new(request)));
         match events.as_slice() {
-            [What::Case { case, step: CaseEvent::Requested, .. }] => *case,
+            [
+                What::Case {
+                    case,
+                    step: CaseEvent::Requested,
+                    ..
+                },
+            ] => *case,
             other => panic!("expected a case, got {other:?}"),
         }
     }
@@ -345,7 +351,15 @@ fn an_approval_of_one_case_does_not_fit_another() {
         rejection,
         Rejection::Case(crate::emergency::CaseError::Mismatch { field })
     );
-    assert!(chain.ledger.state().case(second).expect("there").approvals.is_empty());
+    assert!(
+        chain
+            .ledger
+            .state()
+            .case(second)
+            .expect("there")
+            .approvals
+            .is_empty()
+    );
 }
 
 #[test]
@@ -382,7 +396,10 @@ fn envelopes_that_no_block_may_hold() {
         ..chain.block(1, Vec::new())
     };
     assert_eq!(chain.ledger.check_block(&root), Err(BlockError::TxRoot));
-    assert_eq!(chain.ledger.check_block(&chain.block(1, vec![good])), Ok(()));
+    assert_eq!(
+        chain.ledger.check_block(&chain.block(1, vec![good])),
+        Ok(())
+    );
 }
 
 #[test]
@@ -408,7 +425,15 @@ fn an_enrolment_needs_every_kin_and_its_sponsor() {
         ),
         (
             |e, _| e.acceptances.truncate(2),
-            |e| matches!(e, EnrolmentError::AcceptanceCount { found: 2, expected: 3 }),
+            |e| {
+                matches!(
+                    e,
+                    EnrolmentError::AcceptanceCount {
+                        found: 2,
+                        expected: 3
+                    }
+                )
+            },
         ),
         (
             |e, _| e.acceptances.swap(0, 1),
@@ -445,7 +470,9 @@ fn a_request_is_checked_field_by_field() {
         ("scope", |r| r.scopes.clear()),
         ("expiry", |r| r.expires_ms = Millis(1)),
         ("session length", |r| r.session_ms = Millis(0)),
-        ("clinician's signature", |r| r.clinician_signature = Signature([0; 64])),
+        ("clinician's signature", |r| {
+            r.clinician_signature = Signature([0; 64])
+        }),
     ];
     for (field, spoil) in spoilt {
         let mut request = chain.request();
@@ -489,7 +516,10 @@ fn time_passes_with_blocks_and_moves_every_case() {
     let events = chain.run_after(600_000, Vec::new());
     assert!(matches!(
         events.as_slice(),
-        [What::Case { step: CaseEvent::Expired, .. }]
+        [What::Case {
+            step: CaseEvent::Expired,
+            ..
+        }]
     ));
     assert_eq!(chain.phase(case), Phase::Expired);
     let patient = chain.ledger.state().patient(patient()).expect("enrolled");
@@ -510,7 +540,9 @@ fn a_stored_ledger_with_damage_is_refused() {
     unknown.push((vec![200], vec![1]));
     assert!(matches!(
         Ledger::restore(&unknown).map(|_| ()),
-        Err(LedgerError::Restore(RestoreError::UnknownTable { table: Some(200) }))
+        Err(LedgerError::Restore(RestoreError::UnknownTable {
+            table: Some(200)
+        }))
     ));
     assert!(matches!(
         Ledger::restore(&[]).map(|_| ()),
@@ -532,7 +564,10 @@ fn kin_believe_fresh_heads_of_f_plus_one_only() {
     };
     let now = head.time_ms.plus(30_000);
     let good = HeadStatement::sign(id, head, ValidatorId(0), &key(VALIDATOR));
-    assert_eq!(confirm_head(id, set, std::slice::from_ref(&good), now), Ok(head));
+    assert_eq!(
+        confirm_head(id, set, std::slice::from_ref(&good), now),
+        Ok(head)
+    );
     assert!(matches!(
         confirm_head(id, set, std::slice::from_ref(&good), now.plus(1)),
         Err(ProofError::Stale { .. })
@@ -540,7 +575,10 @@ fn kin_believe_fresh_heads_of_f_plus_one_only() {
     let forged = HeadStatement::sign(id, head, ValidatorId(0), &key(HOSPITAL));
     assert!(matches!(
         confirm_head(id, set, &[forged], now),
-        Err(ProofError::TooFew { agree: 0, needed: 1 })
+        Err(ProofError::TooFew {
+            agree: 0,
+            needed: 1
+        })
     ));
     let proof = chain
         .ledger
@@ -570,7 +608,8 @@ fn the_pool_takes_each_transaction_once_and_empties_with_the_block() {
     let first = chain.sign(KIN[0], body.clone());
     let second = chain.sign(KIN[1], body.clone());
     pool.admit(first.clone(), &chain.ledger, now).expect("fits");
-    pool.admit(second.clone(), &chain.ledger, now).expect("fits");
+    pool.admit(second.clone(), &chain.ledger, now)
+        .expect("fits");
     assert_eq!(
         pool.admit(first.clone(), &chain.ledger, now),
         Err(AdmissionError::Waiting)
@@ -586,7 +625,10 @@ fn the_pool_takes_each_transaction_once_and_empties_with_the_block() {
         pool.admit(forged, &chain.ledger, now),
         Err(AdmissionError::Envelope(EnvelopeError::Signature { .. }))
     ));
-    let chosen = chain.ledger.select(pool.iter(), now.plus(1), BLOCK_BYTES_MAX);
+    let chosen = chain
+        .ledger
+        .state()
+        .select(pool.iter(), now.plus(1), BLOCK_BYTES_MAX);
     assert_eq!(chosen, vec![first, second]);
     chain.run(chosen);
     pool.on_block(&chain.ledger, chain.ledger.head_time());

@@ -5,6 +5,7 @@
 //! [`super::execute`]: a well-formed transaction whose request is refused still
 //! stands on chain, so attempts leave a trace.
 
+use crate::crypto::Digest;
 use crate::crypto::{Signature, SignatureError, SigningKey, VerifyingKey, hash};
 use crate::emergency::{Purpose, Reason, RefusalReason, Request, Verdict};
 use crate::ids::{AccountId, BatchId, CaseId, ChainId, HospitalId, RecordId, TxId};
@@ -12,7 +13,6 @@ use crate::ledger::enrolment::Enrolment;
 use crate::record::BatchHeader;
 use crate::units::{Millis, Sequence, Tier};
 use crate::wire;
-use crate::crypto::Digest;
 use serde::{Deserialize, Serialize};
 
 /// Largest transaction in bytes, as a frame.

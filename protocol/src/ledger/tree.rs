@@ -218,7 +218,10 @@ mod tests {
         let built = StateTree::build(&all).expect("builds");
         assert_eq!(grown.root(), built.root());
         assert_eq!(grown.values.len(), entries.len());
-        assert!(grown.nodes.len() <= 2 * entries.len() + 8, "stale nodes are pruned");
+        assert!(
+            grown.nodes.len() <= 2 * entries.len() + 8,
+            "stale nodes are pruned"
+        );
         for key in 0..45u32 {
             let proof = grown.prove(key.to_be_bytes().to_vec()).expect("provable");
             assert_eq!(proof.value.is_some(), entries.contains_key(&key));

@@ -1,0 +1,218 @@
+//! What a friend or relative is asked and told.
+
+use crate::upload::Upload;
+use actix::Message;
+use kithkin_protocol::crypto::{Digest, Sealed, Signature};
+use kithkin_protocol::emergency::{Phase, Purpose, Reason, RefusalReason};
+use kithkin_protocol::ids::{CaseId, HospitalId, PatientId, RecordId};
+use kithkin_protocol::ledger::Enrolment;
+use kithkin_protocol::record::{Receipt, Shard};
+use kithkin_protocol::units::{Height, Millis, ShareIndex, Tier};
+use std::sync::Arc;
+
+/// Patient -> FriendRelative. "Be my kin: here is the roster, and here are your shares." The reply is the signed
+/// acceptance, given when the shares are checked and durable.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Result<Signature, KinError>")]
+pub struct OfferShares {
+    /// Who asks.
+    pub patient: PatientId,
+    /// The enrolment, still without acceptances.
+    pub enrolment: Arc<Enrolment>,
+    /// The kin's place in the roster.
+    pub index: ShareIndex,
+    /// One share per tier, sealed to the kin.
+    pub shares: Vec<(Tier, Sealed)>,
+}
+
+/// Hospital -> FriendRelative. "Keep these." The reply is a receipt, given when all is checked and durable.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Result<Receipt, KinError>")]
+pub struct StoreShards {
+    /// Manifest and capsules.
+    pub upload: Arc<Upload>,
+    /// This kin's shard of each record, in the manifest's order.
+    pub shards: Vec<Shard>,
+}
+
+/// Hospital or Patient -> FriendRelative. "Send me manifest and capsules of an upload."
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Result<Arc<Upload>, KinError>")]
+pub struct FetchUpload {
+    /// Manifest root of the upload.
+    pub root: Digest,
+    /// The case that allows it; the patient needs none.
+    pub case: Option<CaseId>,
+}
+
+/// Hospital or Patient -> FriendRelative. "Send me your shards of an upload."
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Result<Vec<(RecordId, Shard)>, KinError>")]
+pub struct FetchShards {
+    /// Manifest root of the upload.
+    pub root: Digest,
+    /// These records; empty means all.
+    pub only: Vec<RecordId>,
+    /// The case that allows it; the patient needs none.
+    pub case: Option<CaseId>,
+}
+
+/// Driver (the kin's screen) -> FriendRelative. Which requests wait for an answer?
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Result<Vec<PendingRequest>, KinError>")]
+pub struct Pending;
+
+/// What a kin is shown before it decides; every field is covered by its signature.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PendingRequest {
+    /// The case.
+    pub case: CaseId,
+    /// Whose records.
+    pub patient: PatientId,
+    /// Who asks.
+    pub hospital: HospitalId,
+    /// What for.
+    pub purpose: Purpose,
+    /// What happened.
+    pub reason: Reason,
+    /// Which tiers.
+    pub tiers: Vec<Tier>,
+    /// Until when an answer counts.
+    pub expires_ms: Millis,
+}
+
+/// Driver (the kin's screen) -> FriendRelative. The person has decided. The reply comes when the decision is final.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "Result<Decided, KinError>")]
+pub struct Decide {
+    /// The case.
+    pub case: CaseId,
+    /// The decision.
+    pub decision: Decision,
+}
+
+/// A kin's answer to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Open.
+    Approve,
+    /// Do not open.
+    Refuse(RefusalReason),
+}
+
+/// A final decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decided {
+    /// Height of the block that it stands in.
+    pub height: Height,
+    /// Where the case stood right after, as proved.
+    pub phase: Phase,
+}
+
+/// Driver -> FriendRelative. Behave like this from now on: for demonstrations and scenarios. Never crosses a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Message)]
+#[rtype(result = "()")]
+pub enum Conduct {
+    /// As the protocol says.
+    #[default]
+    Honest,
+    /// Sends partial openings made with a wrong share, signed and announced like good ones.
+    Forge,
+    /// Approves, but never releases.
+    Withhold,
+}
+
+/// Driver -> FriendRelative. Misuses an approval that this kin gave before: sends the very same transaction again, and
+/// then the same approval pointed at another case. Never crosses a machine.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "Result<Replayed, KinError>")]
+pub struct ReplayApproval {
+    /// The case that was approved.
+    pub from: CaseId,
+    /// The case that the approval is pointed at.
+    pub into: CaseId,
+}
+
+/// What became of both attempts, in the validators' words; none for an attempt that was not refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replayed {
+    /// The same transaction again.
+    pub again: Option<String>,
+    /// The approval moved to another case.
+    pub moved: Option<String>,
+}
+
+/// Driver -> FriendRelative. What this kin keeps and what it has let go.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "Result<Held, KinError>")]
+pub struct Inventory;
+
+/// The answer to [`Inventory`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Patients whose kin this is.
+    pub patients: usize,
+    /// Shares of tier keys.
+    pub shares: usize,
+    /// Uploads.
+    pub uploads: usize,
+    /// Shards.
+    pub shards: usize,
+    /// Partial openings that ever left this kin, by case.
+    pub released: Vec<CaseId>,
+}
+
+/// Why a kin does not do what it was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KinError {
+    /// The enrolment, or a share in it, is wrong: the patient's device is at fault.
+    #[error("the offered shares are refused: {reason}")]
+    Offer {
+        /// Why.
+        reason: String,
+    },
+    /// The upload or a shard in it is wrong: the hospital is at fault.
+    #[error("the shards are refused: {reason}")]
+    Shards {
+        /// Why.
+        reason: String,
+    },
+    /// Not kin of that patient.
+    #[error("not kin of patient {patient}")]
+    NotMyPatient {
+        /// The patient.
+        patient: PatientId,
+    },
+    /// Nothing with that name is kept here.
+    #[error("no upload {root} is kept here")]
+    Unknown {
+        /// Manifest root.
+        root: Digest,
+    },
+    /// The asker may not have it.
+    #[error("not allowed: {reason}")]
+    Forbidden {
+        /// Why.
+        reason: String,
+    },
+    /// The case cannot be proved, or does not allow the step.
+    #[error("case {case}: {reason}")]
+    Case {
+        /// The case.
+        case: CaseId,
+        /// Why.
+        reason: String,
+    },
+    /// The ledger could not be reached or refused.
+    #[error("the ledger: {reason}")]
+    Ledger {
+        /// Why.
+        reason: String,
+    },
+    /// The own store or vault failed.
+    #[error("the store: {reason}")]
+    Store {
+        /// Why.
+        reason: String,
+    },
+}

@@ -1,0 +1,230 @@
+//! What a hospital is asked and told.
+
+use crate::upload::{OpenedRecord, Upload};
+use actix::Message;
+use kithkin_protocol::crypto::{Digest, Sealed, Signature};
+use kithkin_protocol::emergency::{Purpose, Reason};
+use kithkin_protocol::ids::{BatchId, CaseId, KinId, PatientId, RecordId, TxId};
+use kithkin_protocol::ledger::Enrolment;
+use kithkin_protocol::record::BatchStatus;
+use kithkin_protocol::units::{Height, Millis, Tier};
+use std::sync::Arc;
+
+/// Patient -> Hospital. "Vouch for my identity." The reply is the sponsor's signature under the enrolment.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Result<Signature, HospitalError>")]
+pub struct Sponsor {
+    /// Who asks.
+    pub patient: PatientId,
+    /// What is to stand on chain.
+    pub enrolment: Arc<Enrolment>,
+}
+
+/// Driver (hospital IT) -> Hospital. Seals a FHIR bundle to the patient and stores it with the kin. The reply comes
+/// when every batch is final.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Result<Written, HospitalError>")]
+pub struct WriteRecord {
+    /// Whose record.
+    pub patient: PatientId,
+    /// The bundle, byte for byte.
+    pub bundle: Arc<Vec<u8>>,
+    /// How long to wait for kin that do not answer before the upload goes on chain as degraded.
+    pub patience_ms: Millis,
+}
+
+/// A file that is sealed, stored and anchored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// One batch per tier that has records.
+    pub batches: Vec<WrittenBatch>,
+    /// Size of the bundle.
+    pub bytes: usize,
+}
+
+/// One batch of an upload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrittenBatch {
+    /// The tier.
+    pub tier: Tier,
+    /// The batch.
+    pub batch: BatchId,
+    /// Manifest root of the upload.
+    pub root: Digest,
+    /// Height of the block that it stands in.
+    pub height: Height,
+    /// How many records.
+    pub records: u32,
+    /// `stored` when every kin has signed for it, else `degraded`.
+    pub status: BatchStatus,
+    /// The transaction.
+    pub transaction: TxId,
+    /// Bytes that it takes on chain: the whole signed transaction.
+    pub on_chain_bytes: usize,
+}
+
+/// Driver (the clinician's screen) -> Hospital. Asks to open records in an emergency. The reply comes when the request
+/// is final.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Result<Requested, HospitalError>")]
+pub struct RequestOpening {
+    /// Whose records.
+    pub patient: PatientId,
+    /// Which tiers.
+    pub tiers: Vec<Tier>,
+    /// What for.
+    pub purpose: Purpose,
+    /// What happened.
+    pub reason: Reason,
+    /// The hospital's own encounter number; only its digest goes on chain.
+    pub encounter: String,
+    /// How long the request waits for kin.
+    pub expires_in_ms: Millis,
+    /// How long the session is to last once granted.
+    pub session_ms: Millis,
+}
+
+/// A final request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Requested {
+    /// The case.
+    pub case: CaseId,
+    /// Height of the block that the request stands in.
+    pub height: Height,
+}
+
+/// FriendRelative -> Hospital. Partial openings, one per tier of the request in its order, each sealed to the request's
+/// session key. The reply comes when they are durable.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Result<(), HospitalError>")]
+pub struct DeliverPartials {
+    /// The case.
+    pub case: CaseId,
+    /// Tier and sealed partial opening.
+    pub partials: Vec<(Tier, Sealed)>,
+}
+
+/// Driver (the clinician's screen) -> Hospital. Opens the case's records as soon as enough kin have released. The read is
+/// final on chain before the reply comes.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "Result<Opened, HospitalError>")]
+pub struct ReadCase {
+    /// The case.
+    pub case: CaseId,
+    /// Only this tier; none means all of the request.
+    pub tier: Option<Tier>,
+    /// How long to wait.
+    pub within_ms: Millis,
+}
+
+/// Opened records.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    /// In the order of tiers, batches and manifests.
+    pub records: Vec<OpenedRecord>,
+    /// Kin whose partial openings or shards were bad.
+    pub forged: Vec<KinId>,
+    /// Kin whose partial openings were used or would do.
+    pub good: Vec<KinId>,
+    /// Height of the block in which the read stands.
+    pub height: Height,
+}
+
+/// Driver (the clinician's screen) -> Hospital. The emergency is over. The reply comes when this is final.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "Result<Height, HospitalError>")]
+pub struct CloseCase(pub CaseId);
+
+/// Patient -> Hospital. "Send me manifest, capsules and ciphertexts of an upload that you wrote for me."
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "Result<Fetched, HospitalError>")]
+pub struct FetchRecords {
+    /// Manifest root of the upload.
+    pub root: Digest,
+}
+
+/// An upload with its ciphertexts.
+#[derive(Clone, Debug)]
+pub struct Fetched {
+    /// Manifest and capsules.
+    pub upload: Arc<Upload>,
+    /// Ciphertexts by record.
+    pub ciphertexts: Vec<(RecordId, Vec<u8>)>,
+}
+
+/// Why a hospital does not do what it was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HospitalError {
+    /// The bundle is no usable FHIR R4 bundle.
+    #[error("the bundle is refused: {reason}")]
+    Bundle {
+        /// Why.
+        reason: String,
+    },
+    /// The patient is not enrolled.
+    #[error("patient {patient} is not enrolled")]
+    UnknownPatient {
+        /// The patient.
+        patient: PatientId,
+    },
+    /// Too few kin took their shards.
+    #[error("only {receipts} of {kin} kin have signed for the upload; {needed} are needed")]
+    TooFewReceipts {
+        /// How many signed.
+        receipts: usize,
+        /// How many must.
+        needed: usize,
+        /// How many there are.
+        kin: usize,
+    },
+    /// Too few kin have released good partial openings in time.
+    #[error("{good} of {needed} partial openings came in time; the case is {phase}")]
+    NotOpened {
+        /// Good ones.
+        good: usize,
+        /// How many are needed.
+        needed: usize,
+        /// Where the case stands.
+        phase: String,
+        /// Kin whose partial openings were bad.
+        forged: Vec<KinId>,
+    },
+    /// Sealed, granted, but the records cannot be put together.
+    #[error("record {record} cannot be opened: {reason}")]
+    Record {
+        /// The record.
+        record: RecordId,
+        /// Why.
+        reason: String,
+    },
+    /// This hospital has no such case.
+    #[error("case {case} was not requested here")]
+    UnknownCase {
+        /// The case.
+        case: CaseId,
+    },
+    /// Nothing with that name is kept here.
+    #[error("no upload {root} is kept here")]
+    UnknownUpload {
+        /// Manifest root.
+        root: Digest,
+    },
+    /// The asker may not have it.
+    #[error("not allowed: {reason}")]
+    Forbidden {
+        /// Why.
+        reason: String,
+    },
+    /// The ledger could not be reached or refused.
+    #[error("the ledger: {reason}")]
+    Ledger {
+        /// Why.
+        reason: String,
+    },
+    /// The own store or vault failed.
+    #[error("the store: {reason}")]
+    Store {
+        /// Why.
+        reason: String,
+    },
+}

@@ -1,0 +1,109 @@
+//! Watching a cluster from inside the process: what validators tell whoever runs them.
+//!
+//! For tables, timelines and scenario checks. Nothing that an actor does depends on it.
+
+use kithkin_protocol::consensus::{Consensus, ViewReason};
+use kithkin_protocol::credit::StandingRow;
+use kithkin_protocol::ids::{BlockId, ValidatorId};
+use kithkin_protocol::ledger::{Block, Event};
+use kithkin_protocol::units::{Height, Millis, View};
+use std::sync::Arc;
+
+/// A validator's view of a block that it has just made durable.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// The validator.
+    pub validator: ValidatorId,
+    /// The block's height.
+    pub height: Height,
+    /// The block.
+    pub id: BlockId,
+    /// The master that built it.
+    pub author: ValidatorId,
+    /// The view in which it was built.
+    pub view: View,
+    /// Block time.
+    pub time_ms: Millis,
+    /// How many transactions it holds.
+    pub transactions: usize,
+    /// Credit of every validator after it.
+    pub rows: Vec<StandingRow>,
+    /// Candidates for master of the next height.
+    pub leader_set: Vec<ValidatorId>,
+}
+
+impl Seen {
+    pub(crate) fn new(validator: ValidatorId, core: &Consensus, block: &Block) -> Self {
+        let standings = core.ledger().standings();
+        Self {
+            validator,
+            height: block.header.height,
+            id: block.id(),
+            author: block.header.author,
+            view: block.header.view,
+            time_ms: block.header.time_ms,
+            transactions: block.transactions.len(),
+            rows: standings.rows().collect(),
+            leader_set: standings.leader_set(),
+        }
+    }
+}
+
+/// Something that a validator saw.
+#[derive(Clone, Debug)]
+pub enum Sight {
+    /// A block became durable at one validator.
+    Block(Box<Seen>, Arc<Vec<Event>>),
+    /// A validator entered a view.
+    View {
+        /// The validator.
+        validator: ValidatorId,
+        /// Height.
+        height: Height,
+        /// The view entered.
+        view: View,
+        /// Why.
+        reason: ViewReason,
+    },
+}
+
+/// Takes sights in; called on the validators' threads, so it must be quick.
+#[derive(Clone, Default)]
+pub struct Observer(Option<Arc<dyn Fn(Sight) + Send + Sync>>);
+
+impl Observer {
+    /// Hands every sight to `see`.
+    #[must_use]
+    pub fn new(see: impl Fn(Sight) + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(see)))
+    }
+
+    /// Watches nothing.
+    #[must_use]
+    pub fn none() -> Self {
+        Self(None)
+    }
+
+    pub(crate) fn saw(&self, seen: Seen, events: Arc<Vec<Event>>) {
+        if let Some(see) = &self.0 {
+            see(Sight::Block(Box::new(seen), events));
+        }
+    }
+
+    pub(crate) fn view_changed(
+        &self,
+        validator: ValidatorId,
+        height: Height,
+        view: View,
+        reason: ViewReason,
+    ) {
+        if let Some(see) = &self.0 {
+            see(Sight::View {
+                validator,
+                height,
+                view,
+                reason,
+            });
+        }
+    }
+}

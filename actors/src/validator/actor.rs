@@ -1,0 +1,484 @@
+//! Validator shell: mailbox, timers, disk, peers. Rules: `kithkin_protocol::consensus`.
+//!
+//! Everything that leaves this actor waits for what was to be durable before
+//! it: outputs of the core become a batch and a list of actions, and the actions
+//! are carried out when the batch is synced, in order.
+
+use crate::leader::Leader;
+use crate::leader::messages::Assemble;
+use crate::observe::{Observer, Seen};
+use crate::ports::clock::SharedClock;
+use crate::ports::names::ActorName;
+use crate::ports::network::{Delivered, Port};
+use crate::ports::store::{Batch, Space, StoreError};
+use crate::validator::messages::{Assembled, Consensus, Finalized, Follow, Gossip, Notice, Submit};
+use crate::validator::storage::{ChainStore, StorageError, put_commit};
+use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message};
+use kithkin_protocol::consensus::{
+    self, Certificate, Config, Identity, Input, Note, Output, Timer, Timing,
+};
+use kithkin_protocol::ids::{TxId, ValidatorId};
+use kithkin_protocol::ledger::{
+    AdmissionError, Block, Effects, Event, Genesis, Ledger, Mempool, SignedTransaction,
+};
+use kithkin_protocol::units::{Height, Millis};
+use kithkin_protocol::wire::FRAME_BYTES_MAX;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// Most callers that wait for transactions.
+pub(super) const WAITERS_MAX: usize = 10_000;
+/// Most actors that follow one validator.
+const FOLLOWERS_MAX: usize = 10_000;
+/// Most transactions in one gossip message.
+const GOSSIP_MAX: usize = 256;
+/// How often waiting transactions are passed on again: gossip may be lost.
+const GOSSIP_EVERY: Duration = Duration::from_secs(1);
+
+/// What a validator is started with.
+pub struct ValidatorConfig {
+    /// Its number and keys.
+    pub identity: Arc<Identity>,
+    /// What the ledger starts from.
+    pub genesis: Arc<Genesis>,
+    /// Local timing policy.
+    pub timing: Timing,
+    /// The clock.
+    pub clock: SharedClock,
+    /// Who is told what happens.
+    pub observer: Observer,
+}
+
+/// One validator.
+pub struct Validator {
+    pub(super) me: ValidatorId,
+    pub(super) port: Port,
+    pub(super) core: consensus::Consensus,
+    pub(super) pool: Mempool,
+    pub(super) store: ChainStore,
+    pub(super) identity: Arc<Identity>,
+    pub(super) waiters: BTreeMap<TxId, Vec<oneshot::Sender<Finalized>>>,
+    clock: SharedClock,
+    observer: Observer,
+    followers: BTreeMap<ActorName, BTreeSet<super::messages::Concern>>,
+    /// What the core ordered at start, until the actor runs.
+    first: Vec<Output>,
+    /// Batches on their way to the disk, oldest first, each with what waits for it.
+    in_flight: VecDeque<(u64, Vec<Action>)>,
+    tickets: u64,
+}
+
+/// What may happen only when everything before it is durable.
+pub(super) enum Action {
+    Output(Output),
+    Committed(Box<Commit>),
+    Reply(Box<dyn FnOnce(&Validator) + Send>),
+}
+
+pub(super) struct Commit {
+    pub(super) block: Arc<Block>,
+    pub(super) certificate: Certificate,
+    pub(super) effects: Effects,
+    /// Where the core stood right after it, for those who watch.
+    pub(super) seen: Seen,
+}
+
+/// The store -> Validator. A batch is durable, or cannot be.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Durable {
+    ticket: u64,
+    result: Result<(), StoreError>,
+}
+
+impl Validator {
+    /// Comes back from the store as it was, or starts from the genesis.
+    ///
+    /// # Errors
+    /// [`StorageError`] when the store cannot be used.
+    pub fn open(
+        config: ValidatorConfig,
+        port: Port,
+        space: Space,
+    ) -> Result<Self, StorageError> {
+        let (store, ledger, wal) = ChainStore::open(space, &config.genesis)?;
+        let me = config.identity.id;
+        let (core, first) = consensus::Consensus::start(
+            Config {
+                me: Some(config.identity.clone()),
+                timing: config.timing,
+                vote_from: Height(0),
+            },
+            ledger,
+            wal,
+            config.clock.now(),
+        );
+        Ok(Self {
+            me,
+            port,
+            core,
+            pool: Mempool::default(),
+            store,
+            identity: config.identity,
+            waiters: BTreeMap::new(),
+            clock: config.clock,
+            observer: config.observer,
+            followers: BTreeMap::new(),
+            first,
+            in_flight: VecDeque::new(),
+            tickets: 0,
+        })
+    }
+
+    pub(super) fn ledger(&self) -> &Ledger {
+        self.core.ledger()
+    }
+
+    pub(super) fn now(&self) -> Millis {
+        self.clock.now()
+    }
+
+    fn step(&mut self, input: Input, ctx: &mut Context<Self>) {
+        let outputs = self.core.step(self.now(), input);
+        self.execute(outputs, ctx);
+    }
+
+    /// Splits the core's orders into what becomes durable, what may happen at once and what waits.
+    fn execute(&mut self, outputs: Vec<Output>, ctx: &mut Context<Self>) {
+        let mut batch = Batch::default();
+        let mut actions = Vec::new();
+        let mut committed = false;
+        for output in outputs {
+            match output {
+                Output::Persist(entry) => self.store.put_wal(&mut batch, &entry),
+                Output::Commit {
+                    block,
+                    certificate,
+                    effects,
+                    ..
+                } => {
+                    put_commit(&mut batch, &block, &certificate, &effects);
+                    committed = true;
+                    actions.push(Action::Committed(Box::new(Commit {
+                        seen: Seen::new(self.me, &self.core, &block),
+                        block,
+                        certificate,
+                        effects,
+                    })));
+                }
+                Output::SetTimer { timer, after } => set_timer(timer, after, ctx),
+                Output::Build { .. } => self.order_block(output),
+                Output::Note(note) => self.on_note(&note, ctx),
+                Output::Accuse(evidence) => {
+                    tracing::warn!(validator = %self.me, ?evidence, "an offence is proved");
+                }
+                Output::Broadcast(_) | Output::Send { .. } | Output::SendCommitted { .. } => {
+                    actions.push(Action::Output(output));
+                }
+            }
+        }
+        self.defer(batch, actions, ctx);
+        if committed {
+            let now = self.now();
+            self.pool.on_block(self.core.ledger(), now);
+            let outputs = self.core.step(now, Input::Work(!self.pool.is_empty()));
+            self.execute(outputs, ctx);
+        }
+    }
+
+    /// Carries `actions` out once `batch` and everything before it is durable.
+    pub(super) fn defer(
+        &mut self,
+        batch: Batch,
+        mut actions: Vec<Action>,
+        ctx: &mut Context<Self>,
+    ) {
+        if batch.is_empty() {
+            match self.in_flight.back_mut() {
+                Some((_, waiting)) => waiting.append(&mut actions),
+                None => self.carry_out(actions),
+            }
+            return;
+        }
+        self.tickets += 1;
+        let ticket = self.tickets;
+        self.in_flight.push_back((ticket, actions));
+        let me = ctx.address();
+        self.store.space().commit(batch, move |result| {
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "the committer must not wait for a mailbox, this must not be lost, and one is under way per batch"
+            )]
+            me.do_send(Durable { ticket, result });
+        });
+    }
+
+    fn carry_out(&mut self, actions: Vec<Action>) {
+        for action in actions {
+            match action {
+                Action::Output(output) => self.send(output),
+                Action::Committed(commit) => self.on_committed(*commit),
+                Action::Reply(reply) => reply(self),
+            }
+        }
+    }
+
+    fn send(&self, output: Output) {
+        match output {
+            Output::Broadcast(message) => {
+                let consensus = Consensus(message);
+                self.port.tell_all::<Self, _>(self.peers(), &consensus);
+            }
+            Output::Send { to, message } => {
+                let to = ActorName::Validator(to.0);
+                self.port.tell::<Self, _>(to, Consensus(message));
+            }
+            Output::SendCommitted { to, from, count } => self.send_committed(to, from, count),
+            Output::Persist(_)
+            | Output::Commit { .. }
+            | Output::SetTimer { .. }
+            | Output::Build { .. }
+            | Output::Note(_)
+            | Output::Accuse(_) => {}
+        }
+    }
+
+    fn peers(&self) -> Vec<ActorName> {
+        let standings = self.ledger().standings();
+        let others = standings.validators().ids().filter(|id| *id != self.me);
+        others.map(|id| ActorName::Validator(id.0)).collect()
+    }
+
+    fn send_committed(&self, to: ValidatorId, from: Height, count: u16) {
+        let to = ActorName::Validator(to.0);
+        match self.store.blocks(from, usize::from(count), FRAME_BYTES_MAX) {
+            Ok(blocks) if blocks.is_empty() => {}
+            Ok(blocks) => {
+                let message = consensus::Message::Committed(blocks);
+                self.port.tell::<Self, _>(to, Consensus(message));
+            }
+            Err(error) => {
+                tracing::error!(validator = %self.me, %error, "cannot read blocks for a peer");
+            }
+        }
+    }
+
+    fn order_block(&self, order: Output) {
+        let Output::Build {
+            height,
+            view,
+            time_ms,
+            bytes_max,
+        } = order
+        else {
+            return;
+        };
+        let order = Assemble {
+            height,
+            view,
+            time_ms,
+            bytes_max,
+            state: self.ledger().state().clone(),
+            candidates: self.pool.oldest(bytes_max),
+        };
+        let leader = ActorName::Leader(self.me.0);
+        self.port.tell::<Leader, _>(leader, order);
+    }
+
+    fn on_committed(&mut self, commit: Commit) {
+        self.answer_waiters(&commit);
+        let events: Arc<Vec<Event>> = Arc::new(commit.effects.events);
+        for change in &commit.effects.credit {
+            tracing::trace!(validator = %self.me, ?change, "credit");
+        }
+        if !events.is_empty() {
+            for (follower, concerns) in &self.followers {
+                let theirs: Vec<Event> = events
+                    .iter()
+                    .filter(|event| concerns.iter().any(|concern| concern.covers(event)))
+                    .cloned()
+                    .collect();
+                if !theirs.is_empty() {
+                    crate::clients::notify(&self.port, *follower, Notice(Arc::new(theirs)));
+                }
+            }
+        }
+        self.observer.saw(commit.seen, events);
+    }
+
+    fn on_note(&mut self, note: &Note, ctx: &mut Context<Self>) {
+        match note {
+            Note::ViewChanged {
+                height,
+                view,
+                reason,
+                leader,
+            } => {
+                tracing::debug!(validator = %self.me, %height, %view, ?reason, ?leader, "view entered");
+                self.observer.view_changed(self.me, *height, *view, *reason);
+            }
+            Note::Nullifying {
+                height,
+                view,
+                reason,
+            } => {
+                tracing::debug!(validator = %self.me, %height, %view, ?reason, "nullify");
+            }
+            Note::CatchingUp { peer, from } => {
+                tracing::info!(validator = %self.me, %peer, %from, "catching up");
+            }
+            Note::Misbehaved { peer, fault } => {
+                tracing::warn!(validator = %self.me, %peer, %fault, "a peer misbehaved");
+            }
+            Note::OwnBlockRefused { height, error } => {
+                tracing::error!(validator = %self.me, %height, %error, "own block refused");
+            }
+            Note::Halted { height, error } => {
+                tracing::error!(validator = %self.me, %height, %error, "halted: this node votes no more");
+                ctx.stop();
+            }
+        }
+    }
+
+    fn admit(&mut self, transaction: SignedTransaction) -> Result<TxId, AdmissionError> {
+        let now = self.now();
+        self.pool.admit(transaction, self.core.ledger(), now)
+    }
+
+    fn gossip(&self, transactions: Vec<SignedTransaction>) {
+        if !transactions.is_empty() {
+            let gossip = Gossip(Arc::new(transactions));
+            self.port.tell_all::<Self, _>(self.peers(), &gossip);
+        }
+    }
+
+    /// Passes on again what still waits, and forgets callers that went away.
+    fn tend(&mut self) {
+        let waiting = self.pool.iter().take(GOSSIP_MAX).cloned().collect();
+        self.gossip(waiting);
+        self.waiters.retain(|_, callers| {
+            callers.retain(|caller| !caller.is_closed());
+            !callers.is_empty()
+        });
+    }
+}
+
+fn set_timer(timer: Timer, after: Millis, ctx: &mut Context<Validator>) {
+    ctx.run_later(Duration::from_millis(after.0), move |this, ctx| {
+        this.step(Input::TimerFired(timer), ctx);
+    });
+}
+
+impl Actor for Validator {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        let first = std::mem::take(&mut self.first);
+        self.execute(first, ctx);
+        ctx.run_interval(GOSSIP_EVERY, |this, _| this.tend());
+    }
+}
+
+impl Handler<Durable> for Validator {
+    type Result = ();
+
+    fn handle(&mut self, durable: Durable, ctx: &mut Self::Context) {
+        match durable.result {
+            Ok(()) => {
+                if let Some((ticket, actions)) = self.in_flight.pop_front() {
+                    assert_eq!(ticket, durable.ticket, "the store answers in order");
+                    self.carry_out(actions);
+                }
+            }
+            Err(error) => {
+                // Nothing that was to follow has left. The supervisor, or whoever runs the process, decides.
+                tracing::error!(validator = %self.me, %error, "cannot write; stopping");
+                ctx.stop();
+            }
+        }
+    }
+}
+
+impl Handler<Delivered<Consensus>> for Validator {
+    type Result = ();
+
+    fn handle(&mut self, delivered: Delivered<Consensus>, ctx: &mut Self::Context) {
+        let ActorName::Validator(from) = delivered.from else {
+            return;
+        };
+        let input = Input::Message {
+            from: ValidatorId(from),
+            message: delivered.message.0,
+        };
+        self.step(input, ctx);
+    }
+}
+
+impl Handler<Delivered<Assembled>> for Validator {
+    type Result = ();
+
+    fn handle(&mut self, delivered: Delivered<Assembled>, ctx: &mut Self::Context) {
+        if delivered.from != ActorName::Leader(self.me.0) {
+            return;
+        }
+        let Assembled {
+            height,
+            view,
+            transactions,
+        } = delivered.message;
+        let input = Input::Built {
+            height,
+            view,
+            transactions,
+        };
+        self.step(input, ctx);
+    }
+}
+
+impl Handler<Delivered<Submit>> for Validator {
+    type Result = Result<TxId, AdmissionError>;
+
+    fn handle(&mut self, delivered: Delivered<Submit>, ctx: &mut Self::Context) -> Self::Result {
+        let transaction = delivered.message.0;
+        let id = self.admit(transaction.clone())?;
+        self.gossip(vec![transaction]);
+        self.step(Input::Work(true), ctx);
+        Ok(id)
+    }
+}
+
+impl Handler<Delivered<Gossip>> for Validator {
+    type Result = ();
+
+    fn handle(&mut self, delivered: Delivered<Gossip>, ctx: &mut Self::Context) {
+        if !matches!(delivered.from, ActorName::Validator(_)) {
+            return;
+        }
+        let mut new = false;
+        for transaction in delivered.message.0.iter().take(GOSSIP_MAX) {
+            new |= self.admit(transaction.clone()).is_ok();
+        }
+        if new {
+            self.step(Input::Work(true), ctx);
+        }
+    }
+}
+
+impl Handler<Delivered<Follow>> for Validator {
+    type Result = ();
+
+    fn handle(&mut self, delivered: Delivered<Follow>, _: &mut Self::Context) {
+        let known = self.followers.contains_key(&delivered.from);
+        if known || self.followers.len() < FOLLOWERS_MAX {
+            let concerns = delivered.message.0.into_iter().take(64).collect();
+            self.followers.insert(delivered.from, concerns);
+        }
+    }
+}
+
+crate::supervised!(Validator {
+    // Votes of a large set arrive in bursts; a dropped one costs a re-broadcast.
+    const MAILBOX: usize = 4_096;
+});

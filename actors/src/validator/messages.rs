@@ -1,0 +1,143 @@
+//! What a validator is asked and told.
+
+use crate::ports::names::ActorName;
+use actix::Message;
+use kithkin_protocol::consensus;
+use kithkin_protocol::emergency::Case;
+use kithkin_protocol::ids::{AccountId, CaseId, HospitalId, PatientId, TxId};
+use kithkin_protocol::ledger::{
+    AdmissionError, BatchEntry, Event, HeadStatement, Patient, SequenceWindow,
+    SignedTransaction, StateProof, TxProof,
+};
+use kithkin_protocol::units::{Height, Millis, Tier, View};
+use std::sync::Arc;
+
+/// Validator -> Validator. A message of the consensus core.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "()")]
+pub struct Consensus(pub consensus::Message);
+
+/// Validator -> Validator. Transactions that clients have handed in.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "()")]
+pub struct Gossip(pub Arc<Vec<SignedTransaction>>);
+
+/// Leader -> its Validator. The transactions of the block that was ordered.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "()")]
+pub struct Assembled {
+    /// The order's height.
+    pub height: Height,
+    /// The order's view.
+    pub view: View,
+    /// In the order of execution.
+    pub transactions: Vec<SignedTransaction>,
+}
+
+/// Anyone -> Validator. Takes a transaction in and passes it on to the other validators.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Result<TxId, AdmissionError>")]
+pub struct Submit(pub SignedTransaction);
+
+/// Anyone -> Validator. Waits until a transaction is final; the asker's time limit ends the wait.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Result<Finalized, QueryError>")]
+pub struct AwaitTx(pub TxId);
+
+/// A final transaction.
+#[derive(Clone, Debug)]
+pub struct Finalized {
+    /// Where it stands, with proof.
+    pub proof: TxProof,
+    /// Why it had no effect, as this validator says; none when it had.
+    pub rejected: Option<String>,
+}
+
+/// Anyone -> Validator. Where the chain stands, and the value of one entry of the state with proof.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Result<Proved, QueryError>")]
+pub struct Prove(pub Vec<u8>);
+
+/// An entry of the state.
+#[derive(Clone, Debug)]
+pub struct Proved {
+    /// The validator's word on its head.
+    pub statement: HeadStatement,
+    /// The entry, or its absence, under that head's root.
+    pub proof: StateProof,
+}
+
+/// Anyone -> Validator. A look at the state that proves nothing: good for finding what to have proved.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Result<Answer, QueryError>")]
+pub enum Look {
+    /// Used sequence numbers of an account.
+    Sequences(AccountId),
+    /// Cases that concern somebody and are live, or were closed lately.
+    Cases(Concern),
+    /// Batches of one patient and tier up to a height, oldest first.
+    Batches(PatientId, Tier, Height),
+    /// An enrolled patient.
+    Patient(PatientId),
+    /// One case.
+    Case(CaseId),
+    /// Where the chain stands.
+    Head,
+}
+
+/// The answer to a [`Look`].
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// To [`Look::Sequences`].
+    Sequences(SequenceWindow),
+    /// To [`Look::Cases`].
+    Cases(Vec<Case>),
+    /// To [`Look::Batches`]: each with its height and place in the block.
+    Batches(Vec<((Height, u32), BatchEntry)>),
+    /// To [`Look::Patient`].
+    Patient(Option<Box<Patient>>),
+    /// To [`Look::Case`].
+    Case(Option<Box<Case>>),
+    /// To [`Look::Head`]: height and block time.
+    Head(Height, Millis),
+}
+
+/// Whose events somebody follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Concern {
+    /// Everything about one patient.
+    Patient(PatientId),
+    /// Every case of one hospital.
+    Hospital(HospitalId),
+}
+
+/// Patient, FriendRelative, Hospital -> Validator. "Tell me what happens to these." Repeated from time to time,
+/// because a restarted validator has forgotten.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "()")]
+pub struct Follow(pub Vec<Concern>);
+
+/// Validator -> Patient, FriendRelative, Hospital. What a final block did, as far as the receiver follows it. A hint:
+/// whoever acts on it asks for proof.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "()")]
+pub struct Notice(pub Arc<Vec<Event>>);
+
+/// Why a validator does not answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum QueryError {
+    /// Too many wait for transactions already.
+    #[error("{name} has too many callers waiting; ask another validator or try again")]
+    Busy {
+        /// The validator.
+        name: ActorName,
+    },
+    /// The validator cannot read its own store.
+    #[error("{name} cannot read its store: {reason}")]
+    Store {
+        /// The validator.
+        name: ActorName,
+        /// What the store says.
+        reason: String,
+    },
+}

@@ -1,0 +1,13 @@
+//! Validator: runs credit-BFT, stores blocks, keeps the ledger, answers with proofs.
+//!
+//! The rules are in `kithkin_protocol::{consensus, ledger}`. [`messages`] is
+//! what others may say to it, `actor` the shell, `storage` what it keeps in
+//! RocksDB and how it comes back after a crash, `queries` its answers.
+
+mod actor;
+pub mod messages;
+mod queries;
+mod storage;
+
+pub use actor::{Validator, ValidatorConfig};
+pub use storage::{ChainStore, StorageError};

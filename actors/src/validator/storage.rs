@@ -1,0 +1,239 @@
+//! What a validator keeps: blocks with certificates, the ledger's entries, the write-ahead records of one height.
+//!
+//! | key | value |
+//! |---|---|
+//! | `g` | the genesis |
+//! | `b` height | block and finalization |
+//! | `t` transaction | height, place, why it was rejected (as text) |
+//! | `s` entry | the entry's value |
+//! | `w` height, number | a write-ahead record |
+//!
+//! Heights and numbers are big-endian, so that keys sort as they count. A commit
+//! is one batch: block, certificate, entries, and the removal of the height's
+//! write-ahead records; there is no moment at which one is durable without the other.
+
+use crate::ports::store::{Batch, Space, StoreError};
+use kithkin_protocol::consensus::{Certificate, Finalized, Wal, WalEntry, WalError};
+use kithkin_protocol::ids::TxId;
+use kithkin_protocol::ledger::{
+    Block, Effects, Genesis, Ledger, LedgerError, What, Write,
+};
+use kithkin_protocol::units::Height;
+use kithkin_protocol::wire::{self, WireError};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Most blocks of the chain that are read at once.
+const BLOCKS_PER_READ: usize = 64;
+
+/// Why a validator's store cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    /// The store itself.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The store belongs to another ledger.
+    #[error("the data folder belongs to another cluster (its genesis differs); choose another folder, or the configuration that it was made with")]
+    OtherGenesis,
+    /// A record cannot be read.
+    #[error("the record {key} cannot be read; the store is damaged: restore this validator from the others")]
+    Record {
+        /// Which one.
+        key: String,
+        /// Why.
+        #[source]
+        source: WireError,
+    },
+    /// The ledger cannot be set up.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The write-ahead records contradict each other or the chain.
+    #[error(transparent)]
+    Wal(#[from] WalError),
+}
+
+/// Where a final transaction stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct TxPlace {
+    pub(super) height: Height,
+    pub(super) index: u32,
+    /// Why it had no effect, in words.
+    pub(super) rejected: Option<String>,
+}
+
+/// The validator's key space.
+#[derive(Clone)]
+pub struct ChainStore {
+    space: Space,
+    /// Number of the next write-ahead record.
+    wal_number: u64,
+}
+
+impl ChainStore {
+    /// Reads the ledger and the write-ahead records back; writes the genesis on first use.
+    ///
+    /// # Errors
+    /// Every [`StorageError`].
+    pub fn open(space: Space, genesis: &Genesis) -> Result<(Self, Ledger, Wal), StorageError> {
+        let mut store = Self {
+            space,
+            wal_number: 0,
+        };
+        match store.space.get(b"g")? {
+            None => store.found(genesis)?,
+            Some(stored) if stored == wire::encode(genesis) => {}
+            Some(_) => return Err(StorageError::OtherGenesis),
+        }
+        let entries: Vec<(Vec<u8>, Vec<u8>)> = store
+            .space
+            .scan(b"s")?
+            .into_iter()
+            .map(|(mut key, value)| (key.split_off(1), value))
+            .collect();
+        let ledger = Ledger::restore(&entries)?;
+        let head = ledger.height();
+        let certificate = match head {
+            Height(0) => None,
+            head => store.block(head)?.map(|finalized| finalized.certificate),
+        };
+        let mut records = Vec::new();
+        for (key, value) in store.space.scan(b"w")? {
+            records.push(read::<WalEntry>(&key, &value)?);
+            let number = key.last_chunk::<8>().map_or(0, |n| u64::from_be_bytes(*n));
+            store.wal_number = store.wal_number.max(number + 1);
+        }
+        let wal = Wal::load(head, certificate, records)?;
+        Ok((store, ledger, wal))
+    }
+
+    fn found(&self, genesis: &Genesis) -> Result<(), StorageError> {
+        let (_, writes) = Ledger::genesis(genesis)?;
+        let mut batch = Batch::default();
+        put_state(&mut batch, &writes);
+        batch.put(b"g".to_vec(), wire::encode(genesis));
+        Ok(self.space.write_blocking(batch)?)
+    }
+
+    /// The key space itself.
+    #[must_use]
+    pub fn space(&self) -> &Space {
+        &self.space
+    }
+
+    /// A final block.
+    ///
+    /// # Errors
+    /// [`StorageError::Store`] or [`StorageError::Record`].
+    pub fn block(&self, height: Height) -> Result<Option<Finalized>, StorageError> {
+        let key = block_key(height);
+        match self.space.get(&key)? {
+            None => Ok(None),
+            Some(value) => Ok(Some(read(&key, &value)?)),
+        }
+    }
+
+    /// Final blocks from a height on, as many as fit into `bytes_max`, but at least one if there is one.
+    ///
+    /// # Errors
+    /// [`StorageError::Store`] or [`StorageError::Record`].
+    pub fn blocks(
+        &self,
+        from: Height,
+        count: usize,
+        bytes_max: usize,
+    ) -> Result<Vec<Finalized>, StorageError> {
+        let mut blocks = Vec::new();
+        let mut bytes = 0;
+        for offset in 0..count.min(BLOCKS_PER_READ) as u64 {
+            let key = block_key(from.plus(offset));
+            let Some(value) = self.space.get(&key)? else {
+                break;
+            };
+            bytes += value.len();
+            if bytes > bytes_max && !blocks.is_empty() {
+                break;
+            }
+            blocks.push(read(&key, &value)?);
+        }
+        Ok(blocks)
+    }
+
+    /// Adds one write-ahead record to `batch`.
+    pub(super) fn put_wal(&mut self, batch: &mut Batch, entry: &WalEntry) {
+        let mut key = wal_prefix(entry.height());
+        key.extend_from_slice(&self.wal_number.to_be_bytes());
+        self.wal_number += 1;
+        batch.put(key, wire::encode(entry));
+    }
+
+    pub(super) fn place(&self, id: TxId) -> Result<Option<TxPlace>, StorageError> {
+        let key = tx_key(id);
+        match self.space.get(&key)? {
+            None => Ok(None),
+            Some(value) => Ok(Some(read(&key, &value)?)),
+        }
+    }
+}
+
+/// Adds a commit: everything that must become durable together.
+pub(super) fn put_commit(
+    batch: &mut Batch,
+    block: &Block,
+    certificate: &Certificate,
+    effects: &Effects,
+) {
+    let height = block.header.height;
+    let mut rejected = rejections(effects);
+    batch.put(block_key(height), wire::encode(&(block, certificate)));
+    for (index, transaction) in (0u32..).zip(&block.transactions) {
+        let place = TxPlace {
+            height,
+            index,
+            rejected: rejected.remove(&index),
+        };
+        batch.put(tx_key(transaction.id()), wire::encode(&place));
+    }
+    put_state(batch, &effects.writes);
+    batch.delete_prefix(wal_prefix(height));
+}
+
+/// Why transactions of a block had no effect, by place.
+pub(super) fn rejections(effects: &Effects) -> BTreeMap<u32, String> {
+    effects
+        .events
+        .iter()
+        .filter_map(|event| match (&event.what, event.cause) {
+            (What::Rejected { reason, .. }, Some((_, index))) => Some((index, reason.to_string())),
+            _ => None,
+        })
+        .collect()
+}
+
+fn put_state(batch: &mut Batch, writes: &[Write]) {
+    for (key, value) in writes {
+        let key = [b"s".as_slice(), key].concat();
+        match value {
+            Some(value) => batch.put(key, value.clone()),
+            None => batch.delete(key),
+        };
+    }
+}
+
+fn read<T: serde::de::DeserializeOwned>(key: &[u8], value: &[u8]) -> Result<T, StorageError> {
+    wire::decode(value).map_err(|source| StorageError::Record {
+        key: kithkin_protocol::hex(key),
+        source,
+    })
+}
+
+fn block_key(height: Height) -> Vec<u8> {
+    [b"b".as_slice(), &height.0.to_be_bytes()].concat()
+}
+
+fn tx_key(id: TxId) -> Vec<u8> {
+    [b"t".as_slice(), id.as_ref()].concat()
+}
+
+fn wal_prefix(height: Height) -> Vec<u8> {
+    [b"w".as_slice(), &height.0.to_be_bytes()].concat()
+}
