@@ -1,0 +1,331 @@
+//! What one actor holds of the network: a sender whose name is fixed.
+
+use super::book::Life;
+use super::links::Passage;
+use super::stats::{TypeCounters, count};
+use super::{Delivered, Inner, TapEvent};
+use crate::ports::names::ActorName;
+use actix::dev::SendError;
+use actix::{Actor, Addr, Context, Handler, Message};
+use core::any::type_name;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+use tokio::time::{sleep, sleep_until, timeout_at};
+
+/// Most requests that may be on their way to one actor at a time; more are refused as [`AskErrorKind::Full`].
+const ASKS_MAX: usize = 1024;
+/// First and longest pause between two tries of [`Port::ask_until`].
+const RETRY_FIRST: Duration = Duration::from_millis(10);
+const RETRY_MAX: Duration = Duration::from_millis(500);
+
+/// Why a request has no reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{to} gave no reply: {kind}")]
+pub struct AskError {
+    /// Who was asked.
+    pub to: ActorName,
+    /// What went wrong.
+    pub kind: AskErrorKind,
+}
+
+/// What went wrong with a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AskErrorKind {
+    /// The name has no address: not started, being restarted, held or given up.
+    #[error("it has no address at the moment")]
+    NoAddress,
+    /// The actor died before it answered.
+    #[error("it stopped before it answered")]
+    Closed,
+    /// Too many requests wait for this actor.
+    #[error("too many requests wait for it")]
+    Full,
+    /// No reply within the time limit; the request may have been carried out.
+    #[error("the time limit passed")]
+    Timeout,
+    /// The asker's own incarnation is over: a newer one of the same name runs.
+    #[error("the asker's own incarnation is over")]
+    Fenced,
+}
+
+impl AskError {
+    /// Whether asking again can help: true unless the asker itself was replaced.
+    #[must_use]
+    pub fn retriable(&self) -> bool {
+        self.kind != AskErrorKind::Fenced
+    }
+}
+
+/// One actor's access to the network. Cloning is cheap.
+#[derive(Clone)]
+pub struct Port {
+    net: Arc<Inner>,
+    me: ActorName,
+    life: Option<(Life, u64)>,
+}
+
+impl Port {
+    pub(super) fn new(net: Arc<Inner>, me: ActorName, life: Option<(Life, u64)>) -> Self {
+        Self { net, me, life }
+    }
+
+    /// The name that receivers see as the sender.
+    #[must_use]
+    pub fn me(&self) -> ActorName {
+        self.me
+    }
+
+    /// Whether this port may still send: false once the supervisor replaced its owner.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        self.life
+            .as_ref()
+            .is_none_or(|(life, incarnation)| life.is(*incarnation))
+    }
+
+    /// Sends one way. The address is looked up at delivery; a full or closed mailbox, a missing
+    /// address and a lossy link drop the message and count it: who needs certainty sends again or asks.
+    pub fn tell<A, M>(&self, to: ActorName, message: M)
+    where
+        A: Actor<Context = Context<A>> + Handler<Delivered<M>>,
+        M: Message + Send + 'static,
+        M::Result: Send,
+    {
+        let counters = self.net.stats.of::<M>();
+        if !self.is_current() {
+            count(&counters.fenced);
+            return;
+        }
+        match self.depart(to, &counters, &message) {
+            Passage::Lost => count(&counters.lost),
+            Passage::Now => hand_over::<A, M>(&self.net, &counters, self.me, to, message),
+            Passage::After(delay) => {
+                let (net, from) = (self.net.clone(), self.me);
+                self.net.courier.post(delay, move || {
+                    hand_over::<A, M>(&net, &counters, from, to, message);
+                });
+            }
+        }
+    }
+
+    /// Sends a copy of `message` to each name; put an `Arc` into a large one.
+    pub fn tell_all<A, M>(&self, to: impl IntoIterator<Item = ActorName>, message: &M)
+    where
+        A: Actor<Context = Context<A>> + Handler<Delivered<M>>,
+        M: Message + Clone + Send + 'static,
+        M::Result: Send,
+    {
+        for name in to {
+            self.tell::<A, M>(name, message.clone());
+        }
+    }
+
+    /// Asks and waits for the reply, at most for `within`. Link rules hold on the way there and on
+    /// the way back; what is lost shows as a timeout. Runs on any thread of any tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// [`AskError`]; after `Closed` and `Timeout` the request may have been carried out.
+    pub async fn ask<A, M>(
+        &self,
+        to: ActorName,
+        message: M,
+        within: Duration,
+    ) -> Result<M::Result, AskError>
+    where
+        A: Actor<Context = Context<A>> + Handler<Delivered<M>>,
+        M: Message + Send + 'static,
+        M::Result: Send,
+    {
+        self.ask_by::<A, M>(to, message, Instant::now() + within)
+            .await
+            .map_err(|kind| AskError { to, kind })
+    }
+
+    /// Asks, and asks again with growing pauses (10 to 500 ms) while the failure may pass, for
+    /// example while the supervisor restarts the actor. Each try waits `within`, all end at
+    /// `deadline`. The actor may see the request more than once.
+    ///
+    /// # Errors
+    ///
+    /// [`AskError`]: the last try's.
+    pub async fn ask_until<A, M>(
+        &self,
+        to: ActorName,
+        message: M,
+        within: Duration,
+        deadline: Instant,
+    ) -> Result<M::Result, AskError>
+    where
+        A: Actor<Context = Context<A>> + Handler<Delivered<M>>,
+        M: Message + Clone + Send + 'static,
+        M::Result: Send,
+    {
+        let mut pause = RETRY_FIRST;
+        loop {
+            let end = deadline.min(Instant::now() + within);
+            let kind = match self.ask_by::<A, M>(to, message.clone(), end).await {
+                Ok(reply) => return Ok(reply),
+                Err(kind) => kind,
+            };
+            let error = AskError { to, kind };
+            if !error.retriable() || Instant::now() + pause >= deadline {
+                return Err(error);
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(RETRY_MAX);
+        }
+    }
+
+    async fn ask_by<A, M>(
+        &self,
+        to: ActorName,
+        message: M,
+        end: Instant,
+    ) -> Result<M::Result, AskErrorKind>
+    where
+        A: Actor<Context = Context<A>> + Handler<Delivered<M>>,
+        M: Message + Send + 'static,
+        M::Result: Send,
+    {
+        let counters = self.net.stats.of::<M>();
+        if !self.is_current() {
+            count(&counters.fenced);
+            return Err(AskErrorKind::Fenced);
+        }
+        let passage = self.depart(to, &counters, &message);
+        travel(passage, &counters, end).await?;
+
+        let Some(entry) = self.net.book.entry(to) else {
+            count(&counters.no_address);
+            return Err(AskErrorKind::NoAddress);
+        };
+        let Some(_place) = Place::take(&entry.asks) else {
+            count(&counters.refused);
+            return Err(AskErrorKind::Full);
+        };
+        let request = {
+            let Some(addr) = entry.addr::<A>() else {
+                wrong_type::<A, M>(to, &counters);
+                return Err(AskErrorKind::NoAddress);
+            };
+            addr.send(Delivered {
+                from: self.me,
+                message,
+            })
+        };
+        count(&counters.delivered);
+        let reply = match timeout_at(end.into(), request).await {
+            Ok(Ok(reply)) if entry.is_current() => reply,
+            // What an instance answers that was replaced meanwhile does not count.
+            Ok(_) => {
+                count(&counters.closed);
+                return Err(AskErrorKind::Closed);
+            }
+            Err(_) => return Err(AskErrorKind::Timeout),
+        };
+
+        let passage = self.net.links.passage(to, self.me);
+        self.net.show(&TapEvent {
+            from: to,
+            to: self.me,
+            type_name: type_name::<M::Result>(),
+            reply: true,
+            lost: passage == Passage::Lost,
+            content: &reply,
+        });
+        travel(passage, &counters, end).await?;
+        Ok(reply)
+    }
+
+    /// Counts a message that leaves, decides what the link does to it and shows it to the taps.
+    fn depart<M: 'static>(&self, to: ActorName, counters: &TypeCounters, message: &M) -> Passage {
+        count(&counters.sent);
+        let passage = self.net.links.passage(self.me, to);
+        self.net.show(&TapEvent {
+            from: self.me,
+            to,
+            type_name: type_name::<M>(),
+            reply: false,
+            lost: passage == Passage::Lost,
+            content: message,
+        });
+        passage
+    }
+}
+
+impl core::fmt::Debug for Port {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Port")
+            .field("me", &self.me)
+            .field(
+                "incarnation",
+                &self.life.as_ref().map(|(_, incarnation)| incarnation),
+            )
+            .finish_non_exhaustive()
+    }
+}
+
+/// Spends the time of one leg of a request. Who lost a message notices by the time limit only.
+async fn travel(
+    passage: Passage,
+    counters: &TypeCounters,
+    end: Instant,
+) -> Result<(), AskErrorKind> {
+    let arrival = match passage {
+        Passage::Now => return Ok(()),
+        Passage::After(delay) => Instant::now() + delay,
+        Passage::Lost => {
+            count(&counters.lost);
+            end
+        }
+    };
+    sleep_until(arrival.min(end).into()).await;
+    if arrival < end {
+        Ok(())
+    } else {
+        Err(AskErrorKind::Timeout)
+    }
+}
+
+fn hand_over<A, M>(net: &Inner, counters: &TypeCounters, from: ActorName, to: ActorName, message: M)
+where
+    A: Actor<Context = Context<A>> + Handler<Delivered<M>>,
+    M: Message + Send + 'static,
+    M::Result: Send,
+{
+    let Some(entry) = net.book.entry(to) else {
+        return count(&counters.no_address);
+    };
+    let Some(addr): Option<&Addr<A>> = entry.addr() else {
+        return wrong_type::<A, M>(to, counters);
+    };
+    match addr.try_send(Delivered { from, message }) {
+        Ok(()) => count(&counters.delivered),
+        Err(SendError::Full(_)) => count(&counters.refused),
+        Err(SendError::Closed(_)) => count(&counters.closed),
+    }
+}
+
+/// A mistake in the program, not in the cluster.
+fn wrong_type<A, M>(to: ActorName, counters: &TypeCounters) {
+    tracing::error!(%to, actor = type_name::<A>(), message = type_name::<M>(), "the actor of this name has another type");
+    count(&counters.no_address);
+}
+
+/// One of the places for requests to an actor; free again when dropped.
+struct Place<'a>(&'a AtomicUsize);
+
+impl<'a> Place<'a> {
+    fn take(taken: &'a AtomicUsize) -> Option<Self> {
+        let place = Self(taken);
+        (taken.fetch_add(1, Ordering::Relaxed) < ASKS_MAX).then_some(place)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,39 @@
+//! Starts every actor, notices one that panicked, stopped or stalled, and starts it anew.
+//!
+//! Supervision is ours because `actix::Supervisor` dies with an actor that
+//! panics (measured in this folder's tests; see `docs/adr/0030-own-supervision.md`).
+//!
+//! * A factory ([`Spec`]) builds an actor from its stored state, on the thread
+//!   where the actor will live, and hands it to [`Birth::start`].
+//! * The future that runs the actor is wrapped: its end is the death notice, and
+//!   a panic ends at the wrapper with its message.
+//! * Each restart is a new *incarnation*. Before anything else the number of the
+//!   name moves on ([`crate::ports::network::Life`]): ports and the store refuse
+//!   the old instance from then on, even when it sits in a blocked thread and
+//!   wakes up much later.
+//! * [`Supervisor`] decides when to start again ([`backoff`]) and which threads
+//!   still run ([`workers`]).
+//!
+//! Read on: [`messages`] (what it can be asked), then [`actor`].
+
+mod actor;
+mod backoff;
+mod body;
+mod hook;
+mod leaving;
+mod messages;
+mod ward;
+mod workers;
+
+#[cfg(test)]
+mod measured;
+#[cfg(test)]
+mod tests;
+
+pub use actor::{Supervisor, SupervisorConfig};
+pub use body::{Birth, LifeGuard, Spec, StartError, StartedActor, Supervised};
+pub use messages::{
+    ActorState, ActorStatus, EventKind, Fault, Finish, Hold, Inject, Ping, Release, RestartReason,
+    Shutdown, ShutdownReport, Start, StartMany, Status, Suffer, SupervisorError, SupervisorEvent,
+    Watch, WhenRunning,
+};
