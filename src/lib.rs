@@ -1,1 +1,6 @@
-//! placeholder
+//! The library behind the `kithkin` program: whole clusters in one process, and stories played on them.
+//!
+//! [`stage`] is a running cluster with everything a person in front of it can
+//! do. The commands, the scenarios and the examples are built on it.
+
+pub mod stage;

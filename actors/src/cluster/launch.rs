@@ -1,0 +1,336 @@
+//! Starting and stopping a cluster.
+
+use crate::clients::LedgerClient;
+use crate::cluster::founding::{Founded, FoundingError, Shape, ShapeError, found};
+use crate::friend_relative::FriendRelative;
+use crate::hospital::Hospital;
+use crate::identity::{Identity, Setting};
+use crate::leader::Leader;
+use crate::observe::Observer;
+use crate::patient::Patient;
+use crate::ports::clock::{SharedClock, SystemClock};
+use crate::ports::names::ActorName;
+use crate::ports::network::{Network, Port};
+use crate::ports::random::SystemRng;
+use crate::ports::store::{Store, StoreError, StoreOptions};
+use crate::ports::vault::Vault;
+use crate::supervisor::{
+    Shutdown, ShutdownReport, Spec, StartError, StartMany, Supervisor, SupervisorConfig,
+    SupervisorError, WhenRunning,
+};
+use crate::validator::{Validator, ValidatorConfig};
+use actix::Addr;
+use kithkin_protocol::consensus::{self, Timing};
+use kithkin_protocol::crypto::SigningKey;
+use kithkin_protocol::ids::{HospitalId, KinId, PatientId};
+use kithkin_protocol::ledger::Member;
+use kithkin_protocol::units::Millis;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// Most validators of one process: every one sends every other each vote.
+pub const VALIDATORS_IN_PROCESS_MAX: u16 = 200;
+
+/// How long all actors together may take to start, at least; large clusters get more.
+const START_WITHIN: Duration = Duration::from_secs(60);
+
+/// How a cluster is launched.
+#[derive(Clone)]
+pub struct ClusterConfig {
+    /// The data folder; made when it is not there.
+    pub data: PathBuf,
+    /// How many of each.
+    pub shape: Shape,
+    /// Timing of consensus.
+    pub timing: Timing,
+    /// How supervision works.
+    pub supervisor: SupervisorConfig,
+    /// Drives losses and delays of links, never keys.
+    pub seed: u64,
+    /// How long after the closing of a case its review may take; only used when the folder is founded.
+    pub review_within_ms: Millis,
+    /// The clock.
+    pub clock: SharedClock,
+    /// Who is told what validators see.
+    pub observer: Observer,
+}
+
+impl ClusterConfig {
+    /// A cluster of this shape in this folder, everything else as usual.
+    #[must_use]
+    pub fn new(data: PathBuf, shape: Shape) -> Self {
+        Self {
+            data,
+            shape,
+            timing: Timing::default(),
+            supervisor: SupervisorConfig::default(),
+            seed: 0,
+            review_within_ms: Millis(7 * 24 * 3_600_000),
+            clock: Arc::new(SystemClock),
+            observer: Observer::none(),
+        }
+    }
+}
+
+/// Why a cluster does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum LaunchError {
+    /// The numbers.
+    #[error(transparent)]
+    Shape(#[from] ShapeError),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Keys, genesis or `cluster.toml`.
+    #[error(transparent)]
+    Founding(#[from] FoundingError),
+    /// The supervisor has no thread.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[from] std::io::Error),
+    /// An actor was given up while starting.
+    #[error("an actor does not start: {0}; the log says why")]
+    Start(#[from] SupervisorError),
+    /// The supervisor does not answer, or the actors take too long.
+    #[error("the actors did not start within {seconds} s")]
+    TooSlow {
+        /// How long they had.
+        seconds: u64,
+    },
+}
+
+/// A running cluster.
+pub struct Cluster {
+    shape: Shape,
+    setting: Setting,
+    network: Network,
+    supervisor: Addr<Supervisor>,
+    store: Store,
+    members: Vec<(ActorName, Member)>,
+    failure: watch::Receiver<Option<StoreError>>,
+}
+
+impl Cluster {
+    /// Starts everything and returns when every actor runs. Needs an actix system on this thread.
+    ///
+    /// # Errors
+    /// Every [`LaunchError`]; nothing is left running.
+    pub async fn launch(config: ClusterConfig) -> Result<Self, LaunchError> {
+        config.shape.validate()?;
+        let store = Store::open(&config.data, StoreOptions::default())?;
+        let (failed, failure) = watch::channel(None);
+        store.on_failure(move |error| {
+            failed.send_replace(Some(error.clone()));
+        });
+        let founded = found(
+            &config.data,
+            config.shape,
+            config.review_within_ms,
+            &config.clock,
+        )?;
+        let setting = Setting {
+            genesis: founded.genesis.clone(),
+            directory: founded.directory.clone(),
+            clock: config.clock.clone(),
+        };
+        let network = Network::new(config.seed);
+        let supervisor = Supervisor::launch(config.supervisor.clone(), network.clone())?;
+        let members = founded
+            .identities
+            .iter()
+            .map(|(name, identity)| (*name, identity.member()))
+            .collect();
+        let cluster = Self {
+            shape: config.shape,
+            setting,
+            network,
+            supervisor,
+            store,
+            members,
+            failure,
+        };
+        let specs = cluster.specs(founded, &config);
+        let count = specs.len();
+        if let Err(error) = cluster.start(specs, count).await {
+            cluster.shutdown().await;
+            return Err(error);
+        }
+        Ok(cluster)
+    }
+
+    async fn start(&self, specs: Vec<Spec>, count: usize) -> Result<(), LaunchError> {
+        let within = START_WITHIN + Duration::from_millis(50) * u32::try_from(count).unwrap_or(0);
+        let too_slow = || LaunchError::TooSlow {
+            seconds: within.as_secs(),
+        };
+        let started = async {
+            self.supervisor
+                .send(StartMany { specs })
+                .await
+                .map_err(|_| too_slow())??;
+            self.supervisor
+                .send(WhenRunning { names: Vec::new() })
+                .await
+                .map_err(|_| too_slow())??;
+            Ok(())
+        };
+        tokio::time::timeout(within, started)
+            .await
+            .map_err(|_| too_slow())?
+    }
+
+    fn specs(&self, founded: Founded, config: &ClusterConfig) -> Vec<Spec> {
+        let mut specs = Vec::new();
+        for identity in founded.validators {
+            let leader = ActorName::Leader(identity.id.0);
+            let validator = ActorName::Validator(identity.id.0);
+            specs.push(Spec::new(leader, move |birth| {
+                let port = birth.port();
+                Ok(birth.start(|_| Leader::new(validator, port)))
+            }));
+            specs.push(self.validator(identity, config));
+        }
+        for (name, identity) in founded.identities {
+            specs.push(self.role(name, identity, &founded.vault));
+        }
+        specs
+    }
+
+    fn validator(&self, identity: Arc<consensus::Identity>, config: &ClusterConfig) -> Spec {
+        let name = ActorName::Validator(identity.id.0);
+        let (store, setting) = (self.store.clone(), self.setting.clone());
+        let (timing, observer) = (config.timing, config.observer.clone());
+        Spec::new(name, move |birth| {
+            let space = store.space(&name.to_string()).map_err(StartError::new)?;
+            let config = ValidatorConfig {
+                identity: identity.clone(),
+                genesis: setting.genesis.clone(),
+                timing,
+                clock: setting.clock.clone(),
+                observer: observer.clone(),
+            };
+            let validator =
+                Validator::open(config, birth.port(), space).map_err(StartError::new)?;
+            Ok(birth.start(|_| validator))
+        })
+    }
+
+    /// The spec of a hospital, patient or kin: all are opened alike.
+    fn role(&self, name: ActorName, identity: Identity, vault: &Vault) -> Spec {
+        let keys = vault.keys_of(&name.to_string());
+        let (store, setting) = (self.store.clone(), self.setting.clone());
+        Spec::new(name, move |birth| {
+            let space = store.space(&name.to_string()).map_err(StartError::new)?;
+            let (setting, identity, keys) = (setting.clone(), identity.clone(), keys.clone());
+            let port = birth.port();
+            match name {
+                ActorName::Hospital(_) => {
+                    let hospital = Hospital::open(setting, identity, keys, port, space)
+                        .map_err(StartError::new)?;
+                    Ok(birth.start(|_| hospital))
+                }
+                ActorName::Patient(_) => {
+                    let patient = Patient::open(setting, identity, keys, port, space)
+                        .map_err(StartError::new)?;
+                    Ok(birth.start(|_| patient))
+                }
+                ActorName::Kin(..) => {
+                    let kin = FriendRelative::open(setting, identity, keys, port, space)
+                        .map_err(StartError::new)?;
+                    Ok(birth.start(|_| kin))
+                }
+                ActorName::Validator(_) | ActorName::Leader(_) | ActorName::Driver => {
+                    Err(StartError::new("this name has no role with keys"))
+                }
+            }
+        })
+    }
+
+    /// How many of each there are.
+    #[must_use]
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// Genesis, directory, clock.
+    #[must_use]
+    pub fn setting(&self) -> &Setting {
+        &self.setting
+    }
+
+    /// The transport, with its link rules and taps.
+    #[must_use]
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// The supervisor.
+    #[must_use]
+    pub fn supervisor(&self) -> &Addr<Supervisor> {
+        &self.supervisor
+    }
+
+    /// The database's counters live here.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// What whoever sits in front of the program speaks through.
+    #[must_use]
+    pub fn driver(&self) -> Port {
+        self.network.port(ActorName::Driver)
+    }
+
+    /// A ledger client for looking and proving; its key has no role on the ledger.
+    #[must_use]
+    pub fn client(&self) -> LedgerClient {
+        let key = Arc::new(SigningKey::random(&mut SystemRng));
+        let clock = self.setting.clock.clone();
+        LedgerClient::new(&self.setting.genesis, self.driver(), key, clock)
+    }
+
+    /// The roster of a patient: all of its kin.
+    #[must_use]
+    pub fn roster(&self, patient: u16) -> Vec<Member> {
+        self.members
+            .iter()
+            .filter(|(name, _)| matches!(name, ActorName::Kin(of, _) if *of == patient))
+            .map(|(_, member)| member.clone())
+            .collect()
+    }
+
+    /// The identifier of a hospital; none for a number that there is not.
+    #[must_use]
+    pub fn hospital(&self, n: u16) -> Option<HospitalId> {
+        self.setting.directory.hospital(ActorName::Hospital(n))
+    }
+
+    /// The identifier of a patient; none for a number that there is not.
+    #[must_use]
+    pub fn patient(&self, n: u16) -> Option<PatientId> {
+        self.setting.directory.patient(ActorName::Patient(n))
+    }
+
+    /// The identifier of a kin; none for numbers that there are not.
+    #[must_use]
+    pub fn kin(&self, patient: u16, n: u8) -> Option<KinId> {
+        self.setting.directory.kin(ActorName::Kin(patient, n))
+    }
+
+    /// Changes once, when the database can no longer be written: a full disk, a failed one.
+    #[must_use]
+    pub fn failure(&self) -> watch::Receiver<Option<StoreError>> {
+        self.failure.clone()
+    }
+
+    /// Stops every actor in order and closes the database.
+    pub async fn shutdown(self) -> ShutdownReport {
+        let report = self.supervisor.send(Shutdown).await.unwrap_or_default();
+        if let Err(error) = self.store.close() {
+            tracing::error!(%error, "the database did not close cleanly");
+        }
+        report
+    }
+}
