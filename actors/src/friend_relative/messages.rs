@@ -203,6 +203,14 @@ pub enum KinError {
         /// Why.
         reason: String,
     },
+    /// More than a kin takes, keeps or sends at once.
+    #[error("too much at once: {what}; at most {limit}")]
+    TooMuch {
+        /// What there is too much of.
+        what: &'static str,
+        /// The limit.
+        limit: usize,
+    },
     /// The ledger could not be reached or refused.
     #[error("the ledger: {reason}")]
     Ledger {
