@@ -1,0 +1,76 @@
+//! One module per command: settings checked once, then a story on a [`crate::stage::Stage`].
+//!
+//! A command returns a [`Failure`] with what to tell the person and the exit code.
+
+pub mod cluster;
+pub mod demo;
+pub mod scenario;
+
+use crate::cli::{Cli, Command, ScenarioCommand};
+use crate::logging;
+use crate::stage::StageError;
+use kithkin_actors::cluster::LaunchError;
+use std::process::ExitCode;
+
+/// Why a command did not succeed: the error and the exit code that it means.
+#[derive(Debug)]
+pub enum Failure {
+    /// Something that was to hold did not. Exit code 1.
+    NotHeld(anyhow::Error),
+    /// The command line or a file is wrong. Exit code 2.
+    Usage(anyhow::Error),
+    /// The data folder or the disk cannot be used. Exit code 3.
+    Storage(anyhow::Error),
+    /// The cluster did not start or broke down. Exit code 4.
+    Cluster(anyhow::Error),
+}
+
+impl Failure {
+    fn parts(&self) -> (u8, &anyhow::Error) {
+        match self {
+            Self::NotHeld(error) => (1, error),
+            Self::Usage(error) => (2, error),
+            Self::Storage(error) => (3, error),
+            Self::Cluster(error) => (4, error),
+        }
+    }
+}
+
+impl From<StageError> for Failure {
+    fn from(error: StageError) -> Self {
+        match error {
+            StageError::Launch(LaunchError::Shape(_)) => Self::Usage(error.into()),
+            StageError::Launch(LaunchError::Store(_) | LaunchError::Founding(_)) => {
+                Self::Storage(error.into())
+            }
+            other => Self::Cluster(other.into()),
+        }
+    }
+}
+
+/// Runs the command and turns a failure into words and an exit code.
+#[must_use]
+pub fn run(cli: Cli) -> ExitCode {
+    logging::init(cli.log_format);
+    let system = actix::System::new();
+    let done = system.block_on(async {
+        match cli.command {
+            Command::Demo(args) => demo::run(args).await,
+            Command::Cluster(args) => cluster::run(args).await,
+            Command::Scenario { command } => match command {
+                ScenarioCommand::Run { files, json, seed } => {
+                    scenario::run(&files, json, seed).await
+                }
+                ScenarioCommand::List { dir, json } => scenario::list(&dir, json),
+            },
+        }
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            let (code, error) = failure.parts();
+            eprintln!("kithkin: {error:#}");
+            ExitCode::from(code)
+        }
+    }
+}
