@@ -18,6 +18,8 @@ pub mod ids;
 pub mod ledger;
 pub mod record;
 pub mod sharing;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod units;
 pub mod wire;
 

@@ -177,9 +177,9 @@ pub enum Note {
 /// Why a view was entered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ViewReason {
-    /// The view before was nullified.
+    /// The view before was nullified: the scheme's view change.
     Nullified,
-    /// A block was notarized; its finalization is under way.
+    /// A block was notarized; its finalization is under way. The normal end of a view.
     Notarized,
 }
 

@@ -1,0 +1,85 @@
+//! Deterministic keys, a genesis, and transactions for clusters under test.
+
+use crate::consensus::Identity;
+use crate::crypto::vrf::VrfSecretKey;
+use crate::crypto::{OpeningKey, Secret32, SigningKey};
+use crate::ids::{CaseId, ChainId, ValidatorId};
+use crate::ledger::{
+    Genesis, HospitalInfo, Profile, SignedTransaction, Transaction, TxBody, ValidatorInfo,
+};
+use crate::units::{Millis, Sequence};
+use std::sync::Arc;
+
+/// Block time of height 0 in tests.
+pub(super) const GENESIS_MS: u64 = 1_700_000_000_000;
+
+/// A genesis and the secrets behind it.
+pub struct Fixture {
+    /// The genesis.
+    pub genesis: Genesis,
+    /// Number and keys of each validator, in order.
+    pub identities: Vec<Arc<Identity>>,
+    hospital: SigningKey,
+}
+
+/// A genesis of `n` validators and one hospital, with keys that depend on nothing but their place.
+#[must_use]
+pub fn fixture(n: u16, profile: Profile) -> Fixture {
+    let identities: Vec<_> = (0..n)
+        .map(|id| {
+            Arc::new(Identity {
+                id: ValidatorId(id),
+                vote_key: SigningKey::from_seed(seed(1, id)),
+                vrf_key: VrfSecretKey::from_seed(seed(2, id)),
+            })
+        })
+        .collect();
+    let hospital = SigningKey::from_seed(seed(3, 0));
+    let validators = identities.iter().map(|identity| ValidatorInfo {
+        id: identity.id,
+        vote_key: identity.vote_key.verifying_key(),
+        vrf_key: identity.vrf_key.public_key(),
+        hospital: None,
+    });
+    let genesis = Genesis {
+        time_ms: Millis(GENESIS_MS),
+        profile,
+        validators: validators.collect(),
+        hospitals: vec![HospitalInfo {
+            key: hospital.verifying_key(),
+            sealing: OpeningKey::from_seed(seed(4, 0)).sealing_key(),
+            name: "Test hospital".to_owned(),
+        }],
+        reviewers: Vec::new(),
+        review_within_ms: Millis(86_400_000),
+    };
+    Fixture {
+        genesis,
+        identities,
+        hospital,
+    }
+}
+
+fn seed(kind: u8, id: u16) -> Secret32 {
+    let mut bytes = [kind; 32];
+    bytes[..2].copy_from_slice(&id.to_be_bytes());
+    Secret32::new(bytes)
+}
+
+impl Fixture {
+    /// A transaction that every block may contain once: closing a case that does not exist is refused, and the
+    /// refusal stands on chain.
+    #[must_use]
+    pub fn transaction(&self, chain: ChainId, sequence: u64) -> SignedTransaction {
+        let content = Transaction {
+            chain,
+            signer: self.hospital.verifying_key(),
+            sequence: Sequence(sequence),
+            valid_until_ms: Millis(GENESIS_MS + 20 * 3_600_000),
+            body: TxBody::Close {
+                case: CaseId([7; 32]),
+            },
+        };
+        content.sign(&self.hospital)
+    }
+}

@@ -1,0 +1,321 @@
+//! Whole clusters: all sizes and profiles, faults, Byzantine validators, crashes, catching up.
+
+use super::*;
+use crate::ids::ValidatorId;
+use crate::ledger::Profile;
+
+const PROFILES: [Profile; 3] = [Profile::Literal, Profile::Balanced, Profile::Hardened];
+
+fn busy(mut setup: Setup, profile: Profile, transactions: u64) -> Cluster {
+    setup.profile = profile;
+    let mut cluster = Cluster::new(setup);
+    for _ in 0..transactions {
+        cluster.submit();
+    }
+    cluster
+}
+
+#[test]
+fn thirty_heights_in_every_size_and_profile() {
+    for n in [1, 2, 3, 4, 5, 7, 10] {
+        for profile in PROFILES {
+            let mut cluster = busy(Setup::new(n, u64::from(n)), profile, 30);
+            cluster.run_to(30, 10_000);
+            assert_eq!(
+                cluster.view_changes, 0,
+                "n {n}, {profile:?}: nobody was slow"
+            );
+            cluster.invariants.assert_finalized_were_notarized();
+        }
+    }
+}
+
+/// Without work there are heartbeats every ten seconds and nothing else; with work, blocks at once.
+#[test]
+fn an_idle_cluster_writes_heartbeats_only() {
+    for n in [1, 2, 3, 4, 7] {
+        let mut cluster = Cluster::new(Setup::new(n, 1));
+        cluster.run_for(61_000);
+        assert!(
+            (5..=6).contains(&cluster.height(0)),
+            "n {n}: {}",
+            cluster.height(0)
+        );
+        assert_eq!(cluster.view_changes, 0, "n {n}");
+        let before = cluster.height(0);
+        cluster.submit();
+        assert!(cluster.run_until(100, |cluster| cluster.all_at(before + 1)));
+    }
+}
+
+/// Transactions that only one node knows: gossip was lost. The others help, and the block comes, without waiting for
+/// the heartbeat.
+#[test]
+fn work_that_only_one_node_knows_is_not_forgotten() {
+    for n in [2, 3, 4, 7] {
+        for node in 0..n {
+            let mut cluster = Cluster::new(Setup::new(n, 2));
+            cluster.run_for(15_000);
+            let before = cluster.height(0);
+            cluster.submit_to(&[node]);
+            let mempool_is_empty = |cluster: &Cluster| {
+                cluster.all_at(before + 1)
+                    && (before..cluster.height(0)).any(|height| {
+                        let block = &cluster.disk(0).chain[height as usize].block;
+                        !block.transactions.is_empty()
+                    })
+            };
+            let quick = cluster.run_until(20_000, mempool_is_empty);
+            assert!(quick, "n {n}, node {node}");
+        }
+    }
+}
+
+/// A Byzantine validator that nullifies at once gets no view changes out of an honest majority, and at most a block
+/// a second.
+#[test]
+fn premature_nullify_votes_change_no_view() {
+    let mut setup = Setup::new(4, 3);
+    setup.byzantine.insert(2, Behaviour::NullifyAtOnce);
+    let mut cluster = Cluster::new(setup);
+    cluster.run_for(60_000);
+    assert!(
+        (40..=61).contains(&cluster.height(0)),
+        "{}",
+        cluster.height(0)
+    );
+    let standings = cluster.core(0).unwrap().ledger().standings();
+    for row in standings.rows().filter(|row| row.id != ValidatorId(2)) {
+        // Only views that the impatient one led itself were nullified: it does not hear its own call.
+        assert!(row.miss == 0 && row.credit.0 > 500_000, "{row:?}");
+    }
+}
+
+#[test]
+fn a_silent_master_costs_one_view_and_its_credit() {
+    for n in [4, 5, 7, 10] {
+        let mut setup = Setup::new(n, 4);
+        setup.byzantine.insert(1, Behaviour::Silent);
+        let mut cluster = busy(setup, Profile::Hardened, 40);
+        cluster.run_to(40, 120_000);
+        assert!(cluster.view_changes > 0, "n {n}: the silent one led");
+        let standings = cluster.core(0).unwrap().ledger().standings();
+        let credit = |id: u16| standings.record(ValidatorId(id)).unwrap().credit;
+        assert!(credit(1).0 < 500_000, "n {n}: {}", credit(1));
+        assert!(
+            (0..n)
+                .filter(|&id| id != 1)
+                .all(|id| credit(id).0 > 500_000),
+            "n {n}"
+        );
+        assert!(cluster.invariants.convicted.is_empty());
+    }
+}
+
+#[test]
+fn an_equivocating_master_is_convicted_on_chain() {
+    for n in [4, 7, 10] {
+        let mut setup = Setup::new(n, 5);
+        setup.byzantine.insert(0, Behaviour::Equivocate);
+        let mut cluster = busy(setup, Profile::Hardened, 60);
+        cluster.run_to(30, 200_000);
+        assert_eq!(
+            cluster.invariants.convicted,
+            [ValidatorId(0)].into(),
+            "n {n}"
+        );
+        let record = cluster
+            .core(1)
+            .unwrap()
+            .ledger()
+            .standings()
+            .record(ValidatorId(0))
+            .cloned()
+            .unwrap();
+        assert_eq!(record.credit.0, 0);
+        assert!(record.offences >= 1 && record.jailed_until.0 > 10_000);
+    }
+}
+
+#[test]
+fn a_double_voter_is_convicted_on_chain() {
+    for n in [4, 7, 10] {
+        let mut setup = Setup::new(n, 6);
+        setup.byzantine.insert(2, Behaviour::DoubleVote);
+        let mut cluster = busy(setup, Profile::Balanced, 60);
+        cluster.run_to(30, 200_000);
+        assert_eq!(
+            cluster.invariants.convicted,
+            [ValidatorId(2)].into(),
+            "n {n}"
+        );
+        let record = cluster
+            .core(1)
+            .unwrap()
+            .ledger()
+            .standings()
+            .record(ValidatorId(2))
+            .cloned()
+            .unwrap();
+        assert!(record.credit.0 == 0 && record.offences >= 1);
+    }
+}
+
+#[test]
+fn a_partition_stops_the_minority_and_heals() {
+    let mut cluster = busy(Setup::new(4, 7), Profile::Balanced, 100);
+    cluster.run_to(5, 10_000);
+    // Two against two: nobody has a quorum.
+    cluster.partition(&[0, 1], &[2, 3]);
+    cluster.run_for(500);
+    let stuck: Vec<_> = (0..4).map(|node| cluster.height(node)).collect();
+    cluster.run_for(20_000);
+    assert!((0..4).all(|node| cluster.height(node) <= stuck[usize::from(node)] + 1));
+    cluster.heal();
+    cluster.run_to(20, 90_000);
+    // Three against one: the three go on, the one catches up.
+    cluster.partition(&[0], &[1, 2, 3]);
+    cluster.run_for(5_000);
+    let alone = cluster.height(0);
+    assert!(cluster.height(1) > alone);
+    cluster.heal();
+    cluster.run_to(60, 90_000);
+}
+
+/// Links that are cut in one direction only.
+#[test]
+fn asymmetric_cuts_do_not_stop_the_others() {
+    let mut cluster = busy(Setup::new(4, 8), Profile::Balanced, 60);
+    for other in 1..4 {
+        cluster.cut_one_way(other, 0);
+    }
+    cluster.run_until(60_000, |cluster| cluster.height(1) >= 30);
+    assert!(cluster.height(1) >= 30);
+    cluster.heal();
+    cluster.run_to(40, 60_000);
+}
+
+#[test]
+fn a_fifth_of_all_messages_may_be_lost() {
+    for n in [2, 4, 7] {
+        for seed in 0..5 {
+            let mut setup = Setup::new(n, seed);
+            setup.network = Network {
+                delay_min_ms: 1,
+                delay_max_ms: 40,
+                loss_percent: 20,
+                duplicate_percent: 10,
+            };
+            setup.through_wire = true;
+            let mut cluster = busy(setup, Profile::Balanced, 20);
+            cluster.run_to(20, 600_000);
+            cluster.invariants.assert_finalized_were_notarized();
+        }
+    }
+}
+
+/// Every point between two outputs of one height is a crash, at every node, in good and lossy networks.
+#[test]
+fn a_crash_at_any_point_of_a_height_loses_nothing() {
+    for (n, loss) in [(1, 0), (2, 0), (4, 0), (4, 15)] {
+        for node in 0..n.min(2) {
+            let begin = |seed: u64| {
+                let mut setup = Setup::new(n, seed);
+                setup.network.loss_percent = loss;
+                let mut cluster = busy(setup, Profile::Balanced, 12);
+                cluster.run_to(3, 60_000);
+                cluster
+            };
+            let first = begin(9).executed(node);
+            let mut cluster = begin(9);
+            cluster.run_to(4, 60_000);
+            let last = cluster.executed(node) + 1;
+            assert!(last > first + 5);
+            for point in first..=last {
+                let mut cluster = begin(9);
+                cluster.crash_before(node, point);
+                cluster.run_to(8, 120_000);
+                cluster.invariants.assert_finalized_were_notarized();
+            }
+        }
+    }
+}
+
+/// Every node crashes at the same point: what the whole cluster knows is on disks only.
+#[test]
+fn all_nodes_may_crash_at_once_at_any_point() {
+    let mut probe = busy(Setup::new(4, 10), Profile::Balanced, 12);
+    probe.run_to(3, 60_000);
+    let begin: Vec<_> = (0..4).map(|node| probe.executed(node)).collect();
+    for offset in 0..25 {
+        let mut cluster = busy(Setup::new(4, 10), Profile::Balanced, 12);
+        for (node, first) in (0..4).zip(&begin) {
+            cluster.crash_before(node, first + offset);
+        }
+        cluster.run_to(8, 120_000);
+        cluster.invariants.assert_finalized_were_notarized();
+    }
+}
+
+#[test]
+fn a_node_two_hundred_heights_behind_catches_up() {
+    let mut cluster = busy(Setup::new(4, 11), Profile::Balanced, 250);
+    cluster.crash(3);
+    cluster.run_until(60_000, |cluster| cluster.height(0) >= 200);
+    assert!(cluster.height(0) >= 200 && cluster.height(3) == 0);
+    let before = cluster.elapsed_ms();
+    cluster.restart(3);
+    cluster.run_to(200, 10_000);
+    assert!(
+        cluster.elapsed_ms() - before < 5_000,
+        "{} ms",
+        cluster.elapsed_ms() - before
+    );
+    cluster.run_to(210, 10_000);
+}
+
+/// One of the peers that could help is silent, another one sends what does not prove itself.
+#[test]
+fn catching_up_survives_silent_and_lying_peers() {
+    let mut setup = Setup::new(7, 12);
+    setup.byzantine.insert(1, Behaviour::Silent);
+    let mut cluster = busy(setup, Profile::Balanced, 120);
+    cluster.crash(6);
+    cluster.run_until(120_000, |cluster| cluster.height(0) >= 80);
+    cluster.restart(6);
+    // Claims to be far ahead, and rubbish as proof.
+    let mut lie = cluster.disk(0).read(crate::units::Height(1), 3);
+    lie[0].certificate.votes.truncate(2);
+    cluster.inject(ValidatorId(1), 6, crate::consensus::Message::Committed(lie));
+    cluster.run_to(80, 30_000);
+}
+
+/// A node whose clock is ahead proposes times that the others do not accept yet; they wait or go on without it.
+#[test]
+fn clocks_apart_cost_time_only() {
+    for ahead in [1_000, 2_100, 30_000] {
+        let mut cluster = busy(Setup::new(4, 13), Profile::Balanced, 25);
+        cluster.set_clock_ahead(2, ahead);
+        cluster.run_to(20, 300_000);
+        assert!(cluster.invariants.convicted.is_empty());
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_events() {
+    let run = |seed| {
+        let mut setup = Setup::new(4, seed);
+        setup.network = Network {
+            delay_min_ms: 1,
+            delay_max_ms: 30,
+            loss_percent: 10,
+            duplicate_percent: 5,
+        };
+        setup.byzantine.insert(3, Behaviour::Equivocate);
+        let mut cluster = busy(setup, Profile::Balanced, 15);
+        cluster.run_to(12, 300_000);
+        cluster.log()
+    };
+    assert_eq!(run(14), run(14));
+    assert_ne!(run(14), run(15));
+}
