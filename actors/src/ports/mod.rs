@@ -6,8 +6,8 @@
 //! looks addresses up anew for each; [`clock`] tells the time.
 
 pub mod clock;
-mod folder;
 pub mod directory;
+mod folder;
 pub mod names;
 pub mod network;
 pub mod random;

@@ -79,6 +79,6 @@ fn durability(db: &mut Options) {
     db.set_paranoid_checks(true);
     db.set_unordered_write(false);
     db.set_enable_pipelined_write(false);
-    // A database that lost its CURRENT file must not be taken for a new one: RocksDB would delete what is left.
+    // A database that lost its CURRENT file must not be taken for a new one, and what is left of it deleted.
     db.create_if_missing(false);
 }

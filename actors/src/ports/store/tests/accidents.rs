@@ -251,6 +251,21 @@ fn a_missing_file_is_reported_and_no_new_database_made() {
 }
 
 #[test]
+fn what_is_left_of_a_database_is_not_taken_for_a_new_one() {
+    let dir = with_table();
+    let table = newest(dir.path(), "sst");
+    for file in std::fs::read_dir(dir.path().join("db")).expect("a folder") {
+        let path = file.expect("an entry").path();
+        if path != table {
+            std::fs::remove_file(path).expect("removed");
+        }
+    }
+    let error = read_all(dir.path()).expect_err("nearly everything is missing");
+    assert!(matches!(error, StoreError::Corrupt { .. }), "{error:?}");
+    assert!(table.exists());
+}
+
+#[test]
 fn a_half_made_database_is_made_anew() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     std::fs::create_dir(dir.path().join("db.new")).expect("made");
