@@ -11,3 +11,6 @@ mod storage;
 
 pub use actor::{Validator, ValidatorConfig};
 pub use storage::{ChainStore, StorageError};
+
+#[cfg(test)]
+mod tests;
