@@ -30,6 +30,8 @@ pub struct Seen {
     pub rows: Vec<StandingRow>,
     /// Candidates for master of the next height.
     pub leader_set: Vec<ValidatorId>,
+    /// Who is master of the first view of the next height; none without validators.
+    pub next_master: Option<ValidatorId>,
 }
 
 impl Seen {
@@ -45,6 +47,7 @@ impl Seen {
             transactions: block.transactions.len(),
             rows: standings.rows().collect(),
             leader_set: standings.leader_set(),
+            next_master: standings.leader_order().first().copied(),
         }
     }
 }
