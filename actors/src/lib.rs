@@ -5,6 +5,7 @@
 //! then [`supervisor`] (who starts it and starts it again), then read one role.
 
 pub mod clients;
+pub mod cluster;
 pub mod friend_relative;
 pub mod hospital;
 pub mod identity;
@@ -12,6 +13,7 @@ pub mod leader;
 pub mod observe;
 pub mod patient;
 pub mod ports;
+pub mod scope;
 pub mod supervisor;
 pub mod upload;
 pub mod validator;
