@@ -12,6 +12,7 @@ use core::pin::Pin;
 use core::task::{self, Poll};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::oneshot;
 
 /// An actor that the supervisor can run. Implemented by [`crate::supervised!`].
 pub trait Supervised:
@@ -200,11 +201,12 @@ impl Birth {
         ctx.set_mailbox_capacity(A::MAILBOX);
         let actor = make(&mut ctx);
         let addr = ctx.address();
-        let life = Some((self.life.clone(), self.incarnation()));
+        let life = Some((self.life, self.guard.incarnation()));
+        let (leash, dismissed) = oneshot::channel();
         tokio::task::spawn_local(Body {
             actor: Some(ctx.into_future(actor)),
             guard: self.guard,
-            life: self.life,
+            dismissed,
             pulse: self.pulse,
         });
         StartedActor {
@@ -213,6 +215,7 @@ impl Birth {
                 ping: addr.clone().recipient(),
                 suffer: addr.clone().recipient(),
                 finish: addr.clone().recipient(),
+                _leash: leash,
             },
             entry: Arc::new(Entry::new(addr, life)),
         }
@@ -225,19 +228,17 @@ pub struct StartedActor {
     pub(super) control: Control,
 }
 
-/// How the supervisor talks to an actor of any type.
+/// How the supervisor talks to an actor of any type. Dropping it ends the instance, as soon as the
+/// instance's thread gets to it.
 pub(super) struct Control {
     pub(super) ping: Recipient<Ping>,
     pub(super) suffer: Recipient<Suffer>,
     pub(super) finish: Recipient<Finish>,
+    _leash: oneshot::Sender<Never>,
 }
 
-impl Control {
-    /// Makes a fenced instance stop when it next serves its mailbox. It may be dead already.
-    pub(super) fn dismiss(&self) {
-        let _ = self.suffer.try_send(Suffer(Fault::Stop));
-    }
-}
+/// Never sent: the end of the channel is the message.
+enum Never {}
 
 /// The life of one instance: the death notice goes out when the last clone is dropped.
 ///
@@ -293,7 +294,9 @@ impl Drop for Notice {
 struct Body<A: Supervised> {
     actor: Option<ContextFut<A, Context<A>>>,
     guard: LifeGuard,
-    life: Life,
+    /// Ready when the supervisor let go. A message would not do: an actor that waits for a future
+    /// leaves its mailbox alone and is not woken by it.
+    dismissed: oneshot::Receiver<Never>,
     pulse: Arc<Pulse>,
 }
 
@@ -304,11 +307,11 @@ impl<A: Supervised> Future for Body<A> {
         let Self {
             actor,
             guard,
-            life,
+            dismissed,
             pulse,
         } = self.get_mut();
         let _turn = pulse.enter(guard.name(), guard.incarnation());
-        if life.is(guard.incarnation())
+        if Pin::new(dismissed).poll(cx).is_pending()
             && let Some(actor) = actor.as_mut()
         {
             match catch_unwind(AssertUnwindSafe(|| Pin::new(actor).poll(cx))) {

@@ -39,10 +39,11 @@ impl Supervisor {
             }
             return answer;
         }
+        self.waiters.clear();
         for ward in self.wards.values_mut() {
             if ward.control.is_none() {
                 // Whatever its factory still brings forth is fenced off.
-                ward.life.advance();
+                ward.ended();
                 ward.state = ActorState::Stopped;
             }
         }
@@ -107,8 +108,7 @@ impl Supervisor {
             tracing::warn!(actor = %name, "did not finish in time: left behind");
             leaving.report.abandoned.push(name);
             if let Some(ward) = self.wards.get_mut(&name) {
-                ward.life.advance();
-                ward.control = None;
+                ward.ended();
                 ward.state = ActorState::Stopped;
             }
             self.network.book().remove(name);

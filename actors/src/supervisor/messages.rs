@@ -25,7 +25,8 @@ pub struct StartMany {
 }
 
 /// Driver -> Supervisor. Answered when all these actors run; an error as soon as one of them is
-/// given up. Put a time limit around it.
+/// given up. Put a time limit around it: an actor that is held
+/// never comes.
 #[derive(Message)]
 #[rtype(result = "Result<(), SupervisorError>")]
 pub struct WhenRunning {

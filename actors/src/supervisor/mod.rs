@@ -11,17 +11,20 @@
 //!   name moves on ([`crate::ports::network::Life`]): ports and the store refuse
 //!   the old instance from then on, even when it sits in a blocked thread and
 //!   wakes up much later.
-//! * [`Supervisor`] decides when to start again ([`backoff`]) and which threads
-//!   still run ([`workers`]).
+//! * [`Supervisor`] decides when to start again (`backoff.rs`), which threads
+//!   still run (`workers.rs`) and who stalled (`stalls.rs`).
 //!
-//! Read on: [`messages`] (what it can be asked), then [`actor`].
+//! Read on: `messages.rs` (what it can be asked), then `actor.rs`.
 
 mod actor;
 mod backoff;
 mod body;
+mod config;
+mod handlers;
 mod hook;
 mod leaving;
 mod messages;
+mod stalls;
 mod ward;
 mod workers;
 
@@ -30,8 +33,9 @@ mod measured;
 #[cfg(test)]
 mod tests;
 
-pub use actor::{Supervisor, SupervisorConfig};
+pub use actor::Supervisor;
 pub use body::{Birth, LifeGuard, Spec, StartError, StartedActor, Supervised};
+pub use config::SupervisorConfig;
 pub use messages::{
     ActorState, ActorStatus, EventKind, Fault, Finish, Hold, Inject, Ping, Release, RestartReason,
     Shutdown, ShutdownReport, Start, StartMany, Status, Suffer, SupervisorError, SupervisorEvent,

@@ -69,6 +69,14 @@ impl Ward {
         self.starts += 1;
     }
 
+    /// Fences the instance off, lets go of it, and answers since when it ran.
+    pub(super) fn ended(&mut self) -> Option<Instant> {
+        self.life.advance();
+        self.control = None;
+        self.silent = Duration::ZERO;
+        self.born.take()
+    }
+
     /// Lets `passed` go by: the actor was silent for so much longer, or answered and is asked anew.
     /// There is never more than one ping in a mailbox.
     pub(super) fn tick(&mut self, passed: Duration, ping_every: Duration) {

@@ -1,10 +1,13 @@
-//! The threads that actors live on: one arbiter for each core, each with a heartbeat.
+//! The threads that actors live on: one arbiter for each core, each with a pulse.
 //!
-//! A thread counts as blocked when its heartbeat stands still for the whole of
-//! `stall_after`, measured in the supervisor's own ticks: a tick that came late
-//! (the machine was busy, the process was paused) counts for no more than two
-//! ticks, so a starved machine does not make anybody look stalled. Heartbeats are
-//! ordinary tasks: they wait their turn behind busy actors, but not for seconds.
+//! A thread counts as blocked when it shows no sign of life for the whole of
+//! `stall_after`. Signs are the beats of its heart (a timer) and every turn that
+//! it gives to an actor: a thread with so much to do that its timers run late
+//! goes from actor to actor all the same, so what counts is one turn of one
+//! actor that lasts for so long. The time is measured in the supervisor's own
+//! ticks, and a tick that came late (the machine was busy, the process was
+//! paused) counts for no more than two: a starved machine does not make anybody
+//! look stalled.
 
 use super::hook::Running;
 use crate::ports::names::ActorName;
@@ -21,6 +24,7 @@ const RETIRE_AFTER: Duration = Duration::from_secs(1);
 /// What a thread shows of itself.
 #[derive(Default)]
 pub(super) struct Pulse {
+    /// Signs of life so far.
     beats: AtomicU64,
     /// Whose code runs now ([`code`]), 0 for nobody's: who is to blame when the thread is blocked.
     running: AtomicU64,
@@ -31,6 +35,7 @@ pub(super) struct Pulse {
 impl Pulse {
     /// Marks the actor as running on this thread until the guard is dropped.
     pub(super) fn enter(&self, name: ActorName, incarnation: u64) -> Turn<'_> {
+        self.beats.fetch_add(1, Ordering::Relaxed);
         self.running.store(code(name), Ordering::Relaxed);
         Turn {
             pulse: self,
@@ -61,7 +66,7 @@ pub(super) struct Worker {
     handle: ArbiterHandle,
     pub(super) pulse: Arc<Pulse>,
     seen: u64,
-    /// For how long the heartbeat has stood still.
+    /// For how long it has given no sign of life.
     stuck: Duration,
 }
 
@@ -87,7 +92,7 @@ impl Worker {
 
 async fn beat(pulse: Arc<Pulse>, every: Duration) {
     while !pulse.retired.load(Ordering::Acquire) {
-        pulse.beats.fetch_add(1, Ordering::Release);
+        pulse.beats.fetch_add(1, Ordering::Relaxed);
         tokio::time::sleep(every).await;
     }
     tokio::time::sleep(RETIRE_AFTER).await;
@@ -123,12 +128,12 @@ impl Workers {
         self.slots.get(slot)
     }
 
-    /// Looks at all heartbeats; `passed` is how much time counts since the last look. Answers the
-    /// slots whose heartbeat has stood still for `stall_after`.
+    /// Looks at all threads; `passed` is how much time counts since the last look. Answers the
+    /// slots that gave no sign of life for `stall_after`.
     pub(super) fn look(&mut self, passed: Duration, stall_after: Duration) -> Vec<usize> {
         let mut blocked = Vec::new();
         for (slot, worker) in self.slots.iter_mut().enumerate() {
-            let beats = worker.pulse.beats.load(Ordering::Acquire);
+            let beats = worker.pulse.beats.load(Ordering::Relaxed);
             if beats == worker.seen {
                 worker.stuck += passed;
             } else {
