@@ -9,6 +9,14 @@
 //! key); [`ledger`] and [`emergency`] (what stands on chain); [`credit`] and
 //! [`consensus`] (how validators agree on it); [`wire`].
 
+#![deny(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used
+)]
+
 mod bytes;
 pub mod consensus;
 pub mod credit;

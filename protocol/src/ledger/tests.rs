@@ -406,7 +406,8 @@ fn envelopes_that_no_block_may_hold() {
 fn an_enrolment_needs_every_kin_and_its_sponsor() {
     let mut chain = Chain::new();
     type Spoil = fn(&mut Enrolment, &Chain);
-    let cases: [(Spoil, fn(&EnrolmentError) -> bool); 7] = [
+    type Expected = fn(&EnrolmentError) -> bool;
+    let cases: [(Spoil, Expected); 7] = [
         (
             |e, _| e.roster.truncate(2),
             |e| matches!(e, EnrolmentError::RosterSize { count: 2 }),
@@ -465,7 +466,8 @@ fn an_enrolment_needs_every_kin_and_its_sponsor() {
 fn a_request_is_checked_field_by_field() {
     let mut chain = Chain::new();
     chain.enrol();
-    let spoilt: [(&str, fn(&mut Request)); 5] = [
+    type Spoil = fn(&mut Request);
+    let spoilt: [(&str, Spoil); 5] = [
         ("epoch", |r| r.epoch = Epoch(2)),
         ("scope", |r| r.scopes.clear()),
         ("expiry", |r| r.expires_ms = Millis(1)),

@@ -114,7 +114,8 @@ fn the_threshold_grants_and_the_first_release_opens() {
 
 #[test]
 fn an_approval_fits_one_request_only() {
-    let spoilt: [(&str, fn(&mut Approval)); 6] = [
+    type Spoil = fn(&mut Approval);
+    let spoilt: [(&str, Spoil); 6] = [
         ("case", |a| a.case = CaseId([1; 32])),
         ("epoch", |a| a.epoch = Epoch(2)),
         ("hospital", |a| a.hospital = HospitalId([1; 32])),
