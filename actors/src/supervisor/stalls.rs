@@ -12,8 +12,6 @@
 
 use super::actor::Supervisor;
 use super::messages::{ActorState, RestartReason};
-use super::ward::Ward;
-use crate::ports::names::ActorName;
 use actix::Context;
 use std::time::Instant;
 
