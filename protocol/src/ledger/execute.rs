@@ -108,7 +108,7 @@ impl State {
             return Err(EnvelopeError::ValidTooLong { until, now });
         }
         let signer = transaction.account();
-        if !self.knows(signer) && !self.is_sponsored_enrolment(&content.body) {
+        if !self.knows(signer) && !self.is_sponsored(signer.into(), &content.body) {
             return Err(EnvelopeError::UnknownSigner { signer });
         }
         self.sequences(signer).check(content.sequence)?;
@@ -128,9 +128,21 @@ impl State {
                 .is_some()
     }
 
-    /// A newcomer may send one thing: an enrolment that names an accredited hospital as sponsor.
-    fn is_sponsored_enrolment(&self, body: &TxBody) -> bool {
-        matches!(body, TxBody::Enrol(enrolment) if self.hospitals.contains(&enrolment.sponsor))
+    /// A newcomer may send one thing: an enrolment that an accredited hospital has vouched for. The signature is checked
+    /// here already, so that strangers cannot fill blocks and state with attempts.
+    fn is_sponsored(&self, patient: PatientId, body: &TxBody) -> bool {
+        matches!(body, TxBody::Enrol(enrolment) if self.vouches(patient, enrolment))
+    }
+
+    fn vouches(&self, patient: PatientId, enrolment: &Enrolment) -> bool {
+        self.hospitals
+            .get(&enrolment.sponsor)
+            .is_some_and(|hospital| {
+                let digest = enrolment.digest(self.meta().chain, patient);
+                let message = Enrolment::sponsorship(&digest);
+                let signature = &enrolment.sponsor_signature;
+                hospital.info.key.verify(&message, signature).is_ok()
+            })
     }
 
     /// Executes a block whose header has been checked.
@@ -247,13 +259,9 @@ impl State {
         enrolment.check_shape(patient)?;
         let digest = enrolment.digest(self.meta().chain, patient);
         enrolment.check_acceptances(&digest)?;
-        let sponsor = enrolment.sponsor;
-        let vouched = self.hospitals.get(&sponsor).is_some_and(|hospital| {
-            let message = Enrolment::sponsorship(&digest);
-            let signature = &enrolment.sponsor_signature;
-            hospital.info.key.verify(&message, signature).is_ok()
-        });
-        if !vouched {
+        // Someone who is known in another role comes here without having been vouched for as a patient.
+        if !self.vouches(patient, enrolment) {
+            let sponsor = enrolment.sponsor;
             return Err(EnrolmentError::Sponsor { sponsor }.into());
         }
         for member in &enrolment.roster {
