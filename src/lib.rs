@@ -5,5 +5,9 @@
 
 pub mod cli;
 pub mod commands;
+pub mod compare;
 pub mod logging;
+pub mod scenario;
 pub mod stage;
+pub mod timeline;
+pub mod waiting;

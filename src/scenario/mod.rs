@@ -1,0 +1,1 @@
+//! Scripted emergencies: read, check, play, judge. (Being written.)
