@@ -182,7 +182,15 @@ impl Birth {
         self.guard.clone()
     }
 
-    /// Which incarnation of the name may act: for the store, which refuses the writes of older ones.
+    /// Whether this is still the newest start of the name: false when its thread was blocked for so
+    /// long that the supervisor started another. A factory that waited for something asks before it
+    /// opens its key space, since opening fences off whoever has it open.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        self.life.is(self.incarnation())
+    }
+
+    /// Which incarnation of the name may act.
     #[must_use]
     pub fn life(&self) -> Life {
         self.life.clone()
@@ -348,6 +356,10 @@ fn bury<A: Supervised>(actor: &mut Option<ContextFut<A, Context<A>>>, name: Acto
 /// Runs a factory on the actor's thread and tells the supervisor how it went.
 pub(super) fn give_birth(make: &Factory, birth: Birth) {
     let (name, incarnation) = (birth.name(), birth.incarnation());
+    if !birth.is_current() {
+        // It waited in a thread that was blocked, and the actor lives elsewhere by now.
+        return;
+    }
     let (supervisor, pulse) = (birth.guard.0.supervisor.clone(), birth.pulse.clone());
     let _turn = pulse.enter(name, incarnation);
     let outcome = catch_unwind(AssertUnwindSafe(|| make(birth)));

@@ -45,7 +45,7 @@ pub struct Inject {
 }
 
 /// Driver -> Supervisor. Stop an actor as a crash would, and keep it stopped until [`Release`]. From the
-/// answer on it can neither send nor write, and its name has no address.
+/// answer on it cannot send and its name has no address; it ends when its thread gets to it.
 #[derive(Message)]
 #[rtype(result = "Result<(), SupervisorError>")]
 pub struct Hold {

@@ -8,9 +8,10 @@
 //! * The future that runs the actor is wrapped: its end is the death notice, and
 //!   a panic ends at the wrapper with its message.
 //! * Each restart is a new *incarnation*. Before anything else the number of the
-//!   name moves on ([`crate::ports::network::Life`]): ports and the store refuse
-//!   the old instance from then on, even when it sits in a blocked thread and
-//!   wakes up much later.
+//!   name moves on ([`crate::ports::network::Life`]): the ports of the old instance
+//!   refuse to send from then on, even when it sits in a blocked thread and wakes
+//!   up much later. The store fences it as soon as its successor opens the key
+//!   space ([`crate::ports::store`]).
 //! * [`Supervisor`] decides when to start again (`backoff.rs`), which threads
 //!   still run (`workers.rs`) and who stalled (`stalls.rs`).
 //!

@@ -9,10 +9,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 use tokio::sync::watch;
 
-/// Which incarnation of one name may act; shared by the supervisor, the ports and the store.
+/// Which incarnation of one name may act; moved on by the supervisor, read by the ports.
 ///
 /// The number only grows. An instance of an older number is fenced off: it may
-/// still run (a blocked thread cannot be killed), but it can neither send nor write.
+/// still run (a blocked thread cannot be killed), but it can neither send nor answer. The store has
+/// numbers of its own: it refuses the writes of all but the last who opened a key space.
 #[derive(Clone, Debug)]
 pub struct Life(Arc<AtomicU64>);
 

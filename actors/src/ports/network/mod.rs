@@ -131,7 +131,7 @@ impl Network {
         Port::new(self.inner.clone(), me, Some((self.life(me), incarnation)))
     }
 
-    /// Which incarnation of `name` may act. The supervisor moves it on; ports and the store read it.
+    /// Which incarnation of `name` may act. The supervisor moves it on; ports read it.
     #[must_use]
     pub fn life(&self, name: ActorName) -> Life {
         let mut lives = self
