@@ -13,7 +13,7 @@ use crate::validator::messages::{Answer, Look};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use kithkin_protocol::ids::{PatientId, RecordId, ValidatorId};
 use kithkin_protocol::ledger::{BatchEntry, BatchPlace, Confirmed, State};
-use kithkin_protocol::record::{BatchHeader, CheckedCapsule};
+use kithkin_protocol::record::{BatchHeader, Capsule, CheckedCapsule};
 use kithkin_protocol::sharing::OPENING_CAPSULES_MAX;
 use kithkin_protocol::units::{Height, Tier};
 use std::collections::{BTreeMap, BTreeSet};
@@ -151,7 +151,7 @@ pub async fn prove_batch(
         })
 }
 
-/// Whether `upload` is the one that `header` stands for.
+/// Whether `upload` is the one that `header` stands for, with the capsules that its manifest names.
 #[must_use]
 pub fn belongs(header: &BatchHeader, upload: &Upload) -> bool {
     let of_header = (
@@ -168,7 +168,10 @@ pub fn belongs(header: &BatchHeader, upload: &Upload) -> bool {
         upload.author,
         upload.epoch,
     );
-    of_header == of_upload && header.covers(&upload.manifest)
+    let named = upload.manifest.entries().iter().map(|entry| entry.capsule);
+    of_header == of_upload
+        && header.covers(&upload.manifest)
+        && named.eq(upload.capsules.iter().map(Capsule::digest))
 }
 
 /// Of the capsules of one upload those in scope: all when `only` is empty.

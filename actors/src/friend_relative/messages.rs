@@ -8,6 +8,7 @@ use kithkin_protocol::ids::{CaseId, HospitalId, PatientId, RecordId};
 use kithkin_protocol::ledger::Enrolment;
 use kithkin_protocol::record::{Receipt, Shard};
 use kithkin_protocol::units::{Height, Millis, ShareIndex, Tier};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// Patient -> FriendRelative. "Be my kin: here is the roster, and here are your shares." The reply is the signed
@@ -35,7 +36,8 @@ pub struct StoreShards {
     pub shards: Vec<Shard>,
 }
 
-/// Hospital or Patient -> FriendRelative. "Send me manifest and capsules of an upload."
+/// Hospital, Patient or another kin of the patient -> FriendRelative. "Send me manifest and capsules of an upload."
+/// The author needs no case, and a kin neither: it keeps the same or should.
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "Result<Arc<Upload>, KinError>")]
 pub struct FetchUpload {
@@ -92,7 +94,7 @@ pub struct Decide {
 }
 
 /// A kin's answer to a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Decision {
     /// Open.
     Approve,
@@ -110,7 +112,7 @@ pub struct Decided {
 }
 
 /// Driver -> FriendRelative. Behave like this from now on: for demonstrations and scenarios. Never crosses a machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Message)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Message, Serialize, Deserialize)]
 #[rtype(result = "()")]
 pub enum Conduct {
     /// As the protocol says.

@@ -1,6 +1,33 @@
 //! A friend or relative: keeps shares and shards, proves requests, decides, releases partial openings.
+//!
+//! | file | holds |
+//! |---|---|
+//! | [`messages`] | what others may say to it |
+//! | `actor` | the shell: mailbox, timers, which cases have unfinished business |
+//! | `desk` | what every flow works with: keys, store, ledger client; small caches |
+//! | `storage` | what it keeps in RocksDB, and how it comes back after a crash |
+//! | `offers` | becoming a patient's kin: checking and keeping shares |
+//! | `shards` | keeping and handing out shards of sealed records |
+//! | `access` | who may fetch them |
+//! | `requests` | proving a request before it is shown or signed |
+//! | `decide` | approving and refusing; the replay that scenarios ask for |
+//! | `prepare` | making the partial openings of one case |
+//! | `release` | from an approval to delivered partial openings, across restarts |
+//!
+//! The rules are in `kithkin_protocol::{sharing, record, emergency, ledger}`.
 
+mod access;
 mod actor;
+mod decide;
+mod desk;
 pub mod messages;
+mod offers;
+mod prepare;
+mod release;
+mod requests;
+mod shards;
+mod storage;
+#[cfg(test)]
+mod tests;
 
 pub use actor::FriendRelative;

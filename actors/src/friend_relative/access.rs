@@ -1,0 +1,118 @@
+//! Who may fetch sealed records from a kin: the patient, its other kin, the author, and whoever has a case.
+//!
+//! What is handed out is ciphertext; still nobody gets it without need.
+
+use super::desk::Desk;
+use super::messages::KinError;
+use super::storage::Kept;
+use crate::ports::names::ActorName;
+use kithkin_protocol::ids::{CaseId, HospitalId, RecordId};
+use std::collections::BTreeSet;
+
+/// What is asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// Manifest and capsules.
+    Upload,
+    /// Shards of the ciphertexts.
+    Shards,
+}
+
+/// Which records of an upload may be had: all when empty.
+pub(super) type Reach = BTreeSet<RecordId>;
+
+fn forbidden(reason: impl Into<String>) -> KinError {
+    KinError::Forbidden {
+        reason: reason.into(),
+    }
+}
+
+/// Decides over one request to fetch something of `kept`.
+///
+/// # Errors
+/// [`KinError::Forbidden`]; [`KinError::Case`] and [`KinError::Ledger`] when the case that is to allow it cannot be
+/// proved.
+pub(super) async fn reach(
+    desk: &Desk,
+    from: ActorName,
+    kept: &Kept,
+    case: Option<CaseId>,
+    wanted: Wanted,
+) -> Result<Reach, KinError> {
+    let directory = &desk.setting.directory;
+    match from {
+        ActorName::Patient(_) if directory.patient(from) == Some(kept.patient) => Ok(Reach::new()),
+        // A kin that missed an upload needs its capsules to answer for them; of the ciphertext it gets its own shard
+        // from the hospital.
+        ActorName::Kin(..) if wanted == Wanted::Upload => {
+            let ward = desk.ward(kept.patient);
+            let fellow = ward
+                .zip(directory.kin(from))
+                .is_some_and(|(ward, kin)| ward.member(kin).is_some());
+            if fellow {
+                Ok(Reach::new())
+            } else {
+                Err(forbidden(format!("{from} is no kin of this patient")))
+            }
+        }
+        ActorName::Hospital(_) => {
+            let hospital = directory
+                .hospital(from)
+                .ok_or_else(|| forbidden(format!("{from} is not in the directory")))?;
+            if wanted == Wanted::Upload && hospital == kept.author {
+                return Ok(Reach::new());
+            }
+            let case = case.ok_or_else(|| forbidden("a hospital needs a case"))?;
+            by_case(desk, hospital, kept, case).await
+        }
+        ActorName::Patient(_)
+        | ActorName::Kin(..)
+        | ActorName::Validator(_)
+        | ActorName::Leader(_)
+        | ActorName::Driver => Err(forbidden(format!("{from} may not have this"))),
+    }
+}
+
+async fn by_case(
+    desk: &Desk,
+    hospital: HospitalId,
+    kept: &Kept,
+    id: CaseId,
+) -> Result<Reach, KinError> {
+    let case = desk.recent_case(id).await?;
+    if case.hospital != hospital {
+        return Err(forbidden(format!("case {id} is another hospital's")));
+    }
+    if case.patient() != kept.patient {
+        return Err(forbidden(format!("case {id} is about another patient")));
+    }
+    if !case.opens_at(desk.client.now()) {
+        let phase = case.phase.as_str();
+        return Err(forbidden(format!("case {id} opens nothing: it is {phase}")));
+    }
+    let scope = case
+        .request
+        .scope(kept.tier)
+        .ok_or_else(|| forbidden(format!("case {id} does not cover tier {}", kept.tier)))?;
+    Ok(scope.only.iter().copied().collect())
+}
+
+/// The records that are handed out: those asked for, all within reach when none is named.
+///
+/// # Errors
+/// [`KinError::Forbidden`] when a record out of reach is named.
+pub(super) fn within(reach: &Reach, only: &[RecordId]) -> Result<Reach, KinError> {
+    if only.is_empty() {
+        return Ok(reach.clone());
+    }
+    let wanted: Reach = only.iter().copied().collect();
+    match wanted
+        .iter()
+        .find(|record| !reach.is_empty() && !reach.contains(record))
+    {
+        Some(record) => Err(forbidden(format!(
+            "record {record} is out of the case's scope"
+        ))),
+        None => Ok(wanted),
+    }
+}

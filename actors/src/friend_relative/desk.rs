@@ -1,0 +1,284 @@
+//! What every flow of a kin works with: its keys, its store, its access to the ledger, and small caches.
+//!
+//! A flow is a future over a shared desk, so that the actor's mailbox is served
+//! meanwhile. What must survive is in [`Storage`]; everything else here can be
+//! rebuilt from it.
+
+use super::messages::{Conduct, KinError};
+use super::requests::ProvedRequest;
+use super::storage::{Put as _, Storage, Ward};
+use crate::clients::{ClientError, LedgerClient};
+use crate::identity::{Identity, Setting};
+use crate::ports::network::Port;
+use crate::ports::store::{Batch, Space};
+use crate::ports::vault::KeySpace;
+use crate::scope::prove_at;
+use crate::validator::messages::Concern;
+use kithkin_protocol::emergency::Case;
+use kithkin_protocol::ids::{CaseId, KinId, PatientId};
+use kithkin_protocol::ledger::{self, State};
+use kithkin_protocol::units::Height;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
+
+/// Most patients of one kin.
+pub(super) const PATIENTS_MAX: usize = 64;
+/// Checks that run beside the mailbox at a time; further ones wait.
+const HEAVY_MAX: usize = 4;
+/// Most proved requests and proved cases that are remembered.
+const REMEMBERED_MAX: usize = 256;
+/// For how long a proved case lets a hospital fetch: far below the 30 s that a head may be old.
+const CASE_FRESH: Duration = Duration::from_secs(3);
+/// How long one thing may take to be proved.
+pub(super) const PROVE_WITHIN: Duration = Duration::from_secs(10);
+/// How long a proof waits for a height that somebody named.
+pub(super) const HINT_PATIENCE: Duration = Duration::from_millis(1_500);
+
+/// Handles and caches. Cloned as an `Arc` into every flow.
+pub(super) struct Desk {
+    pub(super) me: KinId,
+    pub(super) setting: Setting,
+    pub(super) identity: Identity,
+    pub(super) keys: KeySpace,
+    pub(super) port: Port,
+    pub(super) store: Storage,
+    pub(super) client: LedgerClient,
+    /// Offers are taken one at a time: each may replace the one before.
+    pub(super) offers: tokio::sync::Mutex<()>,
+    /// How many uploads are kept.
+    pub(super) uploads: AtomicUsize,
+    heavy: Arc<Semaphore>,
+    conduct: Mutex<Conduct>,
+    wards: Mutex<BTreeMap<PatientId, Arc<Ward>>>,
+    requests: Mutex<BTreeMap<CaseId, Arc<ProvedRequest>>>,
+    cases: Mutex<BTreeMap<CaseId, (Instant, Arc<Case>)>>,
+}
+
+impl Desk {
+    /// Reads the stored state, and destroys keys of shares that no stored share uses: left over from an offer that a
+    /// crash cut short.
+    pub(super) fn open(
+        setting: Setting,
+        identity: Identity,
+        keys: KeySpace,
+        port: Port,
+        space: Space,
+    ) -> Result<Self, KinError> {
+        let store = Storage::new(space);
+        let wards = store.wards()?;
+        let used: BTreeSet<&str> = wards
+            .iter()
+            .flat_map(|ward| ward.shares.iter().map(|share| share.key.as_str()))
+            .collect();
+        for name in keys.names()? {
+            if name.starts_with(super::offers::KEY_PREFIX) && !used.contains(name.as_str()) {
+                keys.destroy(&name)?;
+            }
+        }
+        let client = LedgerClient::new(
+            &setting.genesis,
+            port.clone(),
+            identity.signing.clone(),
+            setting.clock.clone(),
+        );
+        Ok(Self {
+            me: identity.account().into(),
+            uploads: AtomicUsize::new(store.all_kept()?.len()),
+            conduct: Mutex::new(store.conduct()?),
+            wards: Mutex::new(
+                wards
+                    .into_iter()
+                    .map(|ward| (ward.patient, Arc::new(ward)))
+                    .collect(),
+            ),
+            setting,
+            identity,
+            keys,
+            port,
+            store,
+            client,
+            offers: tokio::sync::Mutex::new(()),
+            heavy: Arc::new(Semaphore::new(HEAVY_MAX)),
+            requests: Mutex::default(),
+            cases: Mutex::default(),
+        })
+    }
+
+    /// Runs work that takes a thread for longer than a few milliseconds, or that waits for the disk.
+    pub(super) async fn heavy<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> Result<T, KinError> + Send + 'static,
+    ) -> Result<T, KinError> {
+        let ended = |error: &dyn core::fmt::Display| KinError::Store {
+            reason: format!("a check did not come to its end: {error}"),
+        };
+        let turn = self.heavy.clone().acquire_owned();
+        let turn = turn.await.map_err(|error| ended(&error))?;
+        let desk = self.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            let done = work(&desk);
+            drop(turn);
+            done
+        });
+        done.await.unwrap_or_else(|error| Err(ended(&error)))
+    }
+
+    pub(super) fn ward(&self, patient: PatientId) -> Option<Arc<Ward>> {
+        lock(&self.wards).get(&patient).cloned()
+    }
+
+    pub(super) fn wards(&self) -> Vec<Arc<Ward>> {
+        lock(&self.wards).values().cloned().collect()
+    }
+
+    /// Takes over what is durable now.
+    pub(super) fn put_ward(&self, ward: Arc<Ward>) {
+        lock(&self.wards).insert(ward.patient, ward);
+    }
+
+    /// The ward, once its enrolment is proved to stand on chain; asked once, then remembered for good.
+    pub(super) async fn active_ward(&self, patient: PatientId) -> Result<Arc<Ward>, KinError> {
+        let ward = self
+            .ward(patient)
+            .ok_or(KinError::NotMyPatient { patient })?;
+        if ward.active {
+            return Ok(ward);
+        }
+        let enrolled = self.enrolled(patient, HINT_PATIENCE).await?;
+        let stands = enrolled
+            .filter(|enrolled| {
+                let digest = enrolled.enrolment.digest(self.client.chain(), patient);
+                digest == ward.digest && enrolled.epoch == ward.epoch
+            })
+            .is_some();
+        if !stands {
+            return Err(KinError::NotMyPatient { patient });
+        }
+        let mut active = Ward::clone(&ward);
+        active.active = true;
+        let mut batch = Batch::default();
+        batch.ward(&active);
+        self.store.write(batch).await?;
+        let active = Arc::new(active);
+        self.put_ward(active.clone());
+        Ok(active)
+    }
+
+    /// The patient as it stands on chain, proved. Waits a while for one that is just coming to stand there.
+    pub(super) async fn enrolled(
+        &self,
+        patient: PatientId,
+        patience: Duration,
+    ) -> Result<Option<ledger::Patient>, KinError> {
+        let until = Instant::now() + patience;
+        let deadline = Instant::now() + PROVE_WITHIN;
+        loop {
+            let key = State::patient_key(patient);
+            let (value, _) = self.client.prove(key, deadline).await?;
+            if let Some(value) = value {
+                return decode(&value).map(Some);
+            }
+            if Instant::now() >= until {
+                return Ok(None);
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// A case as it stands now, at a head of at least `height` if validators get there; with the head's height.
+    pub(super) async fn case_at(
+        &self,
+        case: CaseId,
+        height: Height,
+    ) -> Result<(Case, Height), KinError> {
+        let deadline = Instant::now() + PROVE_WITHIN;
+        let key = State::case_key(case);
+        let (value, head) = prove_at(&self.client, key, height, HINT_PATIENCE, deadline).await?;
+        let value = value.ok_or_else(|| KinError::Case {
+            case,
+            reason: "it does not stand on the ledger".to_owned(),
+        })?;
+        Ok((decode(&value)?, head.height))
+    }
+
+    /// A case that was proved a moment ago, or is proved now: for who fetches many things in a row.
+    pub(super) async fn recent_case(&self, id: CaseId) -> Result<Arc<Case>, KinError> {
+        let now = Instant::now();
+        if let Some((when, case)) = lock(&self.cases).get(&id)
+            && now.duration_since(*when) < CASE_FRESH
+        {
+            return Ok(case.clone());
+        }
+        let (case, _) = self.case_at(id, Height(0)).await?;
+        let case = Arc::new(case);
+        remember(&mut lock(&self.cases), id, (now, case.clone()));
+        Ok(case)
+    }
+
+    pub(super) fn request(&self, case: CaseId) -> Option<Arc<ProvedRequest>> {
+        lock(&self.requests).get(&case).cloned()
+    }
+
+    pub(super) fn put_request(&self, request: Arc<ProvedRequest>) {
+        remember(&mut lock(&self.requests), request.case, request);
+    }
+
+    pub(super) fn conduct(&self) -> Conduct {
+        *lock(&self.conduct)
+    }
+
+    /// Behaves so from now on, also after a restart.
+    pub(super) async fn set_conduct(&self, conduct: Conduct) -> Result<(), KinError> {
+        let mut batch = Batch::default();
+        batch.conduct(conduct);
+        self.store.write(batch).await?;
+        *lock(&self.conduct) = conduct;
+        Ok(())
+    }
+
+    /// Asks validators to tell what happens to this kin's patients.
+    pub(super) fn follow(&self) {
+        let patients = self.wards();
+        let concerns: Vec<_> = patients
+            .iter()
+            .map(|ward| Concern::Patient(ward.patient))
+            .collect();
+        if !concerns.is_empty() {
+            self.client.follow(&concerns);
+        }
+    }
+
+    pub(super) fn upload_count(&self) -> usize {
+        self.uploads.load(Ordering::Relaxed)
+    }
+}
+
+fn decode<T: serde::de::DeserializeOwned>(value: &[u8]) -> Result<T, KinError> {
+    State::decode_value(value).map_err(|error| KinError::Ledger {
+        reason: format!("a proved entry cannot be read: {error}"),
+    })
+}
+
+/// Remembers a bounded number of things; which one goes first does not matter, all can be had again.
+fn remember<V>(memory: &mut BTreeMap<CaseId, V>, case: CaseId, value: V) {
+    if memory.len() >= REMEMBERED_MAX && !memory.contains_key(&case) {
+        memory.pop_first();
+    }
+    memory.insert(case, value);
+}
+
+/// None of these locks guards a state that a panic could leave half changed.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl From<ClientError> for KinError {
+    fn from(error: ClientError) -> Self {
+        Self::Ledger {
+            reason: error.to_string(),
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! Becoming a patient's kin: the offered shares are checked and durable before the acceptance is signed.
+//!
+//! opening.md section 1. A patient's device may offer anew as long as its
+//! enrolment does not stand on chain; the older shares are then erased by
+//! destroying their keys.
+
+use super::desk::{Desk, PATIENTS_MAX};
+use super::messages::{KinError, OfferShares};
+use super::storage::{KeptShare, Put as _, Ward};
+use crate::ports::names::ActorName;
+use crate::ports::random::SystemRng;
+use crate::ports::store::Batch;
+use kithkin_protocol::crypto::{Digest, Secret32, Signature};
+use kithkin_protocol::ledger::Enrolment;
+use kithkin_protocol::sharing::{KIN_MAX, Share, ShareContext, open_share, store_share};
+use kithkin_protocol::units::Tier;
+use rand_core::Rng as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What names of share keys in the vault start with.
+pub(super) const KEY_PREFIX: &str = "share-";
+/// Most bytes of one sealed share: it has 49, and the sender decides what arrives.
+const SEALED_BYTES_MAX: usize = 256;
+
+/// Checks and keeps the shares; signs the acceptance when they are durable.
+pub(super) async fn accept(
+    desk: Arc<Desk>,
+    from: ActorName,
+    offer: OfferShares,
+) -> Result<Signature, KinError> {
+    let patient = offer.patient;
+    if desk.setting.directory.patient(from) != Some(patient) {
+        return Err(KinError::Forbidden {
+            reason: format!("{from} is not the device of patient {patient}"),
+        });
+    }
+    let (kin, tiers) = (offer.enrolment.roster.len(), offer.enrolment.tiers.len());
+    if kin > KIN_MAX || tiers > Tier::ALL.len() {
+        return Err(KinError::TooMuch {
+            what: "kin or tiers of one enrolment",
+            limit: KIN_MAX,
+        });
+    }
+    let digest = offer.enrolment.digest(desk.client.chain(), patient);
+    let acceptance = desk
+        .identity
+        .signing
+        .sign(&Enrolment::acceptance(&digest, desk.me));
+    let _turn = desk.offers.lock().await;
+    let held = desk.ward(patient);
+    match &held {
+        // The same again, for example because the answer was lost: the shares are here already.
+        Some(ward) if ward.digest == digest => return Ok(acceptance),
+        Some(_) => refuse_if_another_stands(&desk, &offer, digest).await?,
+        None if desk.wards().len() >= PATIENTS_MAX => {
+            return Err(KinError::TooMuch {
+                what: "patients of one kin",
+                limit: PATIENTS_MAX,
+            });
+        }
+        None => {}
+    }
+    let ward = desk.heavy(move |desk| keep(desk, &offer)).await?;
+    let mut batch = Batch::default();
+    batch.ward(&ward);
+    desk.store.write(batch).await?;
+    desk.put_ward(Arc::new(ward));
+    desk.follow();
+    if let Some(old) = held {
+        let erase = move |desk: &Desk| {
+            for share in &old.shares {
+                desk.keys.destroy(&share.key)?;
+            }
+            Ok(())
+        };
+        // The new shares are durable: a key that could not be destroyed now is destroyed at the next start.
+        if let Err(error) = desk.heavy(erase).await {
+            tracing::warn!(kin = %desk.me, %patient, %error, "older shares are not erased yet");
+        }
+    }
+    Ok(acceptance)
+}
+
+async fn refuse_if_another_stands(
+    desk: &Arc<Desk>,
+    offer: &OfferShares,
+    digest: Digest,
+) -> Result<(), KinError> {
+    let patient = offer.patient;
+    let Some(enrolled) = desk.enrolled(patient, Duration::ZERO).await? else {
+        return Ok(());
+    };
+    if enrolled.enrolment.digest(desk.client.chain(), patient) == digest {
+        return Ok(());
+    }
+    Err(KinError::Offer {
+        reason: "another enrolment of this patient stands on chain".to_owned(),
+    })
+}
+
+/// Checks everything and seals each share under a fresh key of its own.
+fn keep(desk: &Desk, offer: &OfferShares) -> Result<Ward, KinError> {
+    let shares = check(desk, offer)?;
+    let mut kept = Vec::new();
+    let mut keys = Vec::new();
+    let mut rng = SystemRng;
+    for (tier, share) in shares {
+        let context = context(offer, tier);
+        let key = Secret32::random(&mut rng);
+        let sealed = store_share(&share, &key, &context, &mut rng).map_err(refused)?;
+        let patient = offer.patient.to_hex();
+        let name = format!(
+            "{KEY_PREFIX}{}-{tier}-{}-{:08x}",
+            patient.get(..16).unwrap_or(&patient),
+            context.epoch,
+            rng.next_u32()
+        );
+        kept.push(KeptShare {
+            tier,
+            key: name.clone(),
+            sealed,
+        });
+        keys.push((name, key));
+    }
+    let named: Vec<(&str, &Secret32)> = keys
+        .iter()
+        .map(|(name, key)| (name.as_str(), key))
+        .collect();
+    desk.keys.create_many(&named)?;
+    let enrolment = Enrolment {
+        acceptances: Vec::new(),
+        ..Enrolment::clone(&offer.enrolment)
+    };
+    Ok(Ward {
+        patient: offer.patient,
+        index: offer.index,
+        epoch: Enrolment::EPOCH,
+        digest: enrolment.digest(desk.client.chain(), offer.patient),
+        active: false,
+        enrolment,
+        shares: kept,
+    })
+}
+
+fn check(desk: &Desk, offer: &OfferShares) -> Result<Vec<(Tier, Share)>, KinError> {
+    let enrolment = &offer.enrolment;
+    enrolment.check_shape(offer.patient).map_err(refused)?;
+    let mine = enrolment.roster.get(offer.index.position());
+    if mine != Some(&desk.identity.member()) {
+        return Err(KinError::Offer {
+            reason: format!("place {} of the roster is not this kin's", offer.index),
+        });
+    }
+    if !offer.shares.iter().map(|(tier, _)| *tier).eq(Tier::ALL) {
+        return Err(KinError::Offer {
+            reason: "one share for each tier is needed, in order".to_owned(),
+        });
+    }
+    let mut shares = Vec::new();
+    for ((tier, sealed), public) in offer.shares.iter().zip(&enrolment.tiers) {
+        if sealed.enc.len() + sealed.ciphertext.len() > SEALED_BYTES_MAX {
+            return Err(KinError::TooMuch {
+                what: "bytes of one sealed share",
+                limit: SEALED_BYTES_MAX,
+            });
+        }
+        let context = context(offer, *tier);
+        let (index, key) = (offer.index, &desk.identity.opening);
+        let share =
+            open_share(sealed, key, index, &context, &public.commitments).map_err(|error| {
+                KinError::Offer {
+                    reason: format!("the patient's device dealt wrongly in tier {tier}: {error}"),
+                }
+            })?;
+        shares.push((*tier, share));
+    }
+    Ok(shares)
+}
+
+fn context(offer: &OfferShares, tier: Tier) -> ShareContext {
+    ShareContext {
+        patient: offer.patient,
+        tier,
+        epoch: Enrolment::EPOCH,
+    }
+}
+
+fn refused(error: impl core::fmt::Display) -> KinError {
+    KinError::Offer {
+        reason: error.to_string(),
+    }
+}

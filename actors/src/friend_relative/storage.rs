@@ -1,0 +1,299 @@
+//! What a kin keeps in RocksDB.
+//!
+//! ```text
+//! c                    conduct
+//! w patient            the patient's enrolment and this kin's sealed shares
+//! i root               an upload that a receipt was signed for: written last, so it is there only with all the rest
+//! u root               manifest and capsules
+//! s root record        this kin's shard of one record
+//! e place              a batch on chain, proved once
+//! d case               this kin's decision
+//! o case               partial openings on their way out
+//! ```
+//!
+//! Values are frames of `wire`. Keys of shares are in the vault: destroying one
+//! erases the share (opening.md section 1).
+
+use super::messages::{Conduct, Decision, KinError};
+use crate::ports::store::{Batch, Space, StoreError};
+use crate::ports::vault::VaultError;
+use crate::upload::Upload;
+use kithkin_protocol::crypto::{Digest, Sealed};
+use kithkin_protocol::ids::{CaseId, HospitalId, KinId, PatientId, RecordId};
+use kithkin_protocol::ledger::{BatchEntry, BatchPlace, Enrolment, Member, SignedTransaction};
+use kithkin_protocol::record::Shard;
+use kithkin_protocol::sharing::{Commitments, ShareContext};
+use kithkin_protocol::units::{Epoch, Height, ShareIndex, Tier};
+use kithkin_protocol::wire;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+const CONDUCT: &[u8] = b"c";
+const WARD: u8 = b'w';
+const KEPT: u8 = b'i';
+const UPLOAD: u8 = b'u';
+const SHARD: u8 = b's';
+const BATCH: u8 = b'e';
+const DOCKET: u8 = b'd';
+const OUTGOING: u8 = b'o';
+
+/// A patient whose kin this is, or shall become: what was offered, and the shares.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Ward {
+    pub(super) patient: PatientId,
+    /// This kin's place in the roster.
+    pub(super) index: ShareIndex,
+    pub(super) epoch: Epoch,
+    pub(super) digest: Digest,
+    /// Whether it was proved that this enrolment stands on chain.
+    pub(super) active: bool,
+    /// As offered, without acceptances.
+    pub(super) enrolment: Enrolment,
+    pub(super) shares: Vec<KeptShare>,
+}
+
+/// A share under a key of its own.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct KeptShare {
+    pub(super) tier: Tier,
+    /// Name of the key in the vault.
+    pub(super) key: String,
+    pub(super) sealed: Vec<u8>,
+}
+
+impl Ward {
+    pub(super) fn context(&self, tier: Tier) -> ShareContext {
+        ShareContext {
+            patient: self.patient,
+            tier,
+            epoch: self.epoch,
+        }
+    }
+
+    pub(super) fn commitments(&self, tier: Tier) -> Option<&Commitments> {
+        self.enrolment.tier(tier).map(|shares| &shares.commitments)
+    }
+
+    pub(super) fn member(&self, kin: KinId) -> Option<&Member> {
+        let mut roster = self.enrolment.roster.iter();
+        roster.find(|member| member.id() == kin)
+    }
+}
+
+/// An upload that this kin holds its shards of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Kept {
+    pub(super) patient: PatientId,
+    pub(super) tier: Tier,
+    pub(super) author: HospitalId,
+    pub(super) epoch: Epoch,
+    pub(super) records: u32,
+    /// What the receipt says is held.
+    pub(super) held: Digest,
+}
+
+/// This kin's decision in one case.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Docket {
+    pub(super) decision: Decision,
+    /// Where it stands on chain, once it does.
+    pub(super) height: Option<Height>,
+    /// The transaction that carried it, once it is final.
+    pub(super) transaction: Option<SignedTransaction>,
+    /// Nothing is left to do.
+    pub(super) settled: bool,
+}
+
+/// Partial openings on their way out. Written before anything is announced or sent, so that a restart sends the
+/// same bytes again and does not announce others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Outgoing {
+    /// What is announced on chain.
+    pub(super) digest: Digest,
+    /// In the order of the request's scopes; a tier with no capsules has none. Empty again once delivered.
+    pub(super) partials: Vec<(Tier, Sealed)>,
+    /// Set before the first byte leaves.
+    pub(super) left: bool,
+    /// Acknowledged, or the session is over.
+    pub(super) done: bool,
+}
+
+impl From<StoreError> for KinError {
+    fn from(error: StoreError) -> Self {
+        Self::Store {
+            reason: error.to_string(),
+        }
+    }
+}
+
+impl From<VaultError> for KinError {
+    fn from(error: VaultError) -> Self {
+        Self::Store {
+            reason: error.to_string(),
+        }
+    }
+}
+
+/// Typed reads and writes of a kin's key space.
+#[derive(Clone)]
+pub(super) struct Storage(Space);
+
+fn key(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
+    [&[kind], parts.concat().as_slice()].concat()
+}
+
+fn place_key(place: &BatchPlace) -> Vec<u8> {
+    let (patient, tier, height, index) = place;
+    key(
+        BATCH,
+        &[
+            patient.as_ref(),
+            tier.as_str().as_bytes(),
+            &height.0.to_be_bytes(),
+            &index.to_be_bytes(),
+        ],
+    )
+}
+
+fn decode<T: DeserializeOwned>(value: &[u8]) -> Result<T, KinError> {
+    wire::decode_bounded(value, usize::MAX).map_err(|error| KinError::Store {
+        reason: format!("a stored value cannot be read: {error}"),
+    })
+}
+
+impl Storage {
+    pub(super) fn new(space: Space) -> Self {
+        Self(space)
+    }
+
+    fn read<T: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>, KinError> {
+        self.0.get(key)?.map(|value| decode(&value)).transpose()
+    }
+
+    fn scan<T: DeserializeOwned>(&self, kind: u8) -> Result<Vec<(Vec<u8>, T)>, KinError> {
+        self.0
+            .scan(&[kind])?
+            .into_iter()
+            .map(|(key, value)| Ok((key.get(1..).unwrap_or_default().to_vec(), decode(&value)?)))
+            .collect()
+    }
+
+    fn scan_cases<T: DeserializeOwned>(&self, kind: u8) -> Result<Vec<(CaseId, T)>, KinError> {
+        let entries = self.scan(kind)?.into_iter();
+        Ok(entries
+            .filter_map(|(id, value)| Some((CaseId(id.try_into().ok()?), value)))
+            .collect())
+    }
+
+    /// Durable on return.
+    pub(super) async fn write(&self, batch: Batch) -> Result<(), KinError> {
+        Ok(self.0.write(batch).await?)
+    }
+
+    /// Durable on return; for threads that may wait.
+    pub(super) fn write_blocking(&self, batch: Batch) -> Result<(), KinError> {
+        Ok(self.0.write_blocking(batch)?)
+    }
+
+    pub(super) fn conduct(&self) -> Result<Conduct, KinError> {
+        Ok(self.read(CONDUCT)?.unwrap_or_default())
+    }
+
+    pub(super) fn wards(&self) -> Result<Vec<Ward>, KinError> {
+        let wards = self.scan(WARD)?.into_iter();
+        Ok(wards.map(|(_, ward)| ward).collect())
+    }
+
+    pub(super) fn kept(&self, root: &Digest) -> Result<Option<Kept>, KinError> {
+        self.read(&key(KEPT, &[root.as_ref()]))
+    }
+
+    pub(super) fn all_kept(&self) -> Result<Vec<Kept>, KinError> {
+        let kept = self.scan(KEPT)?.into_iter();
+        Ok(kept.map(|(_, kept)| kept).collect())
+    }
+
+    pub(super) fn upload(&self, root: &Digest) -> Result<Option<Upload>, KinError> {
+        self.read(&key(UPLOAD, &[root.as_ref()]))
+    }
+
+    pub(super) fn shard(
+        &self,
+        root: &Digest,
+        record: &RecordId,
+    ) -> Result<Option<Shard>, KinError> {
+        self.read(&key(SHARD, &[root.as_ref(), record.as_ref()]))
+    }
+
+    pub(super) fn batch_entry(&self, place: &BatchPlace) -> Result<Option<BatchEntry>, KinError> {
+        self.read(&place_key(place))
+    }
+
+    pub(super) fn docket(&self, case: CaseId) -> Result<Option<Docket>, KinError> {
+        self.read(&key(DOCKET, &[case.as_ref()]))
+    }
+
+    pub(super) fn dockets(&self) -> Result<Vec<(CaseId, Docket)>, KinError> {
+        self.scan_cases(DOCKET)
+    }
+
+    pub(super) fn outgoing(&self, case: CaseId) -> Result<Option<Outgoing>, KinError> {
+        self.read(&key(OUTGOING, &[case.as_ref()]))
+    }
+
+    /// Cases of which anything ever left.
+    pub(super) fn released(&self) -> Result<Vec<CaseId>, KinError> {
+        let outgoing = self.scan_cases::<Outgoing>(OUTGOING)?.into_iter();
+        Ok(outgoing
+            .filter(|(_, outgoing)| outgoing.left)
+            .map(|(case, _)| case)
+            .collect())
+    }
+}
+
+/// What goes into a batch.
+pub(super) trait Put {
+    fn conduct(&mut self, conduct: Conduct) -> &mut Self;
+    fn ward(&mut self, ward: &Ward) -> &mut Self;
+    fn kept(&mut self, root: &Digest, kept: &Kept) -> &mut Self;
+    fn upload(&mut self, root: &Digest, upload: &Upload) -> &mut Self;
+    fn shard(&mut self, root: &Digest, record: &RecordId, shard: &Shard) -> &mut Self;
+    fn batch_entry(&mut self, place: &BatchPlace, entry: &BatchEntry) -> &mut Self;
+    fn docket(&mut self, case: CaseId, docket: &Docket) -> &mut Self;
+    fn outgoing(&mut self, case: CaseId, outgoing: &Outgoing) -> &mut Self;
+}
+
+impl Put for Batch {
+    fn conduct(&mut self, conduct: Conduct) -> &mut Self {
+        self.put(CONDUCT, wire::encode(&conduct))
+    }
+
+    fn ward(&mut self, ward: &Ward) -> &mut Self {
+        self.put(key(WARD, &[ward.patient.as_ref()]), wire::encode(ward))
+    }
+
+    fn kept(&mut self, root: &Digest, kept: &Kept) -> &mut Self {
+        self.put(key(KEPT, &[root.as_ref()]), wire::encode(kept))
+    }
+
+    fn upload(&mut self, root: &Digest, upload: &Upload) -> &mut Self {
+        self.put(key(UPLOAD, &[root.as_ref()]), wire::encode(upload))
+    }
+
+    fn shard(&mut self, root: &Digest, record: &RecordId, shard: &Shard) -> &mut Self {
+        let key = key(SHARD, &[root.as_ref(), record.as_ref()]);
+        self.put(key, wire::encode(shard))
+    }
+
+    fn batch_entry(&mut self, place: &BatchPlace, entry: &BatchEntry) -> &mut Self {
+        self.put(place_key(place), wire::encode(entry))
+    }
+
+    fn docket(&mut self, case: CaseId, docket: &Docket) -> &mut Self {
+        self.put(key(DOCKET, &[case.as_ref()]), wire::encode(docket))
+    }
+
+    fn outgoing(&mut self, case: CaseId, outgoing: &Outgoing) -> &mut Self {
+        self.put(key(OUTGOING, &[case.as_ref()]), wire::encode(outgoing))
+    }
+}
