@@ -1,20 +1,216 @@
-//! Hospital shell. (Being written.)
+//! Hospital shell: mailbox and ticks. The flows are in the files beside it.
 
-use crate::ports::network::Delivered;
-use crate::validator::messages::Notice;
-use actix::{Actor, Context, Handler};
+use crate::hospital::desk::Desk;
+use crate::hospital::messages::{
+    CloseCase, DeliverPartials, FetchRecords, Fetched, HospitalError, Opened, ReadCase,
+    RequestOpening, Requested, Sponsor, WriteRecord, Written,
+};
+use crate::hospital::{partials, read, repair, request, write};
+use crate::identity::{Identity, Setting};
+use crate::ports::names::ActorName;
+use crate::ports::network::{Delivered, Port};
+use crate::ports::store::Space;
+use crate::ports::vault::KeySpace;
+use crate::validator::messages::{Concern, Notice};
+use actix::{Actor, ActorContext, AsyncContext, Context, Handler, ResponseFuture};
+use kithkin_protocol::crypto::Signature;
+use kithkin_protocol::ledger::Enrolment;
+use kithkin_protocol::units::Height;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often unfinished uploads are looked at and the validators reminded of this follower.
+const TICK: Duration = Duration::from_secs(2);
+/// How often cases are looked at that may be over without a notice having arrived.
+const TEND_EVERY: Duration = Duration::from_secs(30);
 
 /// A hospital: seals records, spreads shards, opens cases, reads.
-pub struct Hospital;
+pub struct Hospital {
+    desk: Arc<Desk>,
+}
+
+impl Hospital {
+    /// Comes back from vault and store as it was, or starts anew.
+    ///
+    /// # Errors
+    /// [`HospitalError::Store`] when vault or store cannot be read or written.
+    pub fn open(
+        setting: Setting,
+        identity: Identity,
+        keys: KeySpace,
+        port: Port,
+        space: Space,
+    ) -> Result<Self, HospitalError> {
+        let desk = Desk::open(setting, identity, keys, port, space)?;
+        Ok(Self {
+            desk: Arc::new(desk),
+        })
+    }
+
+    /// A flow of its own: it may outlast the message that started it, but not the right to send and write.
+    fn begin<F, T>(&self, flow: impl FnOnce(Arc<Desk>) -> F) -> ResponseFuture<T>
+    where
+        F: Future<Output = T> + 'static,
+    {
+        Box::pin(flow(Arc::clone(&self.desk)))
+    }
+
+    fn tick(&self, ctx: &mut Context<Self>) {
+        if self.desk.disk.failed() {
+            // Whatever this incarnation writes from now on is refused; the next one starts from what is on disk.
+            tracing::error!(hospital = %self.desk.port.me(), "the store refused a write; stopping");
+            ctx.stop();
+            return;
+        }
+        self.desk.client.follow(&[Concern::Hospital(self.desk.me)]);
+        let desk = Arc::clone(&self.desk);
+        actix::spawn(async move { repair::round(&desk).await });
+    }
+
+    fn tend(&self) {
+        let desk = Arc::clone(&self.desk);
+        actix::spawn(async move { request::tend(&desk).await });
+    }
+}
 
 impl Actor for Hospital {
     type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.tick(ctx);
+        self.tend();
+        ctx.run_interval(TICK, |this, ctx| this.tick(ctx));
+        ctx.run_interval(TEND_EVERY, |this, _| this.tend());
+    }
+}
+
+fn only_driver(from: ActorName) -> Result<(), HospitalError> {
+    match from {
+        ActorName::Driver => Ok(()),
+        _ => Err(HospitalError::Forbidden {
+            reason: format!("{from} is none of the hospital's own screens"),
+        }),
+    }
+}
+
+impl Handler<Delivered<Sponsor>> for Hospital {
+    type Result = Result<Signature, HospitalError>;
+
+    fn handle(&mut self, delivered: Delivered<Sponsor>, _: &mut Self::Context) -> Self::Result {
+        let Sponsor { patient, enrolment } = delivered.message;
+        let forbidden = |reason: String| HospitalError::Forbidden { reason };
+        if self.desk.setting.directory.patient(delivered.from) != Some(patient) {
+            let reason = format!("{} is not patient {patient}", delivered.from);
+            return Err(forbidden(reason));
+        }
+        if enrolment.sponsor != self.desk.me {
+            return Err(forbidden(format!(
+                "the enrolment names the sponsor {}",
+                enrolment.sponsor
+            )));
+        }
+        enrolment
+            .check_shape(patient)
+            .map_err(|error| forbidden(error.to_string()))?;
+        let digest = enrolment.digest(self.desk.client.chain(), patient);
+        Ok(Enrolment::sponsor(&digest, &self.desk.identity.signing))
+    }
+}
+
+impl Handler<Delivered<WriteRecord>> for Hospital {
+    type Result = ResponseFuture<Result<Written, HospitalError>>;
+
+    fn handle(&mut self, delivered: Delivered<WriteRecord>, _: &mut Self::Context) -> Self::Result {
+        self.begin(|desk| async move {
+            only_driver(delivered.from)?;
+            write::write(&desk, delivered.message).await
+        })
+    }
+}
+
+impl Handler<Delivered<RequestOpening>> for Hospital {
+    type Result = ResponseFuture<Result<Requested, HospitalError>>;
+
+    fn handle(
+        &mut self,
+        delivered: Delivered<RequestOpening>,
+        _: &mut Self::Context,
+    ) -> Self::Result {
+        self.begin(|desk| async move {
+            only_driver(delivered.from)?;
+            request::request(&desk, delivered.message).await
+        })
+    }
+}
+
+impl Handler<Delivered<DeliverPartials>> for Hospital {
+    type Result = ResponseFuture<Result<(), HospitalError>>;
+
+    fn handle(
+        &mut self,
+        delivered: Delivered<DeliverPartials>,
+        _: &mut Self::Context,
+    ) -> Self::Result {
+        self.begin(|desk| async move { partials::take_in(&desk, delivered).await })
+    }
+}
+
+impl Handler<Delivered<ReadCase>> for Hospital {
+    type Result = ResponseFuture<Result<Opened, HospitalError>>;
+
+    fn handle(&mut self, delivered: Delivered<ReadCase>, _: &mut Self::Context) -> Self::Result {
+        self.begin(|desk| async move {
+            only_driver(delivered.from)?;
+            read::read(&desk, delivered.message).await
+        })
+    }
+}
+
+impl Handler<Delivered<CloseCase>> for Hospital {
+    type Result = ResponseFuture<Result<Height, HospitalError>>;
+
+    fn handle(&mut self, delivered: Delivered<CloseCase>, _: &mut Self::Context) -> Self::Result {
+        self.begin(|desk| async move {
+            only_driver(delivered.from)?;
+            request::close(&desk, delivered.message.0).await
+        })
+    }
+}
+
+impl Handler<Delivered<FetchRecords>> for Hospital {
+    type Result = ResponseFuture<Result<Fetched, HospitalError>>;
+
+    fn handle(
+        &mut self,
+        delivered: Delivered<FetchRecords>,
+        _: &mut Self::Context,
+    ) -> Self::Result {
+        self.begin(|desk| async move {
+            let FetchRecords { root } = delivered.message;
+            let upload = desk.archive.upload(root).await?;
+            let upload = upload.ok_or(HospitalError::UnknownUpload { root })?;
+            if desk.setting.directory.patient(delivered.from) != Some(upload.patient) {
+                return Err(HospitalError::Forbidden {
+                    reason: format!("the upload is not of {}", delivered.from),
+                });
+            }
+            let ciphertexts = desk.archive.ciphertexts(&upload).await?;
+            Ok(Fetched {
+                upload,
+                ciphertexts,
+            })
+        })
+    }
 }
 
 impl Handler<Delivered<Notice>> for Hospital {
     type Result = ();
 
-    fn handle(&mut self, _: Delivered<Notice>, _: &mut Self::Context) {}
+    fn handle(&mut self, delivered: Delivered<Notice>, _: &mut Self::Context) {
+        if matches!(delivered.from, ActorName::Validator(_)) {
+            request::on_notice(&self.desk, &delivered.message.0);
+        }
+    }
 }
 
 crate::supervised!(Hospital);

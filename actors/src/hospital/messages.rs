@@ -122,6 +122,8 @@ pub struct ReadCase {
 pub struct Opened {
     /// In the order of tiers, batches and manifests.
     pub records: Vec<OpenedRecord>,
+    /// Records in scope that could not be put together or opened, and why. Empty unless kin or an author are at fault.
+    pub unopened: Vec<(RecordId, String)>,
     /// Kin whose partial openings or shards were bad.
     pub forged: Vec<KinId>,
     /// Kin whose partial openings were used or would do.

@@ -1,6 +1,37 @@
 //! A hospital: seals records, spreads shards, opens cases, reads.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `actor` | the mailbox: one short handler for each message, and the ticks |
+//! | `desk` | what every flow shares: keys, ledger, port, stores |
+//! | `disk`, `archive`, `books` | RocksDB: ciphertexts and uploads; receipts, repairs, cases, partial openings |
+//! | `sealing`, `spread`, `write` | a bundle becomes sealed uploads, which kin receipt and the ledger anchors |
+//! | `repair` | uploads that some kin has not signed for yet |
+//! | `request`, `case` | asking to open records, and ending it; a case in memory |
+//! | `partials`, `capsules`, `gather`, `read` | opening: partial openings, capsules in scope, shards, plaintext |
+//!
+//! Handlers only start flows. A flow is a future over shared handles; whatever
+//! takes the processor for long runs on the blocking pool. Rules are in
+//! `kithkin_protocol`: `sharing`, `record`, `emergency`. The protocol in prose:
+//! `docs/spec/opening.md`.
 
 mod actor;
+mod archive;
+mod books;
+mod capsules;
+mod case;
+mod desk;
+mod disk;
+mod gather;
 pub mod messages;
+mod partials;
+mod read;
+mod repair;
+mod request;
+mod sealing;
+mod spread;
+#[cfg(test)]
+mod tests;
+mod write;
 
 pub use actor::Hospital;

@@ -1,0 +1,217 @@
+//! The capsules that a case covers: batches, uploads, checked capsules, the opening's context.
+
+use crate::friend_relative::FriendRelative;
+use crate::friend_relative::messages::FetchUpload;
+use crate::hospital::case::CaseWork;
+use crate::hospital::desk::{Desk, ledger, off_thread};
+use crate::hospital::messages::HospitalError;
+use crate::scope;
+use crate::upload::Upload;
+use futures_util::stream::{FuturesUnordered, StreamExt as _, TryStreamExt as _, iter};
+use kithkin_protocol::crypto::Digest;
+use kithkin_protocol::emergency::{Case, Scope};
+use kithkin_protocol::ids::{CaseId, KinId, RecordId};
+use kithkin_protocol::record::{BatchHeader, Capsule, CheckedCapsule};
+use kithkin_protocol::sharing::{Commitments, Opening, OpeningContext};
+use kithkin_protocol::units::Tier;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Most batches whose proofs and uploads are fetched at a time.
+const BATCHES_AT_ONCE: usize = 16;
+/// How long one kin may take to send an upload.
+const TRY: Duration = Duration::from_secs(5);
+
+/// What one tier of a case covers, in the order in which kin list it: batches by height and place in the block,
+/// records in the order of their manifest.
+pub(super) struct TierScope {
+    pub(super) tier: Tier,
+    /// None when the patient has no records of this tier: then there is nothing to release.
+    pub(super) opening: Option<Arc<Opening>>,
+    /// Every capsule with the root of its upload.
+    pub(super) capsules: Arc<Vec<(Digest, CheckedCapsule)>>,
+    /// Every upload.
+    pub(super) uploads: Vec<Arc<Upload>>,
+}
+
+impl TierScope {
+    /// How many partial openings this tier needs.
+    pub(super) fn needed(&self) -> usize {
+        let opening = self.opening.as_ref();
+        opening.map_or(0, |opening| opening.commitments().threshold())
+    }
+
+    pub(super) fn records(&self) -> impl Iterator<Item = RecordId> {
+        self.capsules
+            .iter()
+            .map(|(_, capsule)| capsule.entry().record)
+    }
+}
+
+/// The scope of one tier, from memory or fetched. Who comes second waits for the first.
+pub(super) async fn tier_scope(
+    desk: &Desk,
+    work: &CaseWork,
+    case: &Case,
+    tier: Tier,
+    deadline: Instant,
+) -> Result<Arc<TierScope>, HospitalError> {
+    let place = work.scopes.of(tier, deadline).await;
+    let mut place = place.ok_or_else(|| HospitalError::Ledger {
+        reason: "the time was over before the capsules were found".to_owned(),
+    })?;
+    if let Some(scope) = &*place {
+        return Ok(Arc::clone(scope));
+    }
+    let fetched = Arc::new(fetch(desk, work, case, tier, deadline).await?);
+    *place = Some(Arc::clone(&fetched));
+    Ok(fetched)
+}
+
+async fn fetch(
+    desk: &Desk,
+    work: &CaseWork,
+    case: &Case,
+    tier: Tier,
+    deadline: Instant,
+) -> Result<TierScope, HospitalError> {
+    let asked = case.request.scope(tier);
+    let shares = work.file.enrolment.tier(tier);
+    let (Some(asked), Some(shares)) = (asked, shares) else {
+        return Err(HospitalError::Forbidden {
+            reason: format!("the case does not cover the tier {tier}"),
+        });
+    };
+    let headers = headers(desk, case, asked, deadline).await?;
+    let uploads: Vec<Arc<Upload>> = iter(headers)
+        .map(|header| upload(desk, work, header, deadline))
+        .buffered(BATCHES_AT_ONCE)
+        .try_collect()
+        .await?;
+    let only: BTreeSet<RecordId> = asked.only.iter().copied().collect();
+    let context = case.opening_context(desk.client.chain(), tier);
+    let commitments = shares.commitments.clone();
+    off_thread(move || check(context, &commitments, uploads, &only)).await?
+}
+
+/// Headers of all batches in scope, each proved. The kin list the same (opening.md section 3).
+async fn headers(
+    desk: &Desk,
+    case: &Case,
+    asked: &Scope,
+    deadline: Instant,
+) -> Result<Vec<BatchHeader>, HospitalError> {
+    let client = &desk.client;
+    let (patient, tier) = (case.patient(), asked.tier);
+    let places =
+        scope::batch_places(client, &desk.port, patient, tier, asked.up_to, deadline).await;
+    let entries: Vec<_> = iter(places.map_err(ledger)?)
+        .map(|place| scope::prove_batch(client, place, deadline))
+        .buffered(BATCHES_AT_ONCE)
+        .try_collect()
+        .await
+        .map_err(ledger)?;
+    let headers = entries.into_iter().flatten().map(|entry| entry.header);
+    Ok(headers.collect())
+}
+
+/// The upload of a header: the own copy, or whichever kin sends the right one first.
+async fn upload(
+    desk: &Desk,
+    work: &CaseWork,
+    header: BatchHeader,
+    deadline: Instant,
+) -> Result<Arc<Upload>, HospitalError> {
+    let root = header.manifest_root;
+    if header.author == desk.me
+        && let Some(own) = desk.archive.upload(root).await?
+        && scope::belongs(&header, &own)
+    {
+        return Ok(own);
+    }
+    let case = work.file.case;
+    let mut asked: FuturesUnordered<_> = work
+        .kin()
+        .map(|(_, member)| fetch_from(desk, member.id(), root, case, deadline))
+        .collect();
+    let mut last = String::from("no kin was asked");
+    while let Some(answer) = asked.next().await {
+        match answer {
+            Ok(upload) if scope::belongs(&header, &upload) && is_whole(&upload) => {
+                return Ok(upload);
+            }
+            Ok(_) => last = "a kin sent another upload".to_owned(),
+            Err(reason) => last = reason,
+        }
+    }
+    tracing::debug!(%case, upload = %root, last, "no kin has sent the upload");
+    Err(HospitalError::UnknownUpload { root })
+}
+
+/// Whether the capsules are those that the manifest names: a kin could have sent others.
+fn is_whole(upload: &Upload) -> bool {
+    let named = upload.manifest.entries().iter().map(|entry| entry.capsule);
+    named.eq(upload.capsules.iter().map(Capsule::digest))
+}
+
+async fn fetch_from(
+    desk: &Desk,
+    kin: KinId,
+    root: Digest,
+    case: CaseId,
+    deadline: Instant,
+) -> Result<Arc<Upload>, String> {
+    let name = desk.setting.directory.name(kin);
+    let name = name.ok_or("the directory does not know this kin")?;
+    let left = deadline.saturating_duration_since(Instant::now());
+    let question = FetchUpload {
+        root,
+        case: Some(case),
+    };
+    let asked = desk
+        .port
+        .ask::<FriendRelative, _>(name, question, TRY.min(left));
+    match asked.await {
+        Ok(Ok(upload)) => Ok(upload),
+        Ok(Err(refused)) => Err(refused.to_string()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Checks every capsule (opening.md section 2) and the context as a whole (section 3).
+fn check(
+    context: OpeningContext,
+    commitments: &Commitments,
+    uploads: Vec<Arc<Upload>>,
+    only: &BTreeSet<RecordId>,
+) -> Result<TierScope, HospitalError> {
+    let mut capsules: Vec<(Digest, CheckedCapsule)> = Vec::new();
+    for upload in &uploads {
+        let root = upload.root();
+        let checked = upload
+            .check(commitments)
+            .map_err(|error| HospitalError::Store {
+                reason: format!("upload {root}: {error}"),
+            })?;
+        let covered = scope::in_scope(checked, only).into_iter();
+        capsules.extend(covered.map(|capsule| (root, capsule)));
+    }
+    let plain: Vec<CheckedCapsule> = capsules.iter().map(|(_, c)| c.clone()).collect();
+    let opening = if plain.is_empty() {
+        None
+    } else {
+        let opening = Opening::new(&context, commitments, &plain);
+        Some(Arc::new(opening.map_err(|error| {
+            HospitalError::Ledger {
+                reason: error.to_string(),
+            }
+        })?))
+    };
+    Ok(TierScope {
+        tier: context.tier,
+        opening,
+        capsules: Arc::new(capsules),
+        uploads,
+    })
+}

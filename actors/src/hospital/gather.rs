@@ -1,0 +1,322 @@
+//! Ciphertexts of a case: the own copies, or put together from the kin's shards (opening.md section 2).
+//!
+//! Any `k` shards of a record do, so nobody waits for slow kin. A shard that
+//! does not belong to its root names the kin that sent it.
+
+use crate::friend_relative::FriendRelative;
+use crate::friend_relative::messages::FetchShards;
+use crate::hospital::books::Forgery;
+use crate::hospital::capsules::TierScope;
+use crate::hospital::case::CaseWork;
+use crate::hospital::desk::{Desk, off_thread};
+use crate::hospital::messages::HospitalError;
+use crate::upload::{Upload, shard_threshold};
+use futures_util::stream::{FuturesUnordered, StreamExt as _, TryStreamExt as _, iter};
+use kithkin_protocol::crypto::Digest;
+use kithkin_protocol::ids::{KinId, RecordId};
+use kithkin_protocol::record::{RecordEntry, Shard, ShardError, ShardFault, rebuild};
+use kithkin_protocol::sharing::Threshold;
+use kithkin_protocol::units::ShareIndex;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Most uploads that are gathered at a time.
+const UPLOADS_AT_ONCE: usize = 4;
+/// Most bytes of shards that are asked for in one message, unless a single shard has more.
+const ASK_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// How long one kin may take to send shards.
+const TRY: Duration = Duration::from_secs(5);
+/// Pause before a kin is asked again that answered, but would not give them yet.
+const PAUSE: Duration = Duration::from_millis(50);
+/// Most bytes of ciphertext of one tier that stay in memory for the next read.
+const REMEMBERED_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Ciphertexts by record, and why others are missing.
+#[derive(Default)]
+pub(super) struct Gathered {
+    pub(super) ciphertexts: BTreeMap<RecordId, Vec<u8>>,
+    pub(super) missing: BTreeMap<RecordId, String>,
+}
+
+/// The ciphertexts of one tier's scope, from memory or gathered. Who comes second waits for the first.
+pub(super) async fn gather(
+    desk: &Desk,
+    work: &CaseWork,
+    scope: &TierScope,
+    deadline: Instant,
+) -> Result<Arc<Gathered>, HospitalError> {
+    let Some(mut place) = work.gathered.of(scope.tier, deadline).await else {
+        return Ok(Arc::new(nothing(scope, "the time was over")));
+    };
+    if let Some(found) = &*place {
+        return Ok(Arc::clone(found));
+    }
+    let uploads: Vec<Gathered> = iter(&scope.uploads)
+        .map(|upload| one_upload(desk, work, scope, upload, deadline))
+        .buffer_unordered(UPLOADS_AT_ONCE)
+        .try_collect()
+        .await?;
+    let mut all = Gathered::default();
+    for one in uploads {
+        all.ciphertexts.extend(one.ciphertexts);
+        all.missing.extend(one.missing);
+    }
+    let all = Arc::new(all);
+    let bytes: usize = all.ciphertexts.values().map(Vec::len).sum();
+    if all.missing.is_empty() && bytes <= REMEMBERED_BYTES_MAX {
+        *place = Some(Arc::clone(&all));
+    }
+    Ok(all)
+}
+
+fn nothing(scope: &TierScope, reason: &str) -> Gathered {
+    Gathered {
+        ciphertexts: BTreeMap::new(),
+        missing: scope.records().map(|id| (id, reason.to_owned())).collect(),
+    }
+}
+
+async fn one_upload(
+    desk: &Desk,
+    work: &CaseWork,
+    scope: &TierScope,
+    upload: &Arc<Upload>,
+    deadline: Instant,
+) -> Result<Gathered, HospitalError> {
+    let root = upload.root();
+    let wanted: BTreeSet<RecordId> = scope
+        .capsules
+        .iter()
+        .filter(|(of, _)| *of == root)
+        .map(|(_, capsule)| capsule.entry().record)
+        .collect();
+    if upload.author == desk.me
+        && let Ok(own) = desk.archive.ciphertexts(upload).await
+    {
+        let own = own.into_iter().filter(|(id, _)| wanted.contains(id));
+        return Ok(Gathered {
+            ciphertexts: own.collect(),
+            missing: BTreeMap::new(),
+        });
+    }
+    let threshold = shard_threshold(&work.file.enrolment);
+    let Some(threshold) = threshold.filter(|_| upload.epoch == work.file.request.epoch) else {
+        let reason = "cut for a roster that is no more".to_owned();
+        return Ok(Gathered {
+            ciphertexts: BTreeMap::new(),
+            missing: wanted.into_iter().map(|id| (id, reason.clone())).collect(),
+        });
+    };
+    let mut puzzle = Puzzle::new(upload, &wanted, threshold);
+    from_kin(desk, work, root, &mut puzzle, deadline).await?;
+    Ok(puzzle.finish())
+}
+
+/// Asks all kin at once until every record is whole or nobody is left to answer.
+async fn from_kin(
+    desk: &Desk,
+    work: &CaseWork,
+    root: Digest,
+    puzzle: &mut Puzzle,
+    deadline: Instant,
+) -> Result<(), HospitalError> {
+    let questions = puzzle.questions();
+    let case = work.file.case;
+    let mut asked: FuturesUnordered<_> = work
+        .kin()
+        .flat_map(|(index, member)| {
+            let kin = member.id();
+            questions.iter().map(move |only| async move {
+                let question = FetchShards {
+                    root,
+                    only: only.clone(),
+                    case: Some(case),
+                };
+                (index, kin, ask(desk, kin, question, deadline).await)
+            })
+        })
+        .collect();
+    while let Some((index, kin, answer)) = asked.next().await {
+        let shards = match answer {
+            Ok(shards) => shards,
+            Err(reason) => {
+                tracing::debug!(%case, %kin, reason, "no shards from this kin");
+                continue;
+            }
+        };
+        let mut faults = puzzle.add(index, shards);
+        if puzzle.is_ready() {
+            let mut taken = std::mem::take(puzzle);
+            let (back, bad) = off_thread(move || {
+                let bad = taken.solve();
+                (taken, bad)
+            })
+            .await?;
+            *puzzle = back;
+            faults.extend(bad);
+        }
+        for index in faults {
+            accuse(desk, work, index).await?;
+        }
+        if puzzle.is_solved() {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+async fn accuse(desk: &Desk, work: &CaseWork, index: ShareIndex) -> Result<(), HospitalError> {
+    let Some(member) = work.member(index) else {
+        return Ok(());
+    };
+    let forgery = Forgery {
+        kin: member.id(),
+        fault: format!("sent a shard {index} that was not stored"),
+        partial: None,
+    };
+    desk.accuse(work, forgery).await
+}
+
+async fn ask(
+    desk: &Desk,
+    kin: KinId,
+    question: FetchShards,
+    deadline: Instant,
+) -> Result<Vec<(RecordId, Shard)>, String> {
+    let name = desk.setting.directory.name(kin);
+    let name = name.ok_or("the directory does not know this kin")?;
+    loop {
+        let asked = desk
+            .port
+            .ask_until::<FriendRelative, _>(name, question.clone(), TRY, deadline);
+        // It may not know yet that the case is granted.
+        let refused = match asked.await.map_err(|error| error.to_string())? {
+            Ok(shards) => return Ok(shards),
+            Err(refused) => refused.to_string(),
+        };
+        if Instant::now() + PAUSE >= deadline {
+            return Err(refused);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Records of one upload that are being put together.
+#[derive(Default)]
+struct Puzzle {
+    threshold: Option<Threshold>,
+    open: BTreeMap<RecordId, (RecordEntry, Vec<Shard>)>,
+    done: Gathered,
+}
+
+impl Puzzle {
+    fn new(upload: &Upload, wanted: &BTreeSet<RecordId>, threshold: Threshold) -> Self {
+        let entries = upload.manifest.entries().iter().cloned();
+        let open = entries
+            .filter(|entry| wanted.contains(&entry.record))
+            .map(|entry| (entry.record, (entry, Vec::new())));
+        Self {
+            threshold: Some(threshold),
+            open: open.collect(),
+            done: Gathered::default(),
+        }
+    }
+
+    /// The records in portions whose shards fit into one answer; nothing in particular when that is all.
+    fn questions(&self) -> Vec<Vec<RecordId>> {
+        let needed = self.threshold.map_or(1, Threshold::needed);
+        let (mut portions, mut portion, mut bytes) = (Vec::new(), Vec::new(), 0);
+        for (record, (entry, _)) in &self.open {
+            let shard = usize::try_from(entry.bytes).unwrap_or(usize::MAX) / needed;
+            if bytes + shard > ASK_BYTES_MAX && !portion.is_empty() {
+                portions.push(std::mem::take(&mut portion));
+                bytes = 0;
+            }
+            bytes += shard;
+            portion.push(*record);
+        }
+        portions.push(portion);
+        portions
+    }
+
+    /// Takes a kin's shards in. Names the kin when it sent somebody else's.
+    fn add(&mut self, from: ShareIndex, shards: Vec<(RecordId, Shard)>) -> BTreeSet<ShareIndex> {
+        let mut faults = BTreeSet::new();
+        for (record, shard) in shards {
+            let Some((_, collected)) = self.open.get_mut(&record) else {
+                continue;
+            };
+            if shard.index != from {
+                faults.insert(from);
+            } else if collected.iter().all(|known| known.index != from) {
+                collected.push(shard);
+            }
+        }
+        faults
+    }
+
+    fn is_solved(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// Whether some record has enough shards to be tried.
+    fn is_ready(&self) -> bool {
+        let needed = self.threshold.map_or(usize::MAX, Threshold::needed);
+        self.open.values().any(|(_, shards)| shards.len() >= needed)
+    }
+
+    /// Puts together what can be. Names kin whose shards were bad.
+    fn solve(&mut self) -> BTreeSet<ShareIndex> {
+        let mut bad = BTreeSet::new();
+        let Some(threshold) = self.threshold else {
+            return bad;
+        };
+        let mut blame = |refused: &[ShardFault]| {
+            bad.extend(refused.iter().filter_map(|fault| match fault {
+                ShardFault::Wrong { index } => Some(*index),
+                ShardFault::Duplicate { .. } => None,
+            }));
+        };
+        let done = &mut self.done;
+        self.open.retain(|record, (entry, shards)| {
+            if shards.len() < threshold.needed() {
+                return true;
+            }
+            match rebuild(shards, threshold, entry) {
+                Ok(rebuilt) => {
+                    blame(&rebuilt.refused);
+                    done.ciphertexts.insert(*record, rebuilt.ciphertext);
+                    false
+                }
+                Err(ShardError::TooFew { refused, .. }) => {
+                    blame(&refused);
+                    let refused: BTreeSet<_> = refused.iter().map(index_of).collect();
+                    shards.retain(|shard| !refused.contains(&shard.index));
+                    true
+                }
+                Err(error) => {
+                    done.missing.insert(*record, error.to_string());
+                    false
+                }
+            }
+        });
+        bad
+    }
+
+    fn finish(self) -> Gathered {
+        let mut done = self.done;
+        let needed = self.threshold.map_or(0, Threshold::needed);
+        for (record, (_, shards)) in self.open {
+            let reason = format!("{} of {needed} shards came in time", shards.len());
+            done.missing.insert(record, reason);
+        }
+        done
+    }
+}
+
+fn index_of(fault: &ShardFault) -> ShareIndex {
+    match fault {
+        ShardFault::Wrong { index } | ShardFault::Duplicate { index } => *index,
+    }
+}

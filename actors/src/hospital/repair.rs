@@ -1,0 +1,254 @@
+//! Uploads that are not finished: the round in the background that finishes them.
+//!
+//! An upload that stands as degraded lacks receipts; its missing kin are asked
+//! until all have signed, then the ledger is told (`Restock`). One whose header
+//! was submitted before a crash is looked for on chain. One that was never
+//! submitted was never acknowledged, and goes.
+
+use crate::friend_relative::FriendRelative;
+use crate::friend_relative::messages::FetchUpload;
+use crate::hospital::books::{Holding, Stage};
+use crate::hospital::desk::{Alone, Desk, FINAL_WITHIN, PROVED_WITHIN, ledger, off_thread};
+use crate::hospital::messages::HospitalError;
+use crate::hospital::sealing::Pieces;
+use crate::hospital::spread::{Spread, indices};
+use crate::scope;
+use crate::upload::{Upload, shard_threshold};
+use futures_util::stream::{StreamExt as _, iter};
+use kithkin_protocol::crypto::Digest;
+use kithkin_protocol::ids::KinId;
+use kithkin_protocol::ledger::{BatchEntry, Enrolment, TxBody};
+use kithkin_protocol::record::{BatchHeader, BatchStatus, receipts_root};
+use kithkin_protocol::units::{Height, Millis, ShareIndex};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Most uploads that one round looks at; the next round goes on behind them.
+const UPLOADS_PER_ROUND: usize = 64;
+/// Most uploads that are repaired at a time.
+const REPAIRS_AT_ONCE: usize = 4;
+/// How long a kin may take to show that it is there, and then to store what it lacks.
+const ALIVE_WITHIN: Duration = Duration::from_millis(500);
+const STORED_WITHIN: Duration = Duration::from_secs(10);
+/// How long after its submission a transaction can no longer become final, with room for clocks that differ.
+const SETTLED_MS: Millis = Millis(300_000);
+
+/// Kin that were asked whether they are there, in this round.
+type Alive = tokio::sync::Mutex<BTreeMap<KinId, bool>>;
+
+/// One round over the unfinished uploads. Does nothing while another one runs.
+pub(super) async fn round(desk: &Arc<Desk>) {
+    let Some(_alone) = Alone::take(&desk.repairing) else {
+        return;
+    };
+    let alive = Alive::default();
+    let mut after = None;
+    loop {
+        let roots = match desk.books.unfinished(after, UPLOADS_PER_ROUND) {
+            Ok(roots) => roots,
+            Err(error) => return tracing::error!(%error, "cannot read which uploads to repair"),
+        };
+        let Some(last) = roots.last().copied() else {
+            return;
+        };
+        after = Some(last);
+        let repairs = iter(roots)
+            .filter(|root| std::future::ready(!desk.is_active(*root)))
+            .map(|root| {
+                let alive = &alive;
+                async move { (root, finish(desk, root, alive).await) }
+            })
+            .buffer_unordered(REPAIRS_AT_ONCE);
+        let mut repairs = std::pin::pin!(repairs);
+        while let Some((root, finished)) = repairs.next().await {
+            if let Err(error) = finished {
+                tracing::debug!(upload = %root, %error, "the upload stays unfinished");
+            }
+        }
+        if desk.disk.failed() || !desk.port.is_current() {
+            return;
+        }
+    }
+}
+
+/// Forgets an upload that is not on chain.
+pub(super) async fn forget(desk: &Desk, root: Digest) -> Result<(), HospitalError> {
+    desk.archive.remove(root).await?;
+    desk.books.remove_holding(root).await
+}
+
+/// Does what can be done for one upload now.
+async fn finish(desk: &Arc<Desk>, root: Digest, alive: &Alive) -> Result<(), HospitalError> {
+    let _active = desk.work_on(root);
+    let Some(mut holding) = desk.books.holding(root)? else {
+        return desk.books.remove_holding(root).await;
+    };
+    match holding.stage {
+        Stage::Sealed => return forget(desk, root).await,
+        Stage::Submitted(when) => match on_chain(desk, &holding).await? {
+            Some(entry) => holding.stage = Stage::Placed(entry.header.status),
+            None if desk.client.now() > when.plus(SETTLED_MS.0) => {
+                return forget(desk, root).await;
+            }
+            None => return Ok(()),
+        },
+        Stage::Placed(_) => {}
+    }
+    if holding.stage == Stage::Placed(BatchStatus::Degraded) {
+        restock(desk, root, &mut holding, alive).await?;
+    }
+    desk.books.put_holding(root, &holding).await
+}
+
+/// The batch as it stands on chain, proved. None when it certainly does not at the head of this moment.
+async fn on_chain(desk: &Desk, holding: &Holding) -> Result<Option<BatchEntry>, HospitalError> {
+    let Some(header) = &holding.header else {
+        return Ok(None);
+    };
+    let deadline = Instant::now() + PROVED_WITHIN;
+    let (_, head) = desk.prove_patient(header.patient, deadline).await?;
+    find(desk, header, head.height, deadline).await
+}
+
+async fn find(
+    desk: &Desk,
+    header: &BatchHeader,
+    height: Height,
+    deadline: Instant,
+) -> Result<Option<BatchEntry>, HospitalError> {
+    let (client, port) = (&desk.client, &desk.port);
+    let (patient, tier) = (header.patient, header.tier);
+    let places = scope::batch_places(client, port, patient, tier, height, deadline).await;
+    // The newest first: it is one of the last.
+    for place in places.map_err(ledger)?.into_iter().rev() {
+        let entry = scope::prove_batch(client, place, deadline).await;
+        if let Some(entry) = entry.map_err(ledger)?
+            && entry.id == header.id()
+        {
+            return Ok(Some(entry));
+        }
+    }
+    Ok(None)
+}
+
+/// Asks the kin that have not signed yet; tells the ledger when all have.
+async fn restock(
+    desk: &Arc<Desk>,
+    root: Digest,
+    holding: &mut Holding,
+    alive: &Alive,
+) -> Result<(), HospitalError> {
+    let Some(batch) = holding.batch() else {
+        return Ok(());
+    };
+    let upload = desk.archive.upload(root).await?;
+    let upload = upload.ok_or(HospitalError::UnknownUpload { root })?;
+    let deadline = Instant::now() + PROVED_WITHIN;
+    let (enrolled, _) = desk.prove_patient(upload.patient, deadline).await?;
+    if enrolled.epoch != upload.epoch {
+        return Err(HospitalError::Ledger {
+            reason: format!("upload {root} was cut for another roster"),
+        });
+    }
+    let enrolment = Arc::new(enrolled.enrolment);
+    let known = holding.receipts.len();
+    if known < enrolment.roster.len() {
+        ask_missing(desk, &upload, &enrolment, holding, alive).await?;
+    }
+    if holding.receipts.len() > known {
+        desk.books.put_holding(root, holding).await?;
+    }
+    if holding.receipts.len() < enrolment.roster.len() {
+        return Ok(());
+    }
+    let receipts_root =
+        receipts_root(&holding.receipts).map_err(|error| HospitalError::Ledger {
+            reason: error.to_string(),
+        })?;
+    let body = TxBody::Restock {
+        batch,
+        receipts_root,
+        receipts: u8::try_from(holding.receipts.len()).unwrap_or(u8::MAX),
+    };
+    let submitted = desk
+        .client
+        .submit(body, Instant::now() + FINAL_WITHIN)
+        .await;
+    if let Err(error) = submitted {
+        // Refused also when an earlier try, of which nothing was heard, has done it.
+        let entry = on_chain(desk, holding).await?;
+        if entry.is_none_or(|entry| entry.header.status != BatchStatus::Stored) {
+            return Err(ledger(error));
+        }
+    }
+    tracing::info!(upload = %root, "all kin hold their shards now");
+    holding.stage = Stage::Placed(BatchStatus::Stored);
+    Ok(())
+}
+
+/// Sends shards to those of the missing kin that are there.
+async fn ask_missing(
+    desk: &Arc<Desk>,
+    upload: &Arc<Upload>,
+    enrolment: &Arc<Enrolment>,
+    holding: &mut Holding,
+    alive: &Alive,
+) -> Result<(), HospitalError> {
+    let root = upload.root();
+    let mut missing: Vec<ShareIndex> = Vec::new();
+    for index in indices(enrolment).filter(|index| !holding.holds(*index)) {
+        if is_there(desk, root, index, enrolment, alive).await {
+            missing.push(index);
+        }
+    }
+    let threshold = shard_threshold(enrolment);
+    let (Some(threshold), false) = (threshold, missing.is_empty()) else {
+        return Ok(());
+    };
+    let ciphertexts = desk.archive.ciphertexts(upload).await?;
+    let pieces = off_thread(move || Pieces::cut(&ciphertexts, threshold)).await??;
+    let spread = Spread {
+        root,
+        upload: Arc::clone(upload),
+        pieces: Arc::new(pieces),
+        enrolment: Arc::clone(enrolment),
+    };
+    for receipt in spread
+        .to(desk, missing, Instant::now() + STORED_WITHIN)
+        .await
+    {
+        holding.add(receipt);
+    }
+    Ok(())
+}
+
+/// Whether a kin answers at all: cheaper than cutting shards for one that does not. It will refuse, and that will do.
+async fn is_there(
+    desk: &Desk,
+    root: Digest,
+    index: ShareIndex,
+    enrolment: &Enrolment,
+    alive: &Alive,
+) -> bool {
+    let Some(kin) = enrolment.roster.get(index.position()) else {
+        return false;
+    };
+    let kin = kin.id();
+    let mut alive = alive.lock().await;
+    if let Some(known) = alive.get(&kin) {
+        return *known;
+    }
+    let there = match desk.setting.directory.name(kin) {
+        Some(name) => {
+            let question = FetchUpload { root, case: None };
+            let asked = desk
+                .port
+                .ask::<FriendRelative, _>(name, question, ALIVE_WITHIN);
+            asked.await.is_ok()
+        }
+        None => false,
+    };
+    alive.insert(kin, there);
+    there
+}
