@@ -83,10 +83,10 @@ pub struct ClusterArgs {
     /// The data folder; continued when it is there. A temporary one, removed at the end, when left out
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// Drives schedule, load and link faults, never keys
-    #[arg(long, default_value_t = 0)]
-    pub seed: u64,
-    /// Stop after this time, for example 30s or 5m; runs until Ctrl-C when left out
+    /// Drives schedule, load and link faults, never keys [default: 0]
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Stop this long after the cluster is ready, for example 30s or 5m; runs until Ctrl-C when left out
     #[arg(long = "for", value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub run_for: Option<Duration>,
     /// Write records at this rate, in records a second; with --json one line per durable acknowledgement
@@ -98,7 +98,7 @@ pub struct ClusterArgs {
     /// Print JSON lines instead of a table
     #[arg(long)]
     pub json: bool,
-    /// A TOML file with any of these settings; the command line wins over it
+    /// A TOML file with any of these settings (see config/cluster.toml); KITHKIN_CLUSTER_... variables win over it, flags over both
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }
