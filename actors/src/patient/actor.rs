@@ -1,17 +1,31 @@
-//! Patient shell: mailbox and timers. (Skeleton: handles every message, does nothing yet.)
+//! Patient shell: mailbox and timers. The flows are in the files beside it.
 
+use super::device::Device;
+use super::messages::{Enrol, Enrolled, PatientError, ReadAll, Veto};
+use super::{enrol, read};
 use crate::identity::{Identity, Setting};
-use crate::patient::messages::{Enrol, Enrolled, PatientError, ReadAll, Veto};
+use crate::ports::names::ActorName;
 use crate::ports::network::{Delivered, Port};
 use crate::ports::store::Space;
 use crate::ports::vault::KeySpace;
 use crate::upload::OpenedRecord;
-use crate::validator::messages::Notice;
-use actix::{Actor, Context, Handler, ResponseFuture};
+use crate::validator::messages::{Concern, Notice};
+use actix::{Actor, AsyncContext, Context, Handler, ResponseFuture};
+use kithkin_protocol::emergency::CaseEvent;
+use kithkin_protocol::ledger::{TxBody, What};
 use kithkin_protocol::units::Height;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How often validators are asked anew to tell what happens: a restarted one has forgotten.
+const FOLLOW_EVERY: Duration = Duration::from_secs(6);
+/// How long a veto may take to become final.
+const FINAL_WITHIN: Duration = Duration::from_secs(30);
 
 /// A patient's own device: the only place where tier keys exist.
-pub struct Patient;
+pub struct Patient {
+    device: Arc<Device>,
+}
 
 impl Patient {
     /// Comes back from the store as it was.
@@ -25,51 +39,105 @@ impl Patient {
         port: Port,
         space: Space,
     ) -> Result<Self, PatientError> {
-        let _ = (setting, identity, keys, port, space);
-        Ok(Self)
-    }
-}
-
-fn unwritten<T: Send + 'static>() -> ResponseFuture<Result<T, PatientError>> {
-    Box::pin(async {
-        Err(PatientError::Store {
-            reason: "not written yet".to_owned(),
+        Ok(Self {
+            device: Arc::new(Device::open(setting, identity, keys, port, space)?),
         })
-    })
+    }
+
+    fn follow(&self) {
+        self.device
+            .client
+            .follow(&[Concern::Patient(self.device.me)]);
+    }
+
+    /// Runs what the screen of this device asks for; anybody else is refused.
+    fn at_the_screen<T: 'static>(
+        &self,
+        from: ActorName,
+        work: impl AsyncFnOnce(Arc<Device>) -> Result<T, PatientError> + 'static,
+    ) -> ResponseFuture<Result<T, PatientError>> {
+        let device = self.device.clone();
+        Box::pin(async move {
+            if from != ActorName::Driver {
+                return Err(PatientError::Forbidden {
+                    reason: format!("{from} does not sit in front of this device's screen"),
+                });
+            }
+            work(device).await
+        })
+    }
 }
 
 impl Actor for Patient {
     type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.follow();
+        ctx.run_interval(FOLLOW_EVERY, |this, _| this.follow());
+    }
 }
 
 impl Handler<Delivered<Notice>> for Patient {
     type Result = ();
 
-    fn handle(&mut self, _: Delivered<Notice>, _: &mut Self::Context) {}
+    fn handle(&mut self, delivered: Delivered<Notice>, _: &mut Self::Context) {
+        if !matches!(delivered.from, ActorName::Validator(_)) {
+            return;
+        }
+        for event in delivered.message.0.iter() {
+            if let What::Case {
+                case,
+                hospital,
+                step: CaseEvent::Requested,
+                ..
+            } = &event.what
+            {
+                tracing::info!(patient = %self.device.me, %case, %hospital, "a case was opened about you");
+            }
+        }
+    }
 }
 
 impl Handler<Delivered<Enrol>> for Patient {
     type Result = ResponseFuture<Result<Enrolled, PatientError>>;
 
-    fn handle(&mut self, _: Delivered<Enrol>, _: &mut Self::Context) -> Self::Result {
-        unwritten()
+    fn handle(&mut self, message: Delivered<Enrol>, _: &mut Self::Context) -> Self::Result {
+        let Delivered { from, message } = message;
+        self.at_the_screen(from, async move |device| {
+            enrol::enrol(device, message).await
+        })
     }
 }
 
 impl Handler<Delivered<ReadAll>> for Patient {
     type Result = ResponseFuture<Result<Vec<OpenedRecord>, PatientError>>;
 
-    fn handle(&mut self, _: Delivered<ReadAll>, _: &mut Self::Context) -> Self::Result {
-        unwritten()
+    fn handle(&mut self, message: Delivered<ReadAll>, _: &mut Self::Context) -> Self::Result {
+        let Delivered { from, message } = message;
+        self.at_the_screen(from, async move |device| {
+            read::read_all(device, message).await
+        })
     }
 }
 
 impl Handler<Delivered<Veto>> for Patient {
     type Result = ResponseFuture<Result<Height, PatientError>>;
 
-    fn handle(&mut self, _: Delivered<Veto>, _: &mut Self::Context) -> Self::Result {
-        unwritten()
+    fn handle(&mut self, message: Delivered<Veto>, _: &mut Self::Context) -> Self::Result {
+        let Delivered {
+            from,
+            message: Veto(case),
+        } = message;
+        self.at_the_screen(from, async move |device| {
+            let deadline = Instant::now() + FINAL_WITHIN;
+            let body = TxBody::Veto { case };
+            let finalized = device.client.submit(body, deadline).await?;
+            Ok(finalized.proof.header.height)
+        })
     }
 }
 
-crate::supervised!(Patient);
+crate::supervised!(Patient {
+    // One person's screen; notices are only logged.
+    const MAILBOX: usize = 128;
+});

@@ -101,6 +101,12 @@ pub enum PatientError {
         /// Why.
         reason: String,
     },
+    /// Only the person in front of the device may ask for this.
+    #[error("not allowed: {reason}")]
+    Forbidden {
+        /// Why.
+        reason: String,
+    },
     /// The ledger could not be reached or refused.
     #[error("the ledger: {reason}")]
     Ledger {

@@ -1,6 +1,25 @@
 //! A patient's own device: the only place where tier keys exist.
+//!
+//! | file | holds |
+//! |---|---|
+//! | [`messages`] | what others may say to it |
+//! | `actor` | the shell: mailbox and timers |
+//! | `device` | what every flow works with: keys, store, ledger client |
+//! | `draft` | an enrolment on its way to the ledger, as it is kept across restarts |
+//! | `enrol` | choosing kin: dealing, asking everybody, submitting |
+//! | `collect` | getting uploads and ciphertexts back from hospital or kin |
+//! | `read` | opening records with the own keys |
+//!
+//! The rules are in `kithkin_protocol::{sharing, record, ledger}`.
 
 mod actor;
+mod collect;
+mod device;
+mod draft;
+mod enrol;
 pub mod messages;
+mod read;
+#[cfg(test)]
+mod tests;
 
 pub use actor::Patient;

@@ -1,0 +1,148 @@
+//! Opening records with the own tier keys, without anybody's consent (opening.md section 2).
+
+use super::collect::{Ciphertexts, fill_from_kin, from_hospital, upload_from_kin};
+use super::device::{Device, lost};
+use super::messages::{PatientError, ReadAll, Source};
+use crate::scope::{batch_places, prove_batch};
+use crate::upload::{OpenedRecord, Upload};
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use kithkin_protocol::crypto::Digest;
+use kithkin_protocol::ids::RecordId;
+use kithkin_protocol::ledger::{BatchPlace, Enrolment};
+use kithkin_protocol::record::{self, BatchHeader, CheckedCapsule};
+use kithkin_protocol::sharing::{TierKey, capsule_key_direct};
+use kithkin_protocol::units::{Height, Tier};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long the proofs of one tier may take.
+const PROVE_WITHIN: Duration = Duration::from_secs(20);
+/// Proofs of batches that are asked for at a time.
+const PROOFS_AT_ONCE: usize = 8;
+
+/// Opens everything that is asked for, in the order of tiers, batches and manifests.
+pub(super) async fn read_all(
+    device: Arc<Device>,
+    message: ReadAll,
+) -> Result<Vec<OpenedRecord>, PatientError> {
+    let tiers: BTreeSet<Tier> = message.tiers.iter().copied().collect();
+    let mut missing: BTreeSet<Digest> = message.only.iter().copied().collect();
+    let deadline = Instant::now() + PROVE_WITHIN;
+    let enrolled = device.enrolled(deadline).await?;
+    let (patient, height) = enrolled.ok_or_else(|| PatientError::Ledger {
+        reason: "this patient is not enrolled".to_owned(),
+    })?;
+    let mut opened = Vec::new();
+    for tier in tiers {
+        let headers = headers(&device, tier, height).await?;
+        for header in headers {
+            if !message.only.is_empty() && !missing.remove(&header.manifest_root) {
+                continue;
+            }
+            let enrolment = &patient.enrolment;
+            let (upload, ciphertexts) =
+                collect(&device, enrolment, &header, message.source).await?;
+            let commitments = enrolment
+                .tier(tier)
+                .map(|shares| shares.commitments.clone());
+            let commitments =
+                commitments.ok_or_else(|| lost(header.manifest_root, "no such tier"))?;
+            let records = device.heavy(move |device| {
+                let key = device.tier_key(tier, commitments.public_key())?;
+                let root = upload.root();
+                let capsules = upload
+                    .check(&commitments)
+                    .map_err(|error| lost(root, error))?;
+                open(&key, tier, root, &capsules, &ciphertexts)
+            });
+            opened.extend(records.await?);
+        }
+    }
+    match missing.first() {
+        Some(root) => Err(lost(*root, "it does not stand on chain in these tiers")),
+        None => Ok(opened),
+    }
+}
+
+/// Headers of all batches of a tier, each proved, in canonical order.
+async fn headers(
+    device: &Arc<Device>,
+    tier: Tier,
+    up_to: Height,
+) -> Result<Vec<BatchHeader>, PatientError> {
+    let deadline = Instant::now() + PROVE_WITHIN;
+    let (client, port) = (&device.client, &device.port);
+    let places = batch_places(client, port, device.me, tier, up_to, deadline).await?;
+    stream::iter(places)
+        .map(|place| header(device, place, deadline))
+        .buffered(PROOFS_AT_ONCE)
+        .try_collect()
+        .await
+}
+
+async fn header(
+    device: &Device,
+    place: BatchPlace,
+    deadline: Instant,
+) -> Result<BatchHeader, PatientError> {
+    let entry = prove_batch(&device.client, place, deadline).await?;
+    let entry = entry.ok_or_else(|| PatientError::Ledger {
+        reason: format!(
+            "the batch at height {}, place {}, is not proved",
+            place.2, place.3
+        ),
+    })?;
+    Ok(entry.header)
+}
+
+async fn collect(
+    device: &Arc<Device>,
+    enrolment: &Enrolment,
+    header: &BatchHeader,
+    source: Source,
+) -> Result<(Arc<Upload>, Ciphertexts), PatientError> {
+    let sent = match source {
+        Source::Hospital => from_hospital(device, header).await,
+        Source::Kin => None,
+    };
+    let (upload, mut ciphertexts) = match sent {
+        Some(sent) => sent,
+        None => {
+            let upload = upload_from_kin(device, enrolment, header).await?;
+            (upload, Ciphertexts::new())
+        }
+    };
+    fill_from_kin(device, enrolment, &upload, &mut ciphertexts).await?;
+    Ok((upload, ciphertexts))
+}
+
+fn open(
+    key: &TierKey,
+    tier: Tier,
+    root: Digest,
+    capsules: &[CheckedCapsule],
+    ciphertexts: &Ciphertexts,
+) -> Result<Vec<OpenedRecord>, PatientError> {
+    let failed = |record: RecordId, reason: &dyn core::fmt::Display| PatientError::Record {
+        record,
+        reason: reason.to_string(),
+    };
+    let mut records = Vec::with_capacity(capsules.len());
+    for capsule in capsules {
+        let record = capsule.entry().record;
+        let ciphertext = ciphertexts.get(&record);
+        let ciphertext = ciphertext.ok_or_else(|| failed(record, &"its ciphertext is missing"))?;
+        let capsule_key =
+            capsule_key_direct(key, capsule).map_err(|error| failed(record, &error))?;
+        let bytes = record::open(&capsule_key, capsule, ciphertext)
+            .map_err(|error| failed(record, &error))?;
+        records.push(OpenedRecord {
+            tier,
+            record,
+            root,
+            bytes,
+        });
+    }
+    Ok(records)
+}
