@@ -44,6 +44,13 @@ impl Consensus {
                 return;
             }
         };
+        for vote in certificate.iter_votes() {
+            self.count(&vote);
+        }
+        // Votes beyond the quorum earn credit as well.
+        let mut rest = self.round.inbox.drain();
+        rest.retain(|ballot| ballot.vote.kind == VoteKind::Finalize && ballot.vote.id == id);
+        self.verify_and_count(rest);
         self.late.prune(height);
         let votes = self.round.tally.finalize_votes(id);
         for vote in certificate.iter_votes().chain(votes) {

@@ -4,7 +4,7 @@
 
 use crate::consensus::vote::{Certificate, Vote, VoteKind};
 use crate::credit::{LATE, Standings};
-use crate::ids::{ChainId, ValidatorId};
+use crate::ids::ValidatorId;
 use crate::units::Height;
 use std::collections::BTreeMap;
 
@@ -17,18 +17,11 @@ impl LateVotes {
         self.0.contains_key(&(vote.height, vote.signer))
     }
 
-    /// Keeps a vote that can still earn credit; whether the vote is good at all.
-    pub(super) fn offer(&mut self, vote: Vote, chain: ChainId, standings: &Standings) -> bool {
-        if vote.kind != VoteKind::Finalize
-            || standings.uncredited(vote.signer, vote.height) != Some(vote.id)
-        {
-            return false;
-        }
-        if !vote.holds(chain, standings.validators_at(vote.height)) {
-            return false;
-        }
-        self.keep(vote);
-        true
+    /// Whether a vote, should it hold, can still earn credit.
+    pub(super) fn wants(&self, vote: &Vote, standings: &Standings) -> bool {
+        vote.kind == VoteKind::Finalize
+            && !self.contains(vote)
+            && standings.uncredited(vote.signer, vote.height) == Some(vote.id)
     }
 
     /// Keeps a vote that was verified before.

@@ -14,7 +14,7 @@
 //! |---|---|
 //! | `vote`, `certificate`, `evidence`, `message` | what is signed, verified and sent |
 //! | `io`, `config`, `wal` | what goes in and out, local policy, the durable records |
-//! | `tally`, `book`, `views`, `proposals` | vote counting, the signing rule, the view rules, proposals: pure structs |
+//! | `inbox`, `tally`, `book`, `views`, `proposals` | vote counting, the signing rule, the view rules, proposals: pure structs |
 //! | `activity`, `late`, `pool`, `catchup` | the idle rule, late votes, waiting evidence, catching up: pure structs |
 //! | `core`, `round` | [`Consensus`]: one step; what belongs to one height |
 //! | `receive`, `transition`, `propose`, `commit` | [`Consensus`] continued: messages, views, proposals, commits |
@@ -48,6 +48,7 @@ mod commit;
 mod config;
 mod core;
 mod evidence;
+mod inbox;
 mod io;
 mod late;
 mod message;

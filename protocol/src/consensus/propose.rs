@@ -6,7 +6,8 @@ use crate::consensus::io::{Note, Output};
 use crate::consensus::message::{Message, NULLIFICATIONS_PER_MESSAGE, Proposal};
 use crate::consensus::vote::{SignedProposalId, VoteKind};
 use crate::consensus::wal::WalEntry;
-use crate::ids::BlockId;
+use crate::crypto::vrf::VrfProof;
+use crate::ids::{BlockId, ValidatorId};
 use crate::ledger::{BLOCK_BYTES_MAX, Block, Header, SignedTransaction};
 use crate::units::{Height, Millis, View};
 use crate::wire;
@@ -16,7 +17,9 @@ impl Consensus {
     /// spec 2, propose: once per (h, v), durable: a restarted master must not equivocate.
     pub(super) fn try_propose(&mut self) -> bool {
         let view = self.view();
-        let ready = self.round.propose_due && self.round.leads();
+        // Once the height is decided only the block itself is missing.
+        let ready =
+            self.round.propose_due && self.round.leads() && self.round.finalization.is_none();
         if !ready || self.round.proposals.contains_key(&view) {
             return false;
         }
@@ -110,23 +113,40 @@ impl Consensus {
     }
 
     /// A header on the present state, with everything that earns or costs credit.
-    fn header(&self, view: View, time_ms: Millis, transactions: &[SignedTransaction]) -> Header {
+    fn header(
+        &mut self,
+        view: View,
+        time_ms: Millis,
+        transactions: &[SignedTransaction],
+    ) -> Header {
         let standings = self.ledger.standings();
         let author = self.round.voter.as_ref();
-        let proof = author.and_then(|me| me.vrf_key.prove(&standings.beacon_input()).ok());
+        let fresh = || {
+            author?
+                .vrf_key
+                .prove(&standings.beacon_input())
+                .ok()
+                .map(|(_, proof)| proof)
+        };
+        let vrf_proof = self
+            .round
+            .beacon
+            .or_else(fresh)
+            .unwrap_or(VrfProof([0; 80]));
+        self.round.beacon = Some(vrf_proof);
         Header {
             chain: self.chain,
             height: self.round.height,
             parent_id: self.ledger.head_id(),
             parent_state_root: self.ledger.state_root(),
-            author: author.map_or(crate::ids::ValidatorId(u16::MAX), |me| me.id),
+            author: author.map_or(ValidatorId(u16::MAX), |me| me.id),
             view,
             time_ms,
             tx_root: Block::tx_root(transactions),
             parent_cert: self.head_certificate(),
             late_votes: self.late.for_block(standings),
             evidence: self.pool.for_block(standings),
-            vrf_proof: proof.map_or(crate::crypto::vrf::VrfProof([0; 80]), |(_, proof)| proof),
+            vrf_proof,
         }
     }
 

@@ -4,6 +4,7 @@
 //! what follows from them is done in `settle`.
 
 use crate::consensus::VIEWS_AHEAD_MAX;
+use crate::consensus::activity::Level;
 use crate::consensus::catchup::Service;
 use crate::consensus::certificate::verify_votes;
 use crate::consensus::core::Consensus;
@@ -263,21 +264,42 @@ impl Consensus {
     }
 
     /// spec 2, on Vote: signer in V_h, signature (in batches; bisect on failure); tally; conflicting pair: Evidence
-    fn on_present_ballots(&mut self, from: ValidatorId, mut ballots: Vec<Ballot>) {
+    fn on_present_ballots(&mut self, from: ValidatorId, ballots: Vec<Ballot>) {
         let view = self.view();
-        ballots.retain(|ballot| {
-            Tally::in_range(ballot.vote.view, view) && !self.round.tally.contains(&ballot.vote)
-        });
+        for ballot in ballots {
+            let vote = ballot.vote.clone();
+            let wanted = Tally::in_range(vote.view, view) && !self.round.tally.contains(&vote);
+            if !wanted || !vote.is_well_formed() || !self.round.set.contains(from) {
+                continue;
+            }
+            // The master's signature proves itself, whoever brings it.
+            if let (VoteKind::Notarize, Some(signature)) = (vote.kind, ballot.proposal) {
+                self.note_signature(vote.view, vote.id, signature);
+            }
+            self.round.inbox.put(ballot);
+            let quorum = self.round.set.quorum();
+            let round = &mut self.round;
+            // Idle rule: before the height is roused each vote matters by itself.
+            let due = if round.activity.level() < Level::Called {
+                round.inbox.drain()
+            } else {
+                let mut due = round.inbox.take_conflict(&vote, &round.tally);
+                due.extend(round.inbox.take_quorum(&vote, &round.tally, quorum));
+                due
+            };
+            self.verify_and_count(due);
+        }
+    }
+
+    /// Verifies in one batch and counts what holds.
+    pub(super) fn verify_and_count(&mut self, ballots: Vec<Ballot>) {
         let votes: Vec<_> = ballots.iter().map(|ballot| ballot.vote.clone()).collect();
         let verdicts = verify_votes(self.chain, &self.round.set, &votes);
         for (ballot, holds) in ballots.into_iter().zip(verdicts) {
-            if !holds {
-                self.fault(from, Fault::VoteSignature);
-                continue;
-            }
             let vote = ballot.vote;
-            if let (VoteKind::Notarize, Some(signature)) = (vote.kind, ballot.proposal) {
-                self.note_signature(vote.view, vote.id, signature);
+            if !holds {
+                self.fault(vote.signer, Fault::VoteSignature);
+                continue;
             }
             self.count(&vote);
             // Idle rule: votes of others rouse the height.
@@ -310,16 +332,28 @@ impl Consensus {
                 signature,
             });
         }
-        if let Some(past) = &mut self.past
-            && past.height == vote.height
-            && !past.tally.contains(&vote)
-            && Tally::in_range(vote.view, View(1))
-            && vote.holds(self.chain, &past.set)
-            && let Some(evidence) = past.tally.insert(&vote)
-        {
+        if self.late.contains(&vote) {
+            return false;
+        }
+        let standings = self.ledger.standings();
+        let set = standings.validators_at(vote.height);
+        let past = self.past.as_mut().filter(|past| past.height == vote.height);
+        let in_range = past.is_some() && Tally::in_range(vote.view, View(1));
+        let earns = self.late.wants(&vote, standings);
+        let known = past.as_ref().is_some_and(|past| past.tally.contains(&vote));
+        if known || !(in_range || earns) || !vote.holds(self.chain, set) {
+            return false;
+        }
+        let evidence = past
+            .filter(|_| in_range)
+            .and_then(|past| past.tally.insert(&vote));
+        if earns {
+            self.late.keep(vote);
+        }
+        if let Some(evidence) = evidence {
             self.accuse(evidence);
         }
-        !self.late.contains(&vote) && self.late.offer(vote, self.chain, self.ledger.standings())
+        earns
     }
 
     fn note_past_signature(&mut self, signed: &SignedProposalId) {

@@ -3,12 +3,14 @@
 use crate::consensus::activity::Activity;
 use crate::consensus::book::Book;
 use crate::consensus::config::{Config, Identity};
+use crate::consensus::inbox::Inbox;
 use crate::consensus::proposals::{Pending, Seen};
 use crate::consensus::tally::Tally;
 use crate::consensus::views::Views;
 use crate::consensus::vote::{Certificate, SignedProposalId};
 use crate::consensus::wal::Wal;
 use crate::credit::{Standings, ValidatorSet, leader};
+use crate::crypto::vrf::VrfProof;
 use crate::ids::{BlockId, ValidatorId};
 use crate::ledger::{Block, Ledger};
 use crate::units::{Height, Millis, View};
@@ -31,6 +33,7 @@ pub(super) struct Round {
     /// because any of them may turn out to be notarized, and then somebody must still have it.
     pub(super) bodies: BTreeMap<BlockId, Arc<Block>>,
     // Volatile:
+    pub(super) inbox: Inbox,
     pub(super) tally: Tally,
     pub(super) seen: Seen,
     pub(super) pending: Pending,
@@ -45,6 +48,8 @@ pub(super) struct Round {
     pub(super) finalization: Option<Certificate>,
     /// A block body that is being fetched.
     pub(super) fetch: Option<Fetch>,
+    /// Our contribution to the beacon, once it was needed.
+    pub(super) beacon: Option<VrfProof>,
 }
 
 /// A block body that is asked for, peer after peer.
@@ -85,6 +90,7 @@ impl Round {
             book: Book::restore(wal.votes),
             proposals: wal.proposals,
             bodies: wal.bodies,
+            inbox: Inbox::default(),
             tally: Tally::new(height),
             seen: Seen::default(),
             pending: Pending::default(),
@@ -94,6 +100,7 @@ impl Round {
             building: None,
             finalization: None,
             fetch: None,
+            beacon: None,
         };
         for (signed, _) in round.proposals.values() {
             round.seen.note(signed.clone());

@@ -42,6 +42,19 @@ impl Tally {
             .is_some_and(|signers| signers.contains_key(&vote.signer))
     }
 
+    /// How many votes are counted for a block.
+    pub(super) fn count(&self, view: View, kind: VoteKind, id: BlockId) -> usize {
+        let votes = self.votes.get(&(view, kind));
+        votes
+            .and_then(|votes| votes.get(&id))
+            .map_or(0, BTreeMap::len)
+    }
+
+    /// Whether a vote contradicts one that is counted.
+    pub(super) fn contradicts(&self, vote: &Vote) -> bool {
+        self.conflict(vote).is_some()
+    }
+
     /// Counts a verified vote. Returns proof of an offence when it contradicts one counted before.
     pub(super) fn insert(&mut self, vote: &Vote) -> Option<Evidence> {
         if vote.height != self.height || self.contains(vote) {

@@ -85,6 +85,11 @@ impl Consensus {
         if let Some(evidence) = self.round.tally.insert(vote) {
             self.accuse(evidence);
         }
+        // What nobody had verified for want of importance has some now.
+        let waiting = self.round.inbox.take_contradicting(vote);
+        if !waiting.is_empty() {
+            self.verify_and_count(waiting);
+        }
     }
 
     /// Notes a master's signature that came along with a vote or a proposal.
@@ -204,6 +209,7 @@ impl Consensus {
 
         self.drop_view_timers();
         self.round.tally.prune(view);
+        self.round.inbox.prune(view);
         self.round.seen.prune(view);
         self.round.pending.prune(view);
         self.round.armed = false;

@@ -228,7 +228,7 @@ fn a_crash_at_any_point_of_a_height_loses_nothing() {
             };
             let first = begin(9).executed(node);
             let mut cluster = begin(9);
-            cluster.run_to(4, 60_000);
+            cluster.run_to(5, 60_000);
             let last = cluster.executed(node) + 1;
             assert!(last > first + 5);
             for point in first..=last {
