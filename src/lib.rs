@@ -6,6 +6,7 @@
 pub mod cli;
 pub mod commands;
 pub mod compare;
+pub mod faults;
 pub mod logging;
 pub mod scenario;
 pub mod stage;

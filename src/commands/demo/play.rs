@@ -2,6 +2,7 @@
 //!
 //! Not here: whether it came out well ([`super::outcome`]).
 
+use crate::faults::stop_the_master;
 use crate::stage::{Ask, Stage, StageError};
 use crate::timeline::{Mood, Timeline};
 use crate::waiting::until;
@@ -28,8 +29,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const WITHIN: Duration = Duration::from_secs(60);
 /// How long a forger may take to show itself before the story goes on without it.
 const FORGER_WITHIN: Duration = Duration::from_secs(10);
-/// How often the master of the next height is looked up again when a block came in between.
-const TRIES: usize = 5;
 
 const PATIENT: u16 = 0;
 const WRITER: u16 = 0;
@@ -225,29 +224,6 @@ async fn go_wrong(
     );
     timeline.tell(Mood::Harm, height, who, what, None);
     Ok(stopped)
-}
-
-/// Stops the validator that is to build the next block, before it does.
-///
-/// # Errors
-/// [`StageError`].
-pub async fn stop_the_master(stage: &Stage) -> Result<ValidatorId, StageError> {
-    let mut tries = 0;
-    loop {
-        let master = until(stage.board(), "the first block", WITHIN, |board| {
-            let newest = board.glance().newest?;
-            Some((newest.height, newest.next_master?))
-        });
-        let (height, master) = master.await?;
-        let name = ActorName::Validator(master.0);
-        stage.hold(name).await?;
-        tries += 1;
-        // A block in between, and somebody else is master now.
-        if stage.board().height() == height || tries == TRIES {
-            return Ok(master);
-        }
-        stage.release(name).await?;
-    }
 }
 
 /// The forger approves first and shows itself; the last approval that is needed runs beside the clinician's

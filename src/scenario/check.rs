@@ -1,0 +1,344 @@
+//! Looks over a script before anything is started: is everybody in the cast, was every case and record named before?
+
+use super::expect::Expect;
+use super::script::{Act, Cast, ConductKind, Script, Step};
+use super::words::Target;
+use kithkin_actors::cluster::Shape;
+use kithkin_actors::ports::names::ActorName;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// Records that are built in.
+pub(super) const BUILT_IN: [&str; 3] = ["demo", "document", "collection"];
+
+/// Something in a script that does not fit.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: {what}")]
+pub struct Problem {
+    /// Where: `cast`, `step 3 (approve)`, `expect 1`.
+    pub key: String,
+    /// What is wrong and what to do.
+    pub what: String,
+}
+
+/// Everything that does not fit, in the order of the script.
+#[must_use]
+pub(super) fn problems(script: &Script, path: &Path) -> Vec<Problem> {
+    let mut check = Check {
+        cast: script.cast,
+        path: path.to_owned(),
+        key: String::new(),
+        cases: BTreeSet::new(),
+        records: BTreeSet::new(),
+        replays: BTreeSet::new(),
+        problems: Vec::new(),
+    };
+    check.whole(script);
+    for (number, step) in (1..).zip(&script.steps) {
+        check.key = format!("step {number} ({})", step.act.word());
+        check.step(step);
+    }
+    for (number, expect) in (1..).zip(&script.expectations) {
+        check.key = format!("expect {number}");
+        check.expectation(expect);
+    }
+    check.problems
+}
+
+struct Check {
+    cast: Cast,
+    path: PathBuf,
+    key: String,
+    cases: BTreeSet<String>,
+    records: BTreeSet<String>,
+    /// Kin that replay.
+    replays: BTreeSet<ActorName>,
+    problems: Vec<Problem>,
+}
+
+impl Check {
+    fn problem(&mut self, what: impl Into<String>) {
+        self.problems.push(Problem {
+            key: self.key.clone(),
+            what: what.into(),
+        });
+    }
+
+    fn whole(&mut self, script: &Script) {
+        self.key = "title".to_owned();
+        if script.title.trim().is_empty() || script.story.trim().is_empty() {
+            self.problem(
+                "a scenario needs a title and a story; say what happens and what it shows",
+            );
+        }
+        self.key = "cast".to_owned();
+        if let Err(error) = self.cast.shape().validate() {
+            self.problem(error.to_string());
+        }
+        self.key = "expect".to_owned();
+        if script.expectations.is_empty() {
+            self.problem(
+                "nothing is expected; add at least one [[expect]], or the scenario shows nothing",
+            );
+        }
+    }
+
+    fn step(&mut self, step: &Step) {
+        if step.at.is_some() && step.after.is_some() {
+            self.problem(
+                "give either at (since the beginning) or after (since the step before), not both",
+            );
+        }
+        match &step.act {
+            Act::Enrol(enrol) => {
+                self.actor(enrol.patient.into());
+                self.actor(enrol.sponsor.into());
+            }
+            Act::Write(write) => {
+                self.actor(write.hospital.into());
+                self.actor(write.patient.into());
+                self.bundle(&write.bundle);
+                if !self.records.insert(write.record.clone()) {
+                    self.problem(format!(
+                        "there is a record '{}' already; give each its own name",
+                        write.record
+                    ));
+                }
+            }
+            Act::Crash(crash) => self.actor(crash.actor.0),
+            Act::Hold(hold) => {
+                if let Target::Actor(name) = hold.actor {
+                    self.actor(name);
+                }
+            }
+            Act::Release(release) => {
+                if let Some(name) = release.actor {
+                    self.actor(name.0);
+                }
+            }
+            Act::Cut(links) => self.links(&links.of, links.between, true),
+            Act::Slow(slow) => self.links(&slow.of, slow.between, true),
+            Act::Lose(lose) => {
+                self.links(&lose.of, lose.between, true);
+                if !(0.0..=1.0).contains(&lose.share) {
+                    self.problem(format!(
+                        "share = {} is no share; give a number from 0 to 1",
+                        lose.share
+                    ));
+                }
+            }
+            Act::Heal(links) => self.links(&links.of, links.between, false),
+            Act::Byzantine(byzantine) => self.conduct(byzantine.actor.0, byzantine.conduct),
+            Act::Request(request) => {
+                self.actor(request.hospital.into());
+                self.actor(request.patient.into());
+                if request.tiers.is_empty() {
+                    self.problem("tiers is empty; name at least one of summary, chart, sensitive");
+                }
+                if !self.cases.insert(request.case.clone()) {
+                    self.problem(format!(
+                        "there is a case '{}' already; give each its own name",
+                        request.case
+                    ));
+                }
+            }
+            Act::Approve(approve) => self.decision(&approve.case, &approve.kin),
+            Act::Refuse(refuse) => self.decision(&refuse.case, &refuse.kin),
+            Act::Veto(of) | Act::Close(of) => self.case(&of.case),
+            Act::Replay(replay) => {
+                self.actor(replay.kin.into());
+                self.case(&replay.from);
+                self.case(&replay.into);
+                self.replays.insert(replay.kin.into());
+            }
+            Act::Read(read) => self.case(&read.case),
+            Act::WaitPhase(wait) => {
+                self.case(&wait.case);
+                self.some(wait.is.is_empty(), "is");
+            }
+            Act::WaitHeight(_) => {}
+            Act::WaitRelease(wait) => self.decision(&wait.case, &wait.kin),
+            Act::WaitRestart(wait) => self.actor(wait.actor.0),
+            Act::WaitCatchUp(wait) => {
+                if let Some(validator) = wait.validator {
+                    self.actor(validator.into());
+                }
+            }
+            Act::Restore(restore) => self.record(&restore.record),
+        }
+    }
+
+    fn expectation(&mut self, expect: &Expect) {
+        match expect {
+            Expect::Phase { case, is } => {
+                self.case(case);
+                self.some(is.is_empty(), "is");
+            }
+            Expect::Readable { case, tiers } => {
+                self.case(case);
+                self.some(tiers.is_empty(), "tiers");
+            }
+            Expect::ClosedBy { case, .. }
+            | Expect::Approvals { case, .. }
+            | Expect::Shut { case }
+            | Expect::ReadsOnChain { case, .. } => self.case(case),
+            Expect::Forged { case, kin } => {
+                self.case(case);
+                for kin in kin {
+                    self.actor((*kin).into());
+                }
+            }
+            Expect::Restarts { actor, .. } => self.actor(actor.0),
+            Expect::ReplayRefused { kin, .. } => {
+                if !self.replays.contains(&(*kin).into()) {
+                    self.problem(format!("no step lets {kin} replay; add a step do.replay"));
+                }
+            }
+            Expect::Restored { record } | Expect::Status { record, .. } => self.record(record),
+            Expect::NothingLeft {} | Expect::ViewChanges { .. } | Expect::Height { .. } => {}
+        }
+    }
+
+    fn actor(&mut self, name: ActorName) {
+        let cast = self.cast;
+        let (there, most) = match name {
+            ActorName::Validator(n) | ActorName::Leader(n) => (
+                n < cast.validators,
+                format!("validators = {}", cast.validators),
+            ),
+            ActorName::Hospital(n) => (
+                n < cast.hospitals,
+                format!("hospitals = {}", cast.hospitals),
+            ),
+            ActorName::Patient(n) => (n < cast.patients, format!("patients = {}", cast.patients)),
+            ActorName::Kin(patient, n) => (
+                patient < cast.patients && n < cast.relatives,
+                format!(
+                    "patients = {}, relatives = {}",
+                    cast.patients, cast.relatives
+                ),
+            ),
+            ActorName::Driver => (false, "the driver is the script itself".to_owned()),
+        };
+        if !there {
+            self.problem(format!(
+                "there is no {name} in this cast ({most}, numbers start at 0)"
+            ));
+        }
+    }
+
+    fn links(
+        &mut self,
+        of: &[super::words::AnyName],
+        between: Option<(super::words::AnyName, super::words::AnyName)>,
+        needed: bool,
+    ) {
+        let both = !of.is_empty() && between.is_some();
+        let none = of.is_empty() && between.is_none();
+        if both || (none && needed) {
+            self.problem("say which links: of = [actors] for all links of these, or between = [a, b] for one");
+        }
+        let pair = between.into_iter().flat_map(|(a, b)| [a, b]);
+        for name in of.iter().copied().chain(pair) {
+            self.actor(name.0);
+        }
+    }
+
+    fn conduct(&mut self, name: ActorName, conduct: ConductKind) {
+        self.actor(name);
+        match (name, conduct) {
+            (ActorName::Kin(..), _)
+            | (ActorName::Validator(_), ConductKind::Silent | ConductKind::Honest) => {}
+            (ActorName::Validator(_), ConductKind::Forge | ConductKind::Withhold) => self.problem(
+                "a validator can be 'silent' or 'honest' here; lying validators are tested in kithkin-protocol's simulator",
+            ),
+            _ => self.problem("only a kin or a validator can be Byzantine"),
+        }
+    }
+
+    fn decision(&mut self, case: &str, kin: &[super::words::KinName]) {
+        self.case(case);
+        self.some(kin.is_empty(), "kin");
+        for kin in kin {
+            self.actor((*kin).into());
+        }
+    }
+
+    fn some(&mut self, empty: bool, what: &str) {
+        if empty {
+            self.problem(format!("{what} is empty; name at least one"));
+        }
+    }
+
+    fn case(&mut self, case: &str) {
+        if !self.cases.contains(case) {
+            self.problem(format!("no step before this requests a case '{case}'; add case = \"{case}\" to a do.request"));
+        }
+    }
+
+    fn record(&mut self, record: &str) {
+        if !self.records.contains(record) {
+            self.problem(format!("no step before this writes a record '{record}'; add record = \"{record}\" to a do.write"));
+        }
+    }
+
+    fn bundle(&mut self, bundle: &str) {
+        if !BUILT_IN.contains(&bundle) && !bundle_path(&self.path, bundle).is_file() {
+            self.problem(format!(
+                "bundle = \"{bundle}\" is neither built in ({}) nor a file beside the script",
+                BUILT_IN.join(", ")
+            ));
+        }
+    }
+}
+
+/// Where the file of a bundle is: relative to the script.
+pub(super) fn bundle_path(script: &Path, bundle: &str) -> PathBuf {
+    script.parent().unwrap_or(Path::new("")).join(bundle)
+}
+
+impl Cast {
+    /// The cluster that this cast needs.
+    #[must_use]
+    pub fn shape(&self) -> Shape {
+        Shape {
+            validators: self.validators,
+            hospitals: self.hospitals,
+            patients: self.patients,
+            relatives: self.relatives,
+            profile: self.profile,
+        }
+    }
+}
+
+impl Act {
+    /// The word in a script.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Enrol(_) => "enrol",
+            Self::Write(_) => "write",
+            Self::Crash(_) => "crash",
+            Self::Hold(_) => "hold",
+            Self::Release(_) => "release",
+            Self::Cut(_) => "cut",
+            Self::Slow(_) => "slow",
+            Self::Lose(_) => "lose",
+            Self::Heal(_) => "heal",
+            Self::Byzantine(_) => "byzantine",
+            Self::Request(_) => "request",
+            Self::Approve(_) => "approve",
+            Self::Refuse(_) => "refuse",
+            Self::Veto(_) => "veto",
+            Self::Replay(_) => "replay",
+            Self::Read(_) => "read",
+            Self::Close(_) => "close",
+            Self::WaitPhase(_) => "wait_phase",
+            Self::WaitHeight(_) => "wait_height",
+            Self::WaitRelease(_) => "wait_release",
+            Self::WaitRestart(_) => "wait_restart",
+            Self::WaitCatchUp(_) => "wait_catch_up",
+            Self::Restore(_) => "restore",
+        }
+    }
+}

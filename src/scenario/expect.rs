@@ -1,0 +1,188 @@
+//! What a script expects of the end of its story.
+//!
+//! Not here: looking whether it holds ([`super::judge`]).
+
+use super::words::{AnyName, KinName};
+use kithkin_protocol::emergency::{ClosedBy, Phase};
+use kithkin_protocol::record::BatchStatus;
+use kithkin_protocol::units::Tier;
+use serde::Deserialize;
+
+/// One expectation.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Expect {
+    /// A case stands in one of these phases, as proved by the ledger.
+    Phase {
+        /// The case.
+        case: String,
+        /// One of these.
+        is: Vec<Phase>,
+    },
+    /// A case was closed by this.
+    ClosedBy {
+        /// The case.
+        case: String,
+        /// `hospital`, `time` or `veto`.
+        by: ClosedBy,
+    },
+    /// So many kin approved on chain.
+    Approvals {
+        /// The case.
+        case: String,
+        /// Exactly so many.
+        exactly: usize,
+    },
+    /// The clinician read these tiers, and every record equals what the patient's own keys open.
+    Readable {
+        /// The case.
+        case: String,
+        /// All of these.
+        tiers: Vec<Tier>,
+    },
+    /// A case was never granted, reading is refused, and no partial opening for it ever left a kin.
+    Shut {
+        /// The case.
+        case: String,
+    },
+    /// No partial opening for any case ever left any kin.
+    NothingLeft {},
+    /// The hospital named exactly these kin as forgers.
+    Forged {
+        /// The case.
+        case: String,
+        /// All of them.
+        kin: Vec<KinName>,
+    },
+    /// An actor died and was started again.
+    Restarts {
+        /// Who.
+        actor: AnyName,
+        /// How often.
+        #[serde(default = "once")]
+        at_least: usize,
+        /// The reason contains this.
+        #[serde(default)]
+        because: String,
+    },
+    /// Masters were replaced.
+    ViewChanges {
+        /// How often.
+        at_least: usize,
+    },
+    /// Both misuses of an approval were refused.
+    ReplayRefused {
+        /// Who tried.
+        kin: KinName,
+        /// The reason for the same transaction again contains this.
+        #[serde(default)]
+        again: String,
+        /// The reason for the approval pointed at the other case contains this.
+        #[serde(default)]
+        moved: String,
+    },
+    /// The file came back byte for byte.
+    Restored {
+        /// The record.
+        record: String,
+    },
+    /// All batches of a record stand on chain like this.
+    Status {
+        /// The record.
+        record: String,
+        /// `stored` or `degraded`.
+        is: BatchStatus,
+    },
+    /// The chain has come so far.
+    Height {
+        /// At least.
+        at_least: u64,
+    },
+    /// The hospital's reads stand on chain.
+    ReadsOnChain {
+        /// The case.
+        case: String,
+        /// So many records.
+        at_least: u32,
+    },
+}
+
+impl Expect {
+    /// The expectation as a sentence.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        match self {
+            Self::Phase { case, is } => {
+                let phases: Vec<_> = is.iter().map(|phase| phase.as_str()).collect();
+                format!("case {case} is {}", phases.join(" or "))
+            }
+            Self::ClosedBy { case, by } => format!("case {case} was closed by {}", closer(*by)),
+            Self::Approvals { case, exactly } => format!("{exactly} kin approved case {case}"),
+            Self::Readable { case, tiers } => {
+                let tiers: Vec<_> = tiers.iter().map(|tier| tier.as_str()).collect();
+                format!(
+                    "{} of case {case} read, equal to what was sealed",
+                    tiers.join(" and ")
+                )
+            }
+            Self::Shut { case } => {
+                format!("case {case} stayed shut, no partial opening left a kin")
+            }
+            Self::NothingLeft {} => "no partial opening ever left any kin".to_owned(),
+            Self::Forged { case, kin } if kin.is_empty() => {
+                format!("nobody is named as forger in case {case}")
+            }
+            Self::Forged { case, kin } => {
+                format!("{} named as forger in case {case}", list(kin))
+            }
+            Self::Restarts {
+                actor,
+                at_least,
+                because,
+            } if because.is_empty() => {
+                format!("{} started again at least {at_least} times", actor.0)
+            }
+            Self::Restarts {
+                actor,
+                at_least,
+                because,
+            } => {
+                format!(
+                    "{} started again at least {at_least} times after it {because}",
+                    actor.0
+                )
+            }
+            Self::ViewChanges { at_least } => format!("at least {at_least} view changes"),
+            Self::ReplayRefused { kin, .. } => format!("both replays of {kin} were refused"),
+            Self::Restored { record } => format!("record {record} came back byte for byte"),
+            Self::Status { record, is } => format!("record {record} is {}", is.as_str()),
+            Self::Height { at_least } => format!("the chain has come to height {at_least}"),
+            Self::ReadsOnChain { case, at_least } => {
+                format!("at least {at_least} reads of case {case} stand on chain")
+            }
+        }
+    }
+}
+
+/// What closed a case, in a word.
+pub(super) fn closer(by: ClosedBy) -> &'static str {
+    match by {
+        ClosedBy::Time => "time",
+        ClosedBy::Hospital => "hospital",
+        ClosedBy::Veto => "veto",
+    }
+}
+
+/// Names in a row.
+pub(super) fn list<T: ToString>(names: impl IntoIterator<Item = T>) -> String {
+    let names: Vec<String> = names.into_iter().map(|name| name.to_string()).collect();
+    if names.is_empty() {
+        "nobody".to_owned()
+    } else {
+        names.join(", ")
+    }
+}
+
+fn once() -> usize {
+    1
+}

@@ -1,0 +1,208 @@
+//! Looks whether what a script expects holds. Each verdict says what was found.
+
+use super::expect::{Expect, closer, list};
+use super::player::{PlayedCase, PlayedRecord, Player};
+use crate::compare::equals_own;
+use crate::stage::StageError;
+use kithkin_actors::patient::messages::Source;
+use kithkin_actors::ports::names::ActorName;
+use kithkin_protocol::emergency::Case;
+use kithkin_protocol::ids::CaseId;
+use kithkin_protocol::record::BatchStatus;
+use kithkin_protocol::units::{Height, Tier};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// What was found: `Ok` when the expectation holds.
+pub(super) type Verdict = Result<String, String>;
+
+/// How long a case that is to be shut is tried to be read.
+const TRY_FOR: Duration = Duration::from_millis(200);
+
+impl Player<'_> {
+    /// Looks whether one expectation holds.
+    pub(super) async fn judge(&self, expect: &Expect) -> Verdict {
+        match expect {
+            Expect::Phase { case, is } => {
+                let phase = self.proved(case).await?.phase;
+                holds(is.contains(&phase), phase.as_str())
+            }
+            Expect::ClosedBy { case, by } => match self.proved(case).await?.closed {
+                Some((_, found)) => holds(found == *by, closer(found)),
+                None => Err("not closed".to_owned()),
+            },
+            Expect::Approvals { case, exactly } => {
+                let found = self.proved(case).await?.approvals.len();
+                holds(found == *exactly, found)
+            }
+            Expect::Readable { case, tiers } => self.readable(case, tiers).await,
+            Expect::Shut { case } => self.shut(case).await,
+            Expect::NothingLeft {} => self.nothing_left(None).await,
+            Expect::Forged { case, kin } => {
+                let found = &self.played(case)?.forged;
+                let expected: BTreeSet<ActorName> = kin.iter().map(|kin| (*kin).into()).collect();
+                holds(*found == expected, list(found))
+            }
+            Expect::Restarts {
+                actor,
+                at_least,
+                because,
+            } => {
+                let restarts = self.stage.board().restarts();
+                let reasons: Vec<_> = restarts
+                    .into_iter()
+                    .filter(|one| one.name == actor.0 && one.reason.contains(because.as_str()))
+                    .map(|one| one.reason)
+                    .collect();
+                holds(reasons.len() >= *at_least, list(&reasons))
+            }
+            Expect::ViewChanges { at_least } => {
+                let found = self.stage.board().glance().view_changes.len();
+                holds(found >= *at_least, found)
+            }
+            Expect::ReplayRefused { kin, again, moved } => {
+                self.replay_refused((*kin).into(), again, moved)
+            }
+            Expect::Restored { record } => {
+                let restored = self.record(record)?.restored;
+                holds(
+                    restored,
+                    if restored {
+                        "byte for byte"
+                    } else {
+                        "no step restored it"
+                    },
+                )
+            }
+            Expect::Status { record, is } => {
+                let batches = &self.record(record)?.written.batches;
+                let all = batches.iter().all(|batch| batch.status == *is);
+                let found: BTreeSet<BatchStatus> =
+                    batches.iter().map(|batch| batch.status).collect();
+                holds(all, list(found.into_iter().map(BatchStatus::as_str)))
+            }
+            Expect::Height { at_least } => {
+                let found = self.stage.board().height();
+                holds(found >= Height(*at_least), found)
+            }
+            Expect::ReadsOnChain { case, at_least } => {
+                let found = self.proved(case).await?.records_read;
+                holds(found >= *at_least, found)
+            }
+        }
+    }
+
+    /// Every record that the clinician read is the one that the patient's own keys open, and none is missing.
+    async fn readable(&self, name: &str, tiers: &[Tier]) -> Verdict {
+        let case = self.played(name)?;
+        let roots = case.roots.clone();
+        let own = self
+            .stage
+            .read_all(case.patient, tiers.to_vec(), roots, Source::Hospital)
+            .await
+            .map_err(|error| format!("the patient's own device cannot open them: {error}"))?;
+        let mut found = Vec::new();
+        for tier in tiers {
+            let opened = case.opened.get(tier).map_or(&[][..], Vec::as_slice);
+            let sealed = case.sealed.get(tier).copied().unwrap_or_default();
+            equals_own(*tier, opened, &own, sealed).map_err(|error| error.to_string())?;
+            found.push(format!("{} {tier}", opened.len()));
+        }
+        Ok(list(found))
+    }
+
+    /// Never granted, cannot be read now, and nothing for it left a kin.
+    async fn shut(&self, name: &str) -> Verdict {
+        let case = self.played(name)?;
+        let proved = self.proved(name).await?;
+        if proved.granted_ms.is_some() {
+            return Err(format!(
+                "the case was granted; it is {}",
+                proved.phase.as_str()
+            ));
+        }
+        let refusal = match self.stage.read(case.hospital, case.id, None, TRY_FOR).await {
+            Err(StageError::Hospital(refusal)) => refusal.to_string(),
+            Err(error) => return Err(format!("whether it can be read is not known: {error}")),
+            Ok(opened) => return Err(format!("{} records were read", opened.records.len())),
+        };
+        let nothing = self.nothing_left(Some(case.id)).await?;
+        Ok(format!("{}; {refusal}; {nothing}", proved.phase.as_str()))
+    }
+
+    /// Asks every kin what it released, and compares with what the network saw leaving.
+    async fn nothing_left(&self, case: Option<CaseId>) -> Verdict {
+        let shape = self.stage.cluster().shape();
+        let mut asked = 0_usize;
+        for patient in 0..shape.patients {
+            for kin in 0..shape.relatives {
+                let name = ActorName::Kin(patient, kin);
+                let inventory = self.stage.inventory(patient, kin).await;
+                let held = inventory.map_err(|error| format!("{name} cannot be asked: {error}"))?;
+                let mut released = held.released.iter();
+                if released.any(|of| case.is_none_or(|case| case == *of)) {
+                    return Err(format!("{name} says that it released a partial opening"));
+                }
+                asked += 1;
+            }
+        }
+        match self.seen_leaving(case) {
+            0 => Ok(format!(
+                "{asked} kin say that they released none, and the network saw none"
+            )),
+            seen => Err(format!(
+                "the network saw {seen} partial openings leave a kin"
+            )),
+        }
+    }
+
+    fn replay_refused(&self, kin: ActorName, again: &str, moved: &str) -> Verdict {
+        let Some(replayed) = self.replays.get(&kin) else {
+            return Err(format!("{kin} never replayed"));
+        };
+        let attempts = [
+            ("again", &replayed.again, again),
+            ("moved", &replayed.moved, moved),
+        ];
+        let mut found = Vec::new();
+        for (attempt, reason, wanted) in attempts {
+            match reason {
+                Some(reason) if reason.contains(wanted) => {
+                    found.push(format!("{attempt}: {reason}"))
+                }
+                Some(reason) => {
+                    return Err(format!("{attempt}: refused for another reason: {reason}"));
+                }
+                None => return Err(format!("{attempt}: not refused")),
+            }
+        }
+        Ok(list(found))
+    }
+
+    fn played(&self, name: &str) -> Result<&PlayedCase, String> {
+        self.case(name).map_err(|error| error.to_string())
+    }
+
+    fn record(&self, name: &str) -> Result<&PlayedRecord, String> {
+        let record = self.records.get(name);
+        record.ok_or_else(|| format!("record {name} was not written"))
+    }
+
+    async fn proved(&self, name: &str) -> Result<Case, String> {
+        let id = self.played(name)?.id;
+        let case = self
+            .stage
+            .case(id)
+            .await
+            .map_err(|error| error.to_string())?;
+        case.ok_or_else(|| format!("the ledger has no case {name}"))
+    }
+}
+
+fn holds(holds: bool, found: impl ToString) -> Verdict {
+    if holds {
+        Ok(found.to_string())
+    } else {
+        Err(found.to_string())
+    }
+}
