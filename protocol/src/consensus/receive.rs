@@ -29,7 +29,7 @@ impl Consensus {
         match message {
             Message::Proposal(proposal) => self.on_proposal(from, proposal),
             Message::Ballots(ballots) => self.on_ballots(from, ballots),
-            Message::NewView(new_view) => self.on_new_view(from, new_view),
+            Message::NewView(new_view) => self.on_new_view(from, *new_view),
             Message::GetCommitted {
                 from: height,
                 count,
@@ -165,12 +165,12 @@ impl Consensus {
             && (known || cert.verify(self.chain, &self.round.set).is_ok())
     }
 
-    fn on_new_view(&mut self, from: ValidatorId, new_view: Box<NewView>) {
+    fn on_new_view(&mut self, from: ValidatorId, new_view: NewView) {
         let NewView {
             height,
             view,
             justification,
-        } = *new_view;
+        } = new_view;
         match height.cmp(&self.round.height) {
             Ordering::Less => return self.answer_committed(from, height),
             Ordering::Greater => {

@@ -5,7 +5,7 @@
 //! durable. After every event [`Invariants`] checks the safety rules of the
 //! consensus specification (section 6); a violation panics with the seed.
 //!
-//! Read `fixture` (keys and genesis), `cluster`, `invariants`, `byzantine`.
+//! Read `fixture` (keys and genesis), `cluster`, `invariants`, `byzantine`, `chaos`.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,12 +16,14 @@
 )]
 
 mod byzantine;
+mod chaos;
 mod cluster;
 mod fixture;
 mod invariants;
 mod node;
 
 pub use byzantine::Behaviour;
+pub use chaos::chaos;
 pub use cluster::{Cluster, Network, Setup};
 pub use fixture::{Fixture, fixture};
 pub use invariants::Invariants;
