@@ -25,7 +25,7 @@ const KEY_CLUSTER: &[u8] = b"\0cluster";
 pub(super) struct Opened {
     pub(super) dir: PathBuf,
     pub(super) db: DB,
-    pub(super) lock: File,
+    pub(super) lock: FolderLock,
 }
 
 pub(super) fn open(dir: &Path, options: &StoreOptions) -> Result<Opened, StoreError> {
@@ -48,8 +48,19 @@ pub(super) fn open(dir: &Path, options: &StoreOptions) -> Result<Opened, StoreEr
     })
 }
 
-/// The operating system lets go of the lock when the process ends, however it ends; the file stays.
-fn take_lock(dir: &Path) -> Result<File, StoreError> {
+/// `DIR/LOCK`, locked. The operating system lets go of it when the process ends, however it ends; the file stays.
+pub(super) struct FolderLock(File);
+
+impl Drop for FolderLock {
+    /// Closing the file isn't enough: a child process that is being started at this moment has it open too.
+    fn drop(&mut self) {
+        if let Err(error) = self.0.unlock() {
+            tracing::warn!(%error, "the data folder stays locked until this process ends");
+        }
+    }
+}
+
+fn take_lock(dir: &Path) -> Result<FolderLock, StoreError> {
     let file = OpenOptions::new()
         .create(true)
         .truncate(false)
@@ -58,7 +69,7 @@ fn take_lock(dir: &Path) -> Result<File, StoreError> {
         .open(dir.join("LOCK"))
         .map_err(|error| StoreError::from_os(dir, &error))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(FolderLock(file)),
         Err(TryLockError::WouldBlock) => Err(StoreError::InUse {
             dir: dir.to_owned(),
         }),

@@ -1,10 +1,9 @@
 //! What the handles and the committer's thread share: the open database, its failure, its counters.
 
 use super::committer::{Limits, Queue};
-use super::open::Opened;
+use super::open::{FolderLock, Opened};
 use super::{StoreError, StoreStats};
 use rocksdb::{DB, WriteBatch, WriteOptions};
-use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,7 +21,7 @@ pub(super) struct Shared {
     /// The committer's thread, once it runs.
     pub(super) committer: OnceLock<ThreadId>,
     /// None once closed. The lock file is released after the database.
-    db: RwLock<Option<(DB, File)>>,
+    db: RwLock<Option<(DB, FolderLock)>>,
     failure: OnceLock<StoreError>,
     notify: Mutex<Vec<Notify>>,
     /// The error that the next write meets instead of the disk.
