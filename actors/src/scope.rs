@@ -11,6 +11,7 @@ use crate::upload::Upload;
 use crate::validator::Validator;
 use crate::validator::messages::{Answer, Look};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use kithkin_protocol::crypto::Digest;
 use kithkin_protocol::ids::{PatientId, RecordId, ValidatorId};
 use kithkin_protocol::ledger::{BatchEntry, BatchPlace, Confirmed, State};
 use kithkin_protocol::record::{BatchHeader, Capsule, CheckedCapsule};
@@ -63,6 +64,52 @@ pub async fn batch_places(
     up_to: Height,
     deadline: Instant,
 ) -> Result<Vec<BatchPlace>, ClientError> {
+    let all = Wanted {
+        patient,
+        tier,
+        up_to,
+        roots: None,
+    };
+    places(client, port, all, deadline).await
+}
+
+/// As [`batch_places`], but only batches of uploads with these manifest roots: so that opening a few files of many
+/// takes the proofs of a few.
+///
+/// # Errors
+/// As [`batch_places`].
+pub async fn batch_places_of(
+    client: &LedgerClient,
+    port: &Port,
+    (patient, tier, up_to): (PatientId, Tier, Height),
+    roots: &BTreeSet<Digest>,
+    deadline: Instant,
+) -> Result<Vec<BatchPlace>, ClientError> {
+    let some = Wanted {
+        patient,
+        tier,
+        up_to,
+        roots: Some(roots),
+    };
+    places(client, port, some, deadline).await
+}
+
+/// Which batches are looked for.
+#[derive(Clone, Copy)]
+struct Wanted<'r> {
+    patient: PatientId,
+    tier: Tier,
+    up_to: Height,
+    /// None means all.
+    roots: Option<&'r BTreeSet<Digest>>,
+}
+
+async fn places(
+    client: &LedgerClient,
+    port: &Port,
+    wanted: Wanted<'_>,
+    deadline: Instant,
+) -> Result<Vec<BatchPlace>, ClientError> {
     let f = client.validators().f();
     let mut lists: BTreeMap<ValidatorId, BTreeSet<BatchPlace>> = BTreeMap::new();
     let mut last = String::from("no validator answered");
@@ -71,7 +118,7 @@ pub async fn batch_places(
             .validators()
             .ids()
             .filter(|id| !lists.contains_key(id))
-            .map(|id| async move { (id, list(port, id, patient, tier, up_to, deadline).await) })
+            .map(|id| async move { (id, list(port, id, wanted, deadline).await) })
             .collect();
         while let Some((id, answer)) = answers.next().await {
             match answer {
@@ -94,11 +141,15 @@ pub async fn batch_places(
 async fn list(
     port: &Port,
     id: ValidatorId,
-    patient: PatientId,
-    tier: Tier,
-    up_to: Height,
+    wanted: Wanted<'_>,
     deadline: Instant,
 ) -> Result<BTreeSet<BatchPlace>, String> {
+    let Wanted {
+        patient,
+        tier,
+        up_to,
+        roots,
+    } = wanted;
     let ask = |look| {
         let left = deadline.saturating_duration_since(Instant::now());
         port.ask::<Validator, Look>(ActorName::Validator(id.0), look, TRY.min(left))
@@ -112,8 +163,11 @@ async fn list(
     match ask(Look::Batches(patient, tier, up_to)).await {
         Ok(Ok(Answer::Batches(batches))) => Ok(batches
             .into_iter()
+            .filter(|((height, _), entry)| {
+                let asked = roots.is_none_or(|roots| roots.contains(&entry.header.manifest_root));
+                asked && *height <= up_to
+            })
             .take(BATCHES_MAX)
-            .filter(|((height, _), _)| *height <= up_to)
             .map(|((height, index), _)| (patient, tier, height, index))
             .collect()),
         Ok(Ok(_)) => Err(format!("{id} answered something else")),
