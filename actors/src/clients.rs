@@ -150,6 +150,7 @@ impl LedgerClient {
     /// # Errors
     /// [`ClientError::NotFinal`] at `deadline`; [`ClientError::Rejected`] when it is final but had no effect.
     pub async fn submit(&self, body: TxBody, deadline: Instant) -> Result<Finalized, ClientError> {
+        let asked = Instant::now();
         let mut last = String::from("no validator was asked");
         while Instant::now() < deadline {
             let transaction = match self.sign(&body).await {
@@ -167,6 +168,9 @@ impl LedgerClient {
                 .await;
             if let Some(finalized) = sent {
                 self.settle(sequence);
+                let height = finalized.proof.header.height;
+                let (me, took) = (self.0.port.me(), asked.elapsed());
+                tracing::debug!(%me, %height, ?took, "a transaction is final");
                 return match finalized.rejected {
                     Some(reason) => Err(ClientError::Rejected { reason }),
                     None => Ok(finalized),
@@ -295,6 +299,7 @@ impl LedgerClient {
                 Ok(proved) => return Ok(proved),
                 Err(error) => last = error,
             }
+            tracing::debug!(me = %self.0.port.me(), last, "the validators do not agree yet; asking again");
             tokio::time::sleep(PAUSE).await;
         }
         Err(ClientError::NotProved { needed, last })

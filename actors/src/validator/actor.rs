@@ -37,6 +37,9 @@ const GOSSIP_MAX: usize = 256;
 /// How often waiting transactions are passed on again: gossip may be lost.
 const GOSSIP_EVERY: Duration = Duration::from_secs(1);
 
+/// How often a starting validator looks whether it can be reached.
+const REACHABLE_AGAIN: Duration = Duration::from_millis(2);
+
 /// What a validator is started with.
 pub struct ValidatorConfig {
     /// Its number and keys.
@@ -63,7 +66,7 @@ pub struct Validator {
     clock: SharedClock,
     observer: Observer,
     followers: BTreeMap<ActorName, BTreeSet<super::messages::Concern>>,
-    /// What the core ordered at start, until the actor runs.
+    /// What the core ordered at start, until this actor can be reached: it asks the others what it missed.
     first: Vec<Output>,
     /// Batches on their way to the disk, oldest first, each with what waits for it.
     in_flight: VecDeque<(u64, Vec<Action>)>,
@@ -140,6 +143,15 @@ impl Validator {
         self.clock.now()
     }
 
+    /// Carries out what the core ordered at start, as soon as answers can arrive.
+    fn begin(&mut self, ctx: &mut Context<Self>) {
+        if self.port.is_reachable() {
+            self.execute(Vec::new(), ctx);
+        } else {
+            ctx.run_later(REACHABLE_AGAIN, Self::begin);
+        }
+    }
+
     fn step(&mut self, input: Input, ctx: &mut Context<Self>) {
         let outputs = self.core.step(self.now(), input);
         self.execute(outputs, ctx);
@@ -147,10 +159,12 @@ impl Validator {
 
     /// Splits the core's orders into what becomes durable, what may happen at once and what waits.
     fn execute(&mut self, outputs: Vec<Output>, ctx: &mut Context<Self>) {
+        let mut all = std::mem::take(&mut self.first);
+        all.extend(outputs);
         let mut batch = Batch::default();
         let mut actions = Vec::new();
         let mut committed = false;
-        for output in outputs {
+        for output in all {
             match output {
                 Output::Persist(entry) => self.store.put_wal(&mut batch, &entry),
                 Output::Commit {
@@ -375,8 +389,7 @@ impl Actor for Validator {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        let first = std::mem::take(&mut self.first);
-        self.execute(first, ctx);
+        self.begin(ctx);
         ctx.run_interval(GOSSIP_EVERY, |this, _| this.tend());
     }
 }

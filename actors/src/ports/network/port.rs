@@ -84,6 +84,16 @@ impl Port {
             .is_none_or(|(life, incarnation)| life.is(*incarnation))
     }
 
+    /// Whether messages to this port's own name arrive at its owner by now. A restarted actor is looked up under its
+    /// name only when its factory has returned; whoever asks for replies waits for that.
+    #[must_use]
+    pub fn is_reachable(&self) -> bool {
+        self.net
+            .book
+            .entry(self.me)
+            .is_some_and(|entry| entry.is_current())
+    }
+
     /// Sends one way. The address is looked up at delivery; a full or closed mailbox, a missing
     /// address and a lossy link drop the message and count it: who needs certainty sends again or asks.
     pub fn tell<A, M>(&self, to: ActorName, message: M)

@@ -3,7 +3,6 @@
 use super::*;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::time::Instant;
 use tempfile::TempDir;
 
 fn fresh() -> (TempDir, Vault) {
@@ -284,69 +283,4 @@ fn secrets_are_not_printed() {
             "{text}"
         );
     }
-}
-
-/// `cargo test -p kithkin-actors measure_key_files -- --ignored --nocapture`
-#[test]
-#[ignore = "a measurement; prints figures and asserts nothing"]
-fn measure_key_files() {
-    let keys: Vec<(String, Secret32)> = (0..1_500_u16)
-        .map(|n| (format!("key-{n}"), key(n.to_le_bytes()[0])))
-        .collect();
-    let run = |label: &str, work: &dyn Fn(&Vault)| {
-        let (_dir, vault) = fresh();
-        let started = Instant::now();
-        work(&vault);
-        println!("{label}: {:.0} ms", started.elapsed().as_secs_f64() * 1e3);
-    };
-    run("1,500 keys, one owner, one by one", &|vault| {
-        let space = vault.keys_of("kin-0-0");
-        for (name, secret) in &keys {
-            space.create(name, secret).expect("written");
-        }
-    });
-    run("1,500 keys, one owner, together", &|vault| {
-        let pairs: Vec<_> = keys
-            .iter()
-            .map(|(name, secret)| (name.as_str(), secret))
-            .collect();
-        vault
-            .keys_of("kin-0-0")
-            .create_many(&pairs)
-            .expect("written");
-    });
-    run(
-        "500 owners with 3 keys each, one owner after the other",
-        &|vault| {
-            for (n, three) in keys.chunks(3).enumerate() {
-                let pairs: Vec<_> = three
-                    .iter()
-                    .map(|(name, secret)| (name.as_str(), secret))
-                    .collect();
-                vault
-                    .keys_of(&format!("kin-{n}"))
-                    .create_many(&pairs)
-                    .expect("written");
-            }
-        },
-    );
-    run("500 owners with 3 keys each, on 16 threads", &|vault| {
-        let owners: Vec<_> = keys.chunks(3).enumerate().collect();
-        std::thread::scope(|scope| {
-            for part in owners.chunks(owners.len().div_ceil(16)) {
-                scope.spawn(move || {
-                    for (n, three) in part {
-                        let pairs: Vec<_> = three
-                            .iter()
-                            .map(|(name, secret)| (name.as_str(), secret))
-                            .collect();
-                        vault
-                            .keys_of(&format!("kin-{n}"))
-                            .create_many(&pairs)
-                            .expect("written");
-                    }
-                });
-            }
-        });
-    });
 }
