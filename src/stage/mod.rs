@@ -320,14 +320,9 @@ impl Stage {
     ///
     /// # Errors
     /// [`StageError`].
-    pub async fn conduct(
-        &self,
-        patient: u16,
-        kin: u8,
-        conduct: Conduct,
-    ) -> Result<(), StageError> {
+    pub async fn conduct(&self, patient: u16, kin: u8, conduct: Conduct) -> Result<(), StageError> {
         let to = ActorName::Kin(patient, kin);
-        Ok(self.ask::<FriendRelative, _>(to, conduct).await?)
+        self.ask::<FriendRelative, _>(to, conduct).await
     }
 
     /// A kin misuses an approval that it gave before.
