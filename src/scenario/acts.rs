@@ -129,7 +129,7 @@ impl Player<'_> {
         let (mut roots, mut sealed) = (Vec::new(), BTreeMap::new());
         for record in self.records.values().filter(|one| one.patient == patient) {
             for batch in &record.written.batches {
-                roots.push(batch.root);
+                roots.push((batch.tier, batch.root));
                 *sealed.entry(batch.tier).or_default() += batch.records as usize;
             }
         }

@@ -65,7 +65,10 @@ impl Player<'_> {
 
     pub(super) fn cut(&self, links: &Links) -> Done {
         self.rule(&links.of, links.between, Some(&LinkRule::severed()));
-        harm(who(&links.of, links.between), "fault: cut off")
+        harm(
+            "network",
+            format!("fault: {} cut off", which(&links.of, links.between)),
+        )
     }
 
     pub(super) fn slow(&self, slow: &Slow) -> Done {
@@ -76,14 +79,21 @@ impl Player<'_> {
             ..LinkRule::default()
         };
         self.rule(&slow.of, slow.between, Some(&rule));
-        let what = format!("fault: every message takes {least} to {most} ms");
-        harm(who(&slow.of, slow.between), what)
+        let which = which(&slow.of, slow.between);
+        harm(
+            "network",
+            format!("fault: every message of {which} takes {least} to {most} ms"),
+        )
     }
 
     pub(super) fn lose(&self, lose: &Lose) -> Done {
         self.rule(&lose.of, lose.between, Some(&LinkRule::lossy(lose.share)));
-        let what = format!("fault: {} % of the messages are lost", lose.share * 100.0);
-        harm(who(&lose.of, lose.between), what)
+        let which = which(&lose.of, lose.between);
+        let percent = lose.share * 100.0;
+        harm(
+            "network",
+            format!("fault: {which} loses {percent} % of the messages"),
+        )
     }
 
     pub(super) fn heal(&self, links: &Links) -> Done {
@@ -92,7 +102,8 @@ impl Player<'_> {
             return done("network", "is whole again", None);
         }
         self.rule(&links.of, links.between, None);
-        done(who(&links.of, links.between), "can be reached again", None)
+        let which = which(&links.of, links.between);
+        done("network", format!("{which} can be reached again"), None)
     }
 
     pub(super) async fn byzantine(&self, byzantine: &Byzantine) -> Outcome {
@@ -148,7 +159,8 @@ fn harm(who: impl ToString, what: impl Into<String>) -> Done {
     }
 }
 
-fn who(of: &[AnyName], between: Option<(AnyName, AnyName)>) -> String {
+/// The links, for people.
+fn which(of: &[AnyName], between: Option<(AnyName, AnyName)>) -> String {
     match between {
         Some((a, b)) => format!("{} - {}", a.0, b.0),
         None => list(of.iter().map(|name| name.0)),

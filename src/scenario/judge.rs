@@ -95,7 +95,8 @@ impl Player<'_> {
     /// Every record that the clinician read is the one that the patient's own keys open, and none is missing.
     async fn readable(&self, name: &str, tiers: &[Tier]) -> Verdict {
         let case = self.played(name)?;
-        let roots = case.roots.clone();
+        let of_tiers = case.roots.iter().filter(|(tier, _)| tiers.contains(tier));
+        let roots = of_tiers.map(|(_, root)| *root).collect();
         let own = self
             .stage
             .read_all(case.patient, tiers.to_vec(), roots, Source::Hospital)

@@ -66,7 +66,7 @@ pub(super) struct PlayedCase {
     pub(super) hospital: u16,
     pub(super) patient: u16,
     /// Uploads that were on chain when the case was requested, and how many records each tier had in them.
-    pub(super) roots: Vec<Digest>,
+    pub(super) roots: Vec<(Tier, Digest)>,
     pub(super) sealed: BTreeMap<Tier, usize>,
     /// What the clinician read, the newest read of each tier.
     pub(super) opened: BTreeMap<Tier, Vec<OpenedRecord>>,

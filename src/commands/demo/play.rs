@@ -119,9 +119,12 @@ pub async fn play(
     let chart = read(stage, timeline, case, Tier::Chart).await?;
 
     timeline.heading("The emergency is over");
+    let name = ActorName::Validator(stopped.0);
+    stage.release(name).await?;
+    timeline.tell(Mood::Plain, stage.board().height(), name, "is started again", None);
     let approved = close(stage, timeline, case).await?;
-    come_back(stage, timeline, stopped).await?;
     let own = restore(stage, timeline, &written).await?;
+    caught_up(stage, timeline, stopped).await?;
     let phase = stage
         .case(case)
         .await?
@@ -341,15 +344,14 @@ async fn close(stage: &Stage, timeline: &mut Timeline, case: CaseId) -> Result<u
     Ok(case.approvals.len())
 }
 
-/// The stopped validator starts again and catches up with the others.
-async fn come_back(
+/// The validator that was stopped has what the others have.
+async fn caught_up(
     stage: &Stage,
     timeline: &mut Timeline,
     stopped: ValidatorId,
 ) -> Result<(), StageError> {
     let name = ActorName::Validator(stopped.0);
     let goal = stage.board().height();
-    stage.release(name).await?;
     let what = format!("{name} catching up to height {goal}");
     let caught_up = until(stage.board(), &what, WITHIN, |board| {
         let height = board.glance().heights.get(&stopped).copied();
@@ -358,7 +360,7 @@ async fn come_back(
     let (height, took) = timeline
         .while_waiting("the stopped validator catches up", caught_up)
         .await;
-    let what = "is back and has every block that it missed";
+    let what = "has every block that it missed";
     timeline.tell(Mood::Good, height?, name, what, Some(took));
     Ok(())
 }

@@ -1,0 +1,175 @@
+//! `kithkin scenario` from the outside: every script of ours, a false expectation, a script that is none.
+
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn scenario(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_kithkin"))
+        .arg("scenario")
+        .args(arguments)
+        .env("RUST_LOG", "off")
+        .output()
+        .expect("the binary starts")
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("config/scenarios")
+}
+
+fn play(name: &str) -> Value {
+    let path = folder().join(name);
+    let output = scenario(&["run", "--json", path.to_str().expect("a plain name")]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    let report: Value = serde_json::from_str(text.trim()).unwrap_or_else(|error| {
+        let said = String::from_utf8_lossy(&output.stderr);
+        panic!("{error}: {text}\n{said}")
+    });
+    assert_eq!(report["ok"], true, "{report:#}");
+    assert_eq!(output.status.code(), Some(0), "{report:#}");
+    report
+}
+
+/// What was found for the expectation that contains these words.
+fn found(report: &Value, words: &str) -> String {
+    let expectations = report["expectations"].as_array().expect("a list");
+    let expectation = expectations.iter().find(|one| {
+        let sentence = one["expect"].as_str().unwrap_or_default();
+        sentence.contains(words)
+    });
+    let found = &expectation.unwrap_or_else(|| panic!("{words} in {report:#}"))["found"];
+    found.as_str().expect("a text").to_owned()
+}
+
+macro_rules! scenarios {
+    ($($test:ident: $file:literal),* $(,)?) => {
+        const TESTED: &[&str] = &[$($file),*];
+        $(#[test]
+        fn $test() {
+            play($file);
+        })*
+    };
+}
+
+scenarios! {
+    quiet_day: "quiet-day.toml",
+    unconscious_patient: "unconscious-patient.toml",
+    two_of_five_unreachable: "two-of-five-unreachable.toml",
+    one_kin_forges: "one-kin-forges.toml",
+    master_crashes_mid_case: "master-crashes-mid-case.toml",
+    replayed_approval: "replayed-approval.toml",
+    veto_during_the_case: "veto-during-the-case.toml",
+    kin_crashes_and_comes_back: "kin-crashes-and-comes-back.toml",
+    silent_validator: "silent-validator.toml",
+}
+
+/// These two must stay shut; that is shown twice over.
+const SHUT: [&str; 2] = ["three-of-five-unreachable.toml", "too-few-approve.toml"];
+
+#[test]
+fn what_must_stay_shut_stays_shut_and_nothing_leaves_a_kin() {
+    for name in SHUT {
+        let found = found(&play(name), "stayed shut");
+        for words in [
+            "5 kin say that they released none",
+            "the network saw none",
+            "expired",
+        ] {
+            assert!(found.contains(words), "{name}: {words} in {found}");
+        }
+    }
+}
+
+#[test]
+fn every_script_of_ours_is_tested_and_listed() {
+    let dir = folder();
+    let output = scenario(&["list", "--json", dir.to_str().expect("a plain name")]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let listed: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let listed = listed.as_array().expect("a list");
+    for one in listed {
+        let file = Path::new(one["file"].as_str().expect("a text"));
+        let name = file
+            .file_name()
+            .and_then(|name| name.to_str())
+            .expect("a name");
+        assert!(
+            TESTED.contains(&name) || SHUT.contains(&name),
+            "{name} is not tested"
+        );
+        assert!(!one["title"].as_str().expect("a text").is_empty());
+        assert!(!one["story"].as_str().expect("a text").is_empty());
+    }
+    assert_eq!(listed.len(), TESTED.len() + SHUT.len());
+}
+
+fn script(folder: &Path, name: &str, content: &str) -> String {
+    let path = folder.join(name);
+    std::fs::write(&path, content).expect("written");
+    path.to_str().expect("a plain name").to_owned()
+}
+
+#[test]
+fn a_false_expectation_and_a_step_that_was_to_fail_exit_with_1() {
+    let scratch = tempfile::tempdir().expect("a folder");
+    let head = "title = \"t\"\nstory = \"s\"\n[cast]\nvalidators = 1\nhospitals = 1\nrelatives = 3\n\
+                [[step]]\ndo.enrol = { patient = \"patient-0\" }\n";
+    let cases = [
+        (
+            "false.toml",
+            "[[expect]]\nview_changes = { at_least = 1000 }\n",
+            "1000 view changes",
+        ),
+        (
+            "not-refused.toml",
+            "[[step]]\nfails = \"no\"\ndo.heal = {}\n[[expect]]\nheight = { at_least = 1 }\n",
+            "was to be refused",
+        ),
+    ];
+    for (name, rest, words) in cases {
+        let path = script(scratch.path(), name, &format!("{head}{rest}"));
+        let output = scenario(&["run", "--json", &path]);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(text.contains(words), "{words} in {text}");
+        let report: Value = serde_json::from_str(text.trim()).expect("JSON");
+        assert_eq!(report["ok"], false);
+        assert!(String::from_utf8_lossy(&output.stderr).contains(&path));
+    }
+}
+
+#[test]
+fn a_wrong_script_exits_with_2_before_anything_is_played() {
+    let scratch = tempfile::tempdir().expect("a folder");
+    let head = "title = \"t\"\nstory = \"s\"\n[[expect]]\nheight = { at_least = 1 }\n";
+    let torn = script(scratch.path(), "torn.toml", "title = ");
+    let unknown = script(
+        scratch.path(),
+        "unknown.toml",
+        &format!("{head}[cast]\nnurses = 1\n"),
+    );
+    let stranger = script(
+        scratch.path(),
+        "stranger.toml",
+        &format!("{head}[[step]]\ndo.crash = {{ actor = \"kin-3-0\", how = \"panic\" }}\n"),
+    );
+    let missing = scratch.path().join("missing.toml");
+    let missing = missing.to_str().expect("a plain name").to_owned();
+    let good = folder().join("quiet-day.toml");
+    let good = good.to_str().expect("a plain name");
+    for (path, words) in [
+        (torn, "no script"),
+        (unknown, "nurses"),
+        (stranger, "there is no kin-3-0 in this cast"),
+        (missing, "cannot be read"),
+    ] {
+        let output = scenario(&["run", "--json", good, &path]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(
+            said.contains(&path) && said.contains(words),
+            "{words} in {said}"
+        );
+        assert!(output.stdout.is_empty(), "something was played");
+    }
+}
