@@ -43,7 +43,9 @@ fn main() {
     System::new().block_on(async {
         let network = Network::new(1);
         let (near, near_heard) = mpsc::unbounded_channel();
-        network.book().point(ActorName::Hospital(0), Ear(near).start());
+        network
+            .book()
+            .point(ActorName::Hospital(0), Ear(near).start());
         let elsewhere = actix::Arbiter::new();
         let (far, far_heard) = mpsc::unbounded_channel();
         let addr = Ear::start_in_arbiter(&elsewhere.handle(), |_| Ear(far));

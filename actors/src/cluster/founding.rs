@@ -71,10 +71,14 @@ pub enum ShapeError {
         most: u16,
     },
     /// No hospital.
-    #[error("a cluster needs at least one hospital: it vouches for patients and writes their records")]
+    #[error(
+        "a cluster needs at least one hospital: it vouches for patients and writes their records"
+    )]
     NoHospitals,
     /// Too few kin, or too many.
-    #[error("a patient needs {KIN_MIN} to {KIN_MAX} relatives, not {count}: with fewer, more than half would be too few to trust")]
+    #[error(
+        "a patient needs {KIN_MIN} to {KIN_MAX} relatives, not {count}: with fewer, more than half would be too few to trust"
+    )]
     Relatives {
         /// How many were asked for.
         count: u8,
@@ -270,10 +274,7 @@ pub(super) fn found(
     })
 }
 
-fn validator_identity(
-    id: ValidatorId,
-    keys: &KeySpace,
-) -> Result<consensus::Identity, VaultError> {
+fn validator_identity(id: ValidatorId, keys: &KeySpace) -> Result<consensus::Identity, VaultError> {
     let fresh = || Secret32::random(&mut SystemRng);
     Ok(consensus::Identity {
         id,

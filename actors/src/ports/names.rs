@@ -82,7 +82,14 @@ mod tests {
         ] {
             assert_eq!(name.to_string().parse(), Ok(name));
         }
-        for bad in ["", "kin-1", "kin-a-b", "validator", "validator-1-2", "nurse-1"] {
+        for bad in [
+            "",
+            "kin-1",
+            "kin-a-b",
+            "validator",
+            "validator-1-2",
+            "nurse-1",
+        ] {
             assert!(bad.parse::<ActorName>().is_err(), "{bad}");
         }
     }

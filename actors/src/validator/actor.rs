@@ -101,11 +101,7 @@ impl Validator {
     ///
     /// # Errors
     /// [`StorageError`] when the store cannot be used.
-    pub fn open(
-        config: ValidatorConfig,
-        port: Port,
-        space: Space,
-    ) -> Result<Self, StorageError> {
+    pub fn open(config: ValidatorConfig, port: Port, space: Space) -> Result<Self, StorageError> {
         let (store, ledger, wal) = ChainStore::open(space, &config.genesis)?;
         let me = config.identity.id;
         let (core, first) = consensus::Consensus::start(

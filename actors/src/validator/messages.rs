@@ -6,8 +6,8 @@ use kithkin_protocol::consensus;
 use kithkin_protocol::emergency::Case;
 use kithkin_protocol::ids::{AccountId, CaseId, HospitalId, PatientId, TxId};
 use kithkin_protocol::ledger::{
-    AdmissionError, BatchEntry, Event, HeadStatement, Patient, SequenceWindow,
-    SignedTransaction, StateProof, TxProof,
+    AdmissionError, BatchEntry, Event, HeadStatement, Patient, SequenceWindow, SignedTransaction,
+    StateProof, TxProof,
 };
 use kithkin_protocol::units::{Height, Millis, Tier, View};
 use std::sync::Arc;

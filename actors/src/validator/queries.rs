@@ -11,7 +11,9 @@ use kithkin_protocol::consensus::Certificate;
 use kithkin_protocol::crypto::merkle::MerkleTree;
 use kithkin_protocol::emergency::Case;
 use kithkin_protocol::ids::TxId;
-use kithkin_protocol::ledger::{Block, Confirmed, Event, HeadStatement, SignedTransaction, TxProof, What};
+use kithkin_protocol::ledger::{
+    Block, Confirmed, Event, HeadStatement, SignedTransaction, TxProof, What,
+};
 use kithkin_protocol::units::Millis;
 use tokio::sync::oneshot;
 
@@ -26,7 +28,9 @@ impl Concern {
     pub fn covers(&self, event: &Event) -> bool {
         match (&event.what, self) {
             (
-                What::Enrolled { patient } | What::Batch { patient, .. } | What::Case { patient, .. },
+                What::Enrolled { patient }
+                | What::Batch { patient, .. }
+                | What::Case { patient, .. },
                 Self::Patient(concerned),
             ) => patient == concerned,
             (What::Case { hospital, .. }, Self::Hospital(concerned)) => hospital == concerned,

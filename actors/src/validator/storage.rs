@@ -15,9 +15,7 @@
 use crate::ports::store::{Batch, Space, StoreError};
 use kithkin_protocol::consensus::{Certificate, Finalized, Wal, WalEntry, WalError};
 use kithkin_protocol::ids::TxId;
-use kithkin_protocol::ledger::{
-    Block, Effects, Genesis, Ledger, LedgerError, What, Write,
-};
+use kithkin_protocol::ledger::{Block, Effects, Genesis, Ledger, LedgerError, What, Write};
 use kithkin_protocol::units::Height;
 use kithkin_protocol::wire::{self, WireError};
 use serde::{Deserialize, Serialize};
@@ -33,10 +31,14 @@ pub enum StorageError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The store belongs to another ledger.
-    #[error("the data folder belongs to another cluster (its genesis differs); choose another folder, or the configuration that it was made with")]
+    #[error(
+        "the data folder belongs to another cluster (its genesis differs); choose another folder, or the configuration that it was made with"
+    )]
     OtherGenesis,
     /// A record cannot be read.
-    #[error("the record {key} cannot be read; the store is damaged: restore this validator from the others")]
+    #[error(
+        "the record {key} cannot be read; the store is damaged: restore this validator from the others"
+    )]
     Record {
         /// Which one.
         key: String,

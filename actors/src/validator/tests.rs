@@ -75,8 +75,8 @@ impl House {
             review_within_ms: Millis(1_000),
         });
         let network = Network::new(1);
-        let supervisor = Supervisor::launch(SupervisorConfig::default(), network.clone())
-            .expect("a supervisor");
+        let supervisor =
+            Supervisor::launch(SupervisorConfig::default(), network.clone()).expect("a supervisor");
         let (see, sights) = mpsc::unbounded_channel();
         let observer = Observer::new(move |sight| drop(see.send(sight)));
         let mut specs = Vec::new();
@@ -264,7 +264,12 @@ async fn strangers_are_not_admitted_and_only_validators_speak_consensus() {
     let house = House::open(1).await;
     let stranger = Arc::new(SigningKey::random(&mut SystemRng));
     let port = house.network.port(ActorName::Driver);
-    let foreign = LedgerClient::new(&house.genesis, port.clone(), stranger, Arc::new(SystemClock));
+    let foreign = LedgerClient::new(
+        &house.genesis,
+        port.clone(),
+        stranger,
+        Arc::new(SystemClock),
+    );
     let body = TxBody::Close {
         case: CaseId([1; 32]),
     };
@@ -329,5 +334,8 @@ async fn a_replayed_transaction_is_refused() {
         .ask::<Validator, _>(ActorName::Validator(0), submit, WITHIN)
         .await
         .expect("asked");
-    assert!(matches!(again, Err(AdmissionError::Envelope(_))), "{again:?}");
+    assert!(
+        matches!(again, Err(AdmissionError::Envelope(_))),
+        "{again:?}"
+    );
 }
