@@ -15,5 +15,7 @@ pub mod patient;
 pub mod ports;
 pub mod scope;
 pub mod supervisor;
+#[cfg(test)]
+mod testing;
 pub mod upload;
 pub mod validator;

@@ -294,3 +294,66 @@ fn kin(device: &Device, enrolment: &Enrolment) -> Vec<(usize, ActorName)> {
     };
     ids.enumerate().filter_map(known).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kithkin_protocol::record::shards;
+
+    fn entry(ciphertext: &[u8], shard_root: Digest) -> RecordEntry {
+        let none = Digest([0; 32]);
+        RecordEntry {
+            record: RecordId([1; 32]),
+            commitment: none,
+            ciphertext: ciphertext_digest(ciphertext),
+            capsule: none,
+            shard_root,
+            bytes: u32::try_from(ciphertext.len()).expect("short"),
+        }
+    }
+
+    /// One bad shard is named and left out; the next kin's takes its place.
+    #[test]
+    fn a_bad_shard_is_named_and_another_takes_its_place() {
+        let ciphertext = b"what a hospital has sealed".repeat(20);
+        let threshold = Threshold::majority(5).expect("five");
+        let set = shards(&ciphertext, threshold).expect("cut");
+        let entry = entry(&ciphertext, set.root);
+        let record = entry.record;
+        let mut work = Work::new(vec![entry], threshold);
+        let mut named = Vec::new();
+        for (position, mut shard) in set.shards.into_iter().enumerate() {
+            if position == 1 {
+                shard.bytes[0] ^= 1;
+            }
+            // Somebody else's shard, and a second one, do not count.
+            work.take(position + 1, vec![(record, shard.clone())]);
+            work.take(position, vec![(record, shard.clone()), (record, shard)]);
+            let enough = work.askable();
+            assert_eq!(enough, position >= 2);
+            if enough {
+                work.rebuild(|_, fault| named.push(fault)).expect("no liar");
+            }
+            if work.missing.is_empty() {
+                assert_eq!(position, 3);
+                break;
+            }
+        }
+        assert_eq!(work.done[&record], ciphertext);
+        assert_eq!(named, ["shard 2 is not the one that was stored"]);
+    }
+
+    #[test]
+    fn groups_are_bounded() {
+        let sized = |bytes| RecordEntry {
+            bytes,
+            ..entry(b"x", Digest([0; 32]))
+        };
+        let megabytes = |n: u32| sized(n << 20);
+        let sizes =
+            |groups: Vec<Vec<RecordEntry>>| -> Vec<usize> { groups.iter().map(Vec::len).collect() };
+        assert_eq!(sizes(groups(Vec::new())), Vec::<usize>::new());
+        let entries = [1, 15, 1, 15, 15, 2].map(megabytes).to_vec();
+        assert_eq!(sizes(groups(entries)), [2, 2, 1, 1]);
+    }
+}
