@@ -3,7 +3,7 @@
 use super::collect::{Ciphertexts, fill_from_kin, from_hospital, upload_from_kin};
 use super::device::{Device, lost};
 use super::messages::{PatientError, ReadAll, Source};
-use crate::scope::{batch_places, prove_batch};
+use crate::scope::{batch_places, batch_places_of, prove_batch};
 use crate::upload::{OpenedRecord, Upload};
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use kithkin_protocol::crypto::Digest;
@@ -35,7 +35,7 @@ pub(super) async fn read_all(
     })?;
     let mut opened = Vec::new();
     for tier in tiers {
-        let headers = headers(&device, tier, height).await?;
+        let headers = headers(&device, tier, height, &message.only).await?;
         for header in headers {
             if !message.only.is_empty() && !missing.remove(&header.manifest_root) {
                 continue;
@@ -65,15 +65,21 @@ pub(super) async fn read_all(
     }
 }
 
-/// Headers of all batches of a tier, each proved, in canonical order.
+/// Headers of the batches of a tier that are asked for, each proved, in canonical order. `only` empty means all.
 async fn headers(
     device: &Arc<Device>,
     tier: Tier,
     up_to: Height,
+    only: &[Digest],
 ) -> Result<Vec<BatchHeader>, PatientError> {
     let deadline = Instant::now() + PROVE_WITHIN;
     let (client, port) = (&device.client, &device.port);
-    let places = batch_places(client, port, device.me, tier, up_to, deadline).await?;
+    let places = if only.is_empty() {
+        batch_places(client, port, device.me, tier, up_to, deadline).await?
+    } else {
+        let roots = only.iter().copied().collect();
+        batch_places_of(client, port, (device.me, tier, up_to), &roots, deadline).await?
+    };
     stream::iter(places)
         .map(|place| header(device, place, deadline))
         .buffered(PROOFS_AT_ONCE)
