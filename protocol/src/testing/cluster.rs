@@ -1,78 +1,20 @@
 //! The cluster: an event queue under virtual time, a seeded network, crashes and restarts.
 
-use crate::consensus::{Finalized, Input, Message, Note, Output, Timer, Timing, ViewReason};
+use crate::consensus::{Finalized, Input, Message, Note, Output, Timer, ViewReason};
 use crate::credit::ValidatorSet;
 use crate::crypto::{Digest, HashWriter, hash};
 use crate::ids::{ChainId, ValidatorId};
-use crate::ledger::{Profile, SignedTransaction};
+use crate::ledger::SignedTransaction;
 use crate::testing::byzantine::Behaviour;
 use crate::testing::fixture::{Fixture, GENESIS_MS, fixture};
 use crate::testing::invariants::Invariants;
 use crate::testing::node::Node;
+use crate::testing::setup::{Network, Setup};
 use crate::units::{Height, Millis, View};
 use crate::wire;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// What the network does to messages.
-#[derive(Clone, Copy, Debug)]
-pub struct Network {
-    /// Shortest delay, in milliseconds.
-    pub delay_min_ms: u64,
-    /// Longest delay; different delays reorder.
-    pub delay_max_ms: u64,
-    /// How many of a hundred messages are lost.
-    pub loss_percent: u64,
-    /// How many of a hundred messages arrive twice.
-    pub duplicate_percent: u64,
-}
-
-impl Default for Network {
-    fn default() -> Self {
-        Self {
-            delay_min_ms: 1,
-            delay_max_ms: 10,
-            loss_percent: 0,
-            duplicate_percent: 0,
-        }
-    }
-}
-
-/// What a cluster is made of.
-#[derive(Clone, Debug)]
-pub struct Setup {
-    /// Number of validators.
-    pub n: u16,
-    /// How masters are ordered.
-    pub profile: Profile,
-    /// Draws delays, losses and duplicates.
-    pub seed: u64,
-    /// What the network does.
-    pub network: Network,
-    /// Timing policy of every node.
-    pub timing: Timing,
-    /// Validators that do not follow the rules.
-    pub byzantine: BTreeMap<u16, Behaviour>,
-    /// Whether messages and records are encoded and decoded on their way.
-    pub through_wire: bool,
-}
-
-impl Setup {
-    /// `n` honest validators, the default profile, a good network.
-    #[must_use]
-    pub fn new(n: u16, seed: u64) -> Self {
-        Self {
-            n,
-            profile: Profile::Balanced,
-            seed,
-            network: Network::default(),
-            timing: Timing::default(),
-            byzantine: BTreeMap::new(),
-            through_wire: false,
-        }
-    }
-}
 
 #[derive(Debug)]
 enum Event {

@@ -21,13 +21,15 @@ mod cluster;
 mod fixture;
 mod invariants;
 mod node;
+mod setup;
 
 pub use byzantine::Behaviour;
 pub use chaos::chaos;
-pub use cluster::{Cluster, Network, Setup};
+pub use cluster::Cluster;
 pub use fixture::{Fixture, fixture};
 pub use invariants::Invariants;
 pub use node::Disk;
+pub use setup::{Network, Setup};
 
 #[cfg(test)]
 mod tests;
