@@ -74,7 +74,7 @@ pub struct BatchEntry {
 /// Where a batch stands: patient, tier, height, place in the block.
 pub type BatchPlace = (PatientId, Tier, Height, u32);
 
-/// All tables. See the `tag` of each in [`State::genesis`].
+/// All tables, each under a tag of its own in the authenticated state.
 #[derive(Clone, Debug)]
 pub struct State {
     pub(crate) meta: Table<(), Meta>,
