@@ -145,6 +145,18 @@ impl<'p> SmallDisk<'p> {
         let mounted = mount.output().is_ok_and(|output| output.status.success());
         mounted.then_some(Self(path))
     }
+
+    /// Writes until not a byte more fits.
+    fn fill(&self) {
+        let mut file = fs::File::create(self.0.join("ballast")).unwrap();
+        let full = std::io::copy(&mut std::io::repeat(7), &mut file).unwrap_err();
+        assert_eq!(full.kind(), std::io::ErrorKind::StorageFull, "{full}");
+    }
+
+    /// Takes back what [`Self::fill`] wrote.
+    fn free(&self) {
+        fs::remove_file(self.0.join("ballast")).unwrap();
+    }
 }
 
 impl Drop for SmallDisk<'_> {
@@ -168,12 +180,7 @@ fn a_full_disk_stops_it_and_damages_nothing() {
     let mut running = Running::start(&on(&data, &args));
     running.until("ready");
     let mut acknowledged = number(&running.until("ack"), "seq");
-    // Fills the disk up to the last page under its feet.
-    let ballast = disk.0.join("ballast");
-    let mut file = fs::File::create(&ballast).unwrap();
-    let full = std::io::copy(&mut std::io::repeat(7), &mut file).unwrap_err();
-    assert_eq!(full.kind(), std::io::ErrorKind::StorageFull, "{full}");
-    drop(file);
+    disk.fill();
     let (status, rest, stderr) = running.end();
     assert_eq!(status.code(), Some(3), "{stderr}");
     assert!(stderr.contains("nothing acknowledged is lost"), "{stderr}");
@@ -188,8 +195,9 @@ fn a_full_disk_stops_it_and_damages_nothing() {
     assert_eq!(rest.last().unwrap()["reason"], "storage");
 
     // A start on the full disk fails the same way, and does no harm either.
+    disk.fill();
     refuses(&on(&data, &["--load", "50"]), 3, &["free some space"]);
-    fs::remove_file(&ballast).unwrap();
+    disk.free();
     check_passes(&data, acknowledged);
     let mut running = Running::start(&on(&data, &["--load", "10"]));
     assert!(

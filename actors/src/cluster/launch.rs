@@ -33,6 +33,9 @@ use tokio::sync::watch;
 /// Most validators of one process: every one sends every other each vote.
 pub const VALIDATORS_IN_PROCESS_MAX: u16 = 200;
 
+/// Least timeout of the first view for each validator in the process, in milliseconds.
+const VIEW_MS_PER_VALIDATOR: u64 = 25;
+
 /// How long all actors together may take to start, at least; large clusters get more.
 const START_WITHIN: Duration = Duration::from_secs(60);
 
@@ -59,12 +62,20 @@ pub struct ClusterConfig {
 
 impl ClusterConfig {
     /// A cluster of this shape in this folder, everything else as usual.
+    ///
+    /// All validators share the machine's cores, and each checks the votes of all others: the timeout of the first
+    /// view grows with their number.
     #[must_use]
     pub fn new(data: PathBuf, shape: Shape) -> Self {
+        let usual = Timing::default();
+        let timing = Timing {
+            base_ms: usual.base_ms.max(VIEW_MS_PER_VALIDATOR * u64::from(shape.validators)),
+            ..usual
+        };
         Self {
             data,
             shape,
-            timing: Timing::default(),
+            timing,
             supervisor: SupervisorConfig::default(),
             seed: 0,
             review_within_ms: Millis(7 * 24 * 3_600_000),
@@ -152,7 +163,15 @@ impl Cluster {
         };
         let specs = cluster.specs(founded, &config);
         let count = specs.len();
-        if let Err(error) = cluster.start(specs, count).await {
+        let mut failure = cluster.failure();
+        let started = tokio::select! {
+            // Whatever actors say then, it is the disk.
+            Ok(error) = failure.wait_for(Option::is_some) => {
+                error.clone().map_or(Ok(()), |error| Err(error.into()))
+            }
+            started = cluster.start(specs, count) => started,
+        };
+        if let Err(error) = started {
             cluster.shutdown().await;
             return Err(error);
         }

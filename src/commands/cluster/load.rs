@@ -90,7 +90,7 @@ pub(super) struct Writing {
 /// A load that is being written.
 pub(super) struct Loader {
     figures: Rc<RefCell<Collected>>,
-    enough: watch::Sender<bool>,
+    enough: watch::Sender<Option<Duration>>,
     task: JoinHandle<()>,
 }
 
@@ -104,7 +104,7 @@ impl Loader {
     /// Begins.
     pub(super) fn start(writing: Writing) -> Self {
         let figures = Rc::new(RefCell::new(Collected::default()));
-        let (enough, stop) = watch::channel(false);
+        let (enough, stop) = watch::channel(None);
         let task = tokio::task::spawn_local(run(Rc::new(writing), Rc::clone(&figures), stop));
         Self {
             figures,
@@ -130,9 +130,10 @@ impl Loader {
         figures
     }
 
-    /// Begins no more writes and waits for those under way.
-    pub(super) async fn finish(&mut self) {
-        self.enough.send_replace(true);
+    /// Begins no more writes, and waits for those under way unless the disk has `failed`: then none can end well.
+    pub(super) async fn finish(&mut self, failed: bool) {
+        let within = if failed { Duration::ZERO } else { DRAIN_WITHIN };
+        self.enough.send_replace(Some(within));
         if let Err(error) = (&mut self.task).await {
             tracing::error!(%error, "the load ended badly");
         }
@@ -142,16 +143,18 @@ impl Loader {
 async fn run(
     writing: Rc<Writing>,
     figures: Rc<RefCell<Collected>>,
-    mut stop: watch::Receiver<bool>,
+    mut stop: watch::Receiver<Option<Duration>>,
 ) {
     let mut ticks =
         tokio::time::interval(Duration::from_secs_f64(1.0 / writing.load.records_per_s));
     let mut writes = JoinSet::new();
     let mut number = writing.first;
-    loop {
+    let drain_within = loop {
         tokio::select! {
             // An error means that nobody is left who could want more.
-            _ = stop.wait_for(|stop| *stop) => break,
+            within = stop.wait_for(Option::is_some) => {
+                break within.ok().and_then(|within| *within).unwrap_or_default();
+            }
             _ = ticks.tick() => {
                 let mut now = figures.borrow_mut();
                 now.figures.offered += 1;
@@ -165,10 +168,10 @@ async fn run(
             }
             Some(_) = writes.join_next(), if !writes.is_empty() => {}
         }
-    }
+    };
     let drained = async { while writes.join_next().await.is_some() {} };
-    if tokio::time::timeout(DRAIN_WITHIN, drained).await.is_err() {
-        tracing::warn!("some writes did not end in time; they were not acknowledged");
+    if tokio::time::timeout(drain_within, drained).await.is_err() {
+        tracing::info!("some writes did not end; they were not acknowledged");
         writes.shutdown().await;
     }
 }

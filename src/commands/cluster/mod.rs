@@ -163,7 +163,7 @@ impl Session {
         let why = self.watch(&onlooker, loader.as_ref(), &mut unwritten).await;
 
         if let Some(loader) = &mut loader {
-            loader.finish().await;
+            loader.finish(why == Why::Storage).await;
         }
         let figures = figures(loader.as_ref(), &onlooker);
         drop(loader);

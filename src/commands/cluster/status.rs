@@ -192,7 +192,7 @@ impl fmt::Display for Status {
 /// The end.
 #[derive(Serialize)]
 pub(super) struct Stopped {
-    /// `signal`, `time`, `storage`, `failed` or `output` (nobody reads it any more).
+    /// `signal`, `time`, `storage` or `output` (nobody reads it any more).
     pub(super) reason: &'static str,
     /// Height of the newest durable block.
     pub(super) height: Height,
@@ -324,7 +324,6 @@ impl Onlooker {
     }
 }
 
-/// The words for a shape, for [`Ready`].
 impl Ready {
     /// Fills in what follows from the shape; the rest is zero.
     pub(super) fn of(shape: Shape) -> Self {
