@@ -2,28 +2,26 @@
 
 use crate::hospital::disk::{Disk, decode, key};
 use crate::hospital::messages::HospitalError;
+use crate::hospital::partials::Slot;
 use crate::ports::store::Batch;
 use kithkin_protocol::crypto::group::PointBytes;
 use kithkin_protocol::crypto::{Digest, Sealed};
 use kithkin_protocol::emergency::Request;
-use kithkin_protocol::ids::{BatchId, CaseId, KinId};
+use kithkin_protocol::ids::{CaseId, KinId};
 use kithkin_protocol::ledger::Enrolment;
 use kithkin_protocol::record::{BatchHeader, BatchStatus, Receipt};
 use kithkin_protocol::sharing::{KIN_MAX, SignedPartial};
-use kithkin_protocol::units::{Millis, ShareIndex, Tier};
+use kithkin_protocol::units::{Height, Millis, ShareIndex, Tier};
 use kithkin_protocol::wire;
 use serde::{Deserialize, Serialize};
-
-/// Most open cases, and most requests under way, that are looked at in one round.
-pub(super) const CASES_PER_ROUND: usize = 256;
 
 /// Where an upload stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Stage {
     /// Kept here; nothing was signed for the ledger.
     Sealed,
-    /// Its header was handed to the ledger at this time.
-    Submitted(Millis),
+    /// Its header was handed to the ledger at this time, when the chain stood at this height or higher.
+    Submitted(Millis, Height),
     /// It stands on chain.
     Placed(BatchStatus),
 }
@@ -32,17 +30,13 @@ pub(super) enum Stage {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Holding {
     pub(super) stage: Stage,
+    /// As it was signed first; receipts that come later are not in it.
     pub(super) header: Option<BatchHeader>,
     /// In the order in which they came; no index twice.
     pub(super) receipts: Vec<Receipt>,
 }
 
 impl Holding {
-    /// The batch, when the header was signed. Receipts that come later change the header, not this.
-    pub(super) fn batch(&self) -> Option<BatchId> {
-        self.header.as_ref().map(BatchHeader::id)
-    }
-
     pub(super) fn holds(&self, index: ShareIndex) -> bool {
         self.receipts
             .iter()
@@ -143,9 +137,9 @@ impl Books {
         self.0.write(batch).await
     }
 
-    /// Requests that may or may not be on chain.
+    /// Requests that may or may not be on chain. All of them: their keys must not be taken for orphans.
     pub(super) fn requests(&self) -> Result<Vec<Request>, HospitalError> {
-        let pairs = self.0.scan(b"q", b"q", CASES_PER_ROUND)?;
+        let pairs = self.0.scan(b"q", b"q", usize::MAX)?;
         pairs
             .iter()
             .map(|(key, value)| decode(key, value))
@@ -168,7 +162,7 @@ impl Books {
 
     /// Cases that may still be open.
     pub(super) fn open_cases(&self) -> Result<Vec<CaseId>, HospitalError> {
-        let pairs = self.0.scan(b"o", b"o", CASES_PER_ROUND)?;
+        let pairs = self.0.scan(b"o", b"o", usize::MAX)?;
         Ok(pairs
             .iter()
             .filter_map(|(key, _)| Some(CaseId(key.get(1..)?.try_into().ok()?)))
@@ -193,7 +187,7 @@ impl Books {
     pub(super) async fn put_delivery(
         &self,
         case: CaseId,
-        (index, number): (ShareIndex, u8),
+        (index, number): Slot,
         frame: Vec<u8>,
     ) -> Result<(), HospitalError> {
         let mut batch = Batch::default();
@@ -206,17 +200,14 @@ impl Books {
     pub(super) fn delivery(
         &self,
         case: CaseId,
-        (index, number): (ShareIndex, u8),
+        (index, number): Slot,
     ) -> Result<Option<Delivery>, HospitalError> {
         let place = [index.get(), number];
         self.0.read(&key(b'p', &[case.as_ref(), &place]))
     }
 
     /// Every delivery of a case, by share index and number, as the frame that it is.
-    pub(super) fn deliveries(
-        &self,
-        case: CaseId,
-    ) -> Result<Vec<((ShareIndex, u8), Vec<u8>)>, HospitalError> {
+    pub(super) fn deliveries(&self, case: CaseId) -> Result<Vec<(Slot, Vec<u8>)>, HospitalError> {
         let prefix = key(b'p', &[case.as_ref()]);
         let pairs = self.0.scan(&prefix, &prefix, usize::MAX)?;
         Ok(pairs

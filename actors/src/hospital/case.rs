@@ -6,9 +6,9 @@
 use crate::hospital::books::{CaseFile, Forgery};
 use crate::hospital::capsules::TierScope;
 use crate::hospital::desk::{Desk, PROVED_WITHIN, ledger, off_thread, vault};
-use crate::hospital::gather::Gathered;
 use crate::hospital::messages::HospitalError;
 use crate::hospital::partials::Pile;
+use crate::hospital::puzzle::Gathered;
 use kithkin_protocol::crypto::OpeningKey;
 use kithkin_protocol::crypto::group::PointBytes;
 use kithkin_protocol::emergency::{Case, Request};
@@ -62,6 +62,8 @@ pub(super) struct CaseWork {
     pub(super) gathered: PerTier<Gathered>,
     /// Fetching ahead is under way.
     pub(super) fetching: AtomicBool,
+    /// Everything of all tiers was fetched.
+    pub(super) fetched: AtomicBool,
     pile: Mutex<Pile>,
     forgers: Mutex<BTreeSet<KinId>>,
 }
@@ -151,6 +153,7 @@ impl Desk {
             scopes: PerTier::default(),
             gathered: PerTier::default(),
             fetching: AtomicBool::new(false),
+            fetched: AtomicBool::new(false),
             pile: Mutex::new(pile),
             forgers: Mutex::new(forgers.into_iter().collect()),
         }))
@@ -195,13 +198,16 @@ pub(super) struct SessionKeys {
     pub(super) opening: OpeningKey,
 }
 
+/// What names of session keys in the vault start with.
+pub(super) const SESSION: &str = "session-";
+
 /// Names of a session's keys in the vault.
 pub(super) fn session_names(session: PointBytes) -> [String; 2] {
     let hex = session.to_hex();
     let short = hex.get(..16).unwrap_or(&hex);
     [
-        format!("session-{short}-eps"),
-        format!("session-{short}-hpke"),
+        format!("{SESSION}{short}-eps"),
+        format!("{SESSION}{short}-hpke"),
     ]
 }
 

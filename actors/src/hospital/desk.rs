@@ -3,7 +3,7 @@
 use crate::clients::{ClientError, LedgerClient};
 use crate::hospital::archive::Archive;
 use crate::hospital::books::Books;
-use crate::hospital::case::Cases;
+use crate::hospital::case::{Cases, SESSION, session_names};
 use crate::hospital::disk::Disk;
 use crate::hospital::messages::HospitalError;
 use crate::identity::{Identity, Setting};
@@ -26,6 +26,10 @@ const WRITES_AT_ONCE: usize = 8;
 pub(super) const FINAL_WITHIN: Duration = Duration::from_secs(30);
 /// How long a proof of an entry may take.
 pub(super) const PROVED_WITHIN: Duration = Duration::from_secs(10);
+/// How long a patient's absence is doubted: enough validators may lag behind the one that said "final".
+const DOUBT: Duration = Duration::from_secs(1);
+/// Pause before they are asked again.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// One hospital's means.
 pub(super) struct Desk {
@@ -72,12 +76,14 @@ impl Desk {
             Arc::clone(&setting.clock),
         );
         let disk = Disk::new(space);
+        let books = Books::new(disk.clone());
+        sweep(&keys, &books)?;
         Ok(Self {
             me: identity.account().into(),
             clinician: SigningKey::from_seed(clinician),
             encounter_salt: salt,
             archive: Archive::new(disk.clone()),
-            books: Books::new(disk.clone()),
+            books,
             cases: Cases::default(),
             writes: Semaphore::new(WRITES_AT_ONCE),
             active: Mutex::default(),
@@ -99,8 +105,19 @@ impl Desk {
         deadline: Instant,
     ) -> Result<(Enrolled, Confirmed), HospitalError> {
         let key = State::patient_key(patient);
-        let (value, head) = self.client.prove(key, deadline).await.map_err(ledger)?;
-        let value = value.ok_or(HospitalError::UnknownPatient { patient })?;
+        let doubt_until = deadline.min(Instant::now() + DOUBT);
+        let (value, head) = loop {
+            let (value, head) = self
+                .client
+                .prove(key.clone(), deadline)
+                .await
+                .map_err(ledger)?;
+            match value {
+                Some(value) => break (value, head),
+                None if Instant::now() < doubt_until => tokio::time::sleep(PAUSE).await,
+                None => return Err(HospitalError::UnknownPatient { patient }),
+            }
+        };
         let enrolled = State::decode_value(&value).map_err(|error| HospitalError::Ledger {
             reason: format!("the entry of patient {patient} cannot be read: {error}"),
         })?;
@@ -123,6 +140,25 @@ impl Desk {
     fn active(&self) -> MutexGuard<'_, BTreeSet<Digest>> {
         self.active.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Destroys session keys of requests that never left: a crash came between vault and books.
+fn sweep(keys: &KeySpace, books: &Books) -> Result<(), HospitalError> {
+    let mut needed: BTreeSet<String> = BTreeSet::new();
+    for request in books.requests()? {
+        needed.extend(session_names(request.session.point));
+    }
+    for case in books.open_cases()? {
+        if let Some(file) = books.case(case)? {
+            needed.extend(session_names(file.request.session.point));
+        }
+    }
+    for name in keys.names().map_err(vault)? {
+        if name.starts_with(SESSION) && !needed.contains(&name) {
+            keys.destroy(&name).map_err(vault)?;
+        }
+    }
+    Ok(())
 }
 
 /// An upload that is being worked on.

@@ -10,12 +10,12 @@ use crate::hospital::capsules::TierScope;
 use crate::hospital::case::CaseWork;
 use crate::hospital::desk::{Desk, off_thread};
 use crate::hospital::messages::HospitalError;
+use crate::hospital::puzzle::{Gathered, Puzzle};
 use crate::upload::{Upload, shard_threshold};
 use futures_util::stream::{FuturesUnordered, StreamExt as _, TryStreamExt as _, iter};
 use kithkin_protocol::crypto::Digest;
 use kithkin_protocol::ids::{KinId, RecordId};
-use kithkin_protocol::record::{RecordEntry, Shard, ShardError, ShardFault, rebuild};
-use kithkin_protocol::sharing::Threshold;
+use kithkin_protocol::record::Shard;
 use kithkin_protocol::units::ShareIndex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -23,21 +23,12 @@ use std::time::{Duration, Instant};
 
 /// Most uploads that are gathered at a time.
 const UPLOADS_AT_ONCE: usize = 4;
-/// Most bytes of shards that are asked for in one message, unless a single shard has more.
-const ASK_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How long one kin may take to send shards.
 const TRY: Duration = Duration::from_secs(5);
 /// Pause before a kin is asked again that answered, but would not give them yet.
 const PAUSE: Duration = Duration::from_millis(50);
 /// Most bytes of ciphertext of one tier that stay in memory for the next read.
 const REMEMBERED_BYTES_MAX: usize = 64 * 1024 * 1024;
-
-/// Ciphertexts by record, and why others are missing.
-#[derive(Default)]
-pub(super) struct Gathered {
-    pub(super) ciphertexts: BTreeMap<RecordId, Vec<u8>>,
-    pub(super) missing: BTreeMap<RecordId, String>,
-}
 
 /// The ciphertexts of one tier's scope, from memory or gathered. Who comes second waits for the first.
 pub(super) async fn gather(
@@ -199,124 +190,5 @@ async fn ask(
             return Err(refused);
         }
         tokio::time::sleep(PAUSE).await;
-    }
-}
-
-/// Records of one upload that are being put together.
-#[derive(Default)]
-struct Puzzle {
-    threshold: Option<Threshold>,
-    open: BTreeMap<RecordId, (RecordEntry, Vec<Shard>)>,
-    done: Gathered,
-}
-
-impl Puzzle {
-    fn new(upload: &Upload, wanted: &BTreeSet<RecordId>, threshold: Threshold) -> Self {
-        let entries = upload.manifest.entries().iter().cloned();
-        let open = entries
-            .filter(|entry| wanted.contains(&entry.record))
-            .map(|entry| (entry.record, (entry, Vec::new())));
-        Self {
-            threshold: Some(threshold),
-            open: open.collect(),
-            done: Gathered::default(),
-        }
-    }
-
-    /// The records in portions whose shards fit into one answer; nothing in particular when that is all.
-    fn questions(&self) -> Vec<Vec<RecordId>> {
-        let needed = self.threshold.map_or(1, Threshold::needed);
-        let (mut portions, mut portion, mut bytes) = (Vec::new(), Vec::new(), 0);
-        for (record, (entry, _)) in &self.open {
-            let shard = usize::try_from(entry.bytes).unwrap_or(usize::MAX) / needed;
-            if bytes + shard > ASK_BYTES_MAX && !portion.is_empty() {
-                portions.push(std::mem::take(&mut portion));
-                bytes = 0;
-            }
-            bytes += shard;
-            portion.push(*record);
-        }
-        portions.push(portion);
-        portions
-    }
-
-    /// Takes a kin's shards in. Names the kin when it sent somebody else's.
-    fn add(&mut self, from: ShareIndex, shards: Vec<(RecordId, Shard)>) -> BTreeSet<ShareIndex> {
-        let mut faults = BTreeSet::new();
-        for (record, shard) in shards {
-            let Some((_, collected)) = self.open.get_mut(&record) else {
-                continue;
-            };
-            if shard.index != from {
-                faults.insert(from);
-            } else if collected.iter().all(|known| known.index != from) {
-                collected.push(shard);
-            }
-        }
-        faults
-    }
-
-    fn is_solved(&self) -> bool {
-        self.open.is_empty()
-    }
-
-    /// Whether some record has enough shards to be tried.
-    fn is_ready(&self) -> bool {
-        let needed = self.threshold.map_or(usize::MAX, Threshold::needed);
-        self.open.values().any(|(_, shards)| shards.len() >= needed)
-    }
-
-    /// Puts together what can be. Names kin whose shards were bad.
-    fn solve(&mut self) -> BTreeSet<ShareIndex> {
-        let mut bad = BTreeSet::new();
-        let Some(threshold) = self.threshold else {
-            return bad;
-        };
-        let mut blame = |refused: &[ShardFault]| {
-            bad.extend(refused.iter().filter_map(|fault| match fault {
-                ShardFault::Wrong { index } => Some(*index),
-                ShardFault::Duplicate { .. } => None,
-            }));
-        };
-        let done = &mut self.done;
-        self.open.retain(|record, (entry, shards)| {
-            if shards.len() < threshold.needed() {
-                return true;
-            }
-            match rebuild(shards, threshold, entry) {
-                Ok(rebuilt) => {
-                    blame(&rebuilt.refused);
-                    done.ciphertexts.insert(*record, rebuilt.ciphertext);
-                    false
-                }
-                Err(ShardError::TooFew { refused, .. }) => {
-                    blame(&refused);
-                    let refused: BTreeSet<_> = refused.iter().map(index_of).collect();
-                    shards.retain(|shard| !refused.contains(&shard.index));
-                    true
-                }
-                Err(error) => {
-                    done.missing.insert(*record, error.to_string());
-                    false
-                }
-            }
-        });
-        bad
-    }
-
-    fn finish(self) -> Gathered {
-        let mut done = self.done;
-        let needed = self.threshold.map_or(0, Threshold::needed);
-        for (record, (_, shards)) in self.open {
-            let reason = format!("{} of {needed} shards came in time", shards.len());
-            done.missing.insert(record, reason);
-        }
-        done
-    }
-}
-
-fn index_of(fault: &ShardFault) -> ShareIndex {
-    match fault {
-        ShardFault::Wrong { index } | ShardFault::Duplicate { index } => *index,
     }
 }

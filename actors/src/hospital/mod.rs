@@ -8,7 +8,9 @@
 //! | `sealing`, `spread`, `write` | a bundle becomes sealed uploads, which kin receipt and the ledger anchors |
 //! | `repair` | uploads that some kin has not signed for yet |
 //! | `request`, `case` | asking to open records, and ending it; a case in memory |
-//! | `partials`, `capsules`, `gather`, `read` | opening: partial openings, capsules in scope, shards, plaintext |
+//! | `read` | waiting for a case to open |
+//! | `partials`, `judge`, `capsules`, `gather`, `puzzle` | partial openings, capsules in scope, ciphertexts from shards |
+//! | `reveal` | combining, logging the read, handing out plaintext |
 //!
 //! Handlers only start flows. A flow is a future over shared handles; whatever
 //! takes the processor for long runs on the blocking pool. Rules are in
@@ -23,11 +25,14 @@ mod case;
 mod desk;
 mod disk;
 mod gather;
+mod judge;
 pub mod messages;
 mod partials;
+mod puzzle;
 mod read;
 mod repair;
 mod request;
+mod reveal;
 mod sealing;
 mod spread;
 #[cfg(test)]

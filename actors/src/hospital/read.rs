@@ -1,24 +1,21 @@
-//! Opening a case's records: wait for enough partial openings, combine, rebuild, open, log, hand out.
+//! Waiting for a case to open: proof of its state, capsules, good partial openings (opening.md section 3).
 //!
-//! The read is final on chain before any plaintext leaves; without that nothing
-//! leaves. The patient's key is formed nowhere (opening.md section 3).
+//! Arrivals and notices wake a reader; a tick does when one was lost. What
+//! follows when enough is there is in `reveal`.
 
-use crate::hospital::capsules::{TierScope, tier_scope};
-use crate::hospital::case::{CaseWork, SessionKeys};
-use crate::hospital::desk::{Alone, Desk, FINAL_WITHIN, forbidden, ledger, off_thread};
-use crate::hospital::gather::{Gathered, gather};
+use crate::hospital::capsules::tier_scope;
+use crate::hospital::case::CaseWork;
+use crate::hospital::desk::{Alone, Desk, forbidden, ledger};
+use crate::hospital::gather::gather;
+use crate::hospital::judge::judge;
 use crate::hospital::messages::{HospitalError, Opened, ReadCase};
-use crate::hospital::partials::judge;
-use crate::upload::OpenedRecord;
+use crate::hospital::reveal::{Ready, ReadyTier, reveal};
 use futures_util::future::{join_all, try_join_all};
-use kithkin_protocol::emergency::Case;
-use kithkin_protocol::ids::{CaseId, KinId, RecordId};
-use kithkin_protocol::ledger::{TxBody, read_digest};
-use kithkin_protocol::record::open;
-use kithkin_protocol::sharing::{CombineError, PartialOpening, SessionSecret, combine};
-use kithkin_protocol::units::{Height, Millis, ShareIndex, Tier};
-use std::collections::{BTreeMap, BTreeSet};
+use kithkin_protocol::emergency::Phase;
+use kithkin_protocol::ids::CaseId;
+use kithkin_protocol::units::{Millis, Tier};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// Longest time that a reader waits.
@@ -49,18 +46,6 @@ enum Look {
     Over(Wait),
 }
 
-/// Everything is there but the ciphertexts.
-struct Ready {
-    case: Case,
-    keys: SessionKeys,
-    tiers: Vec<ReadyTier>,
-}
-
-struct ReadyTier {
-    scope: Arc<TierScope>,
-    good: BTreeMap<ShareIndex, Arc<PartialOpening>>,
-}
-
 /// How far it has come.
 struct Wait {
     good: usize,
@@ -85,7 +70,7 @@ pub(super) async fn read(desk: &Arc<Desk>, asked: ReadCase) -> Result<Opened, Ho
         deadline: Instant::now() + wait,
     };
     let ready = reader.wait().await?;
-    reader.open(*ready).await
+    reveal(desk, &reader.work, *ready).await
 }
 
 /// Fetches capsules and shards of a case in the background, so that they are there when the last kin has released.
@@ -104,20 +89,26 @@ async fn ahead(desk: &Arc<Desk>, id: CaseId) -> Result<(), HospitalError> {
     let Some(_alone) = Alone::take(&work.fetching) else {
         return Ok(());
     };
+    if work.fetched.load(Ordering::Relaxed) {
+        return Ok(());
+    }
     let deadline = Instant::now() + AHEAD_WITHIN;
     let case = desk.prove_case(id, deadline).await?;
+    // Kin give nothing before the case is granted: the notice of that comes here again.
+    if !case.opens_at(desk.client.now()) {
+        return Ok(());
+    }
     let (desk, work, case) = (&**desk, &*work, &case);
     let tiers = case.request.scopes.iter().map(|scope| async move {
         let scope = tier_scope(desk, work, case, scope.tier, deadline).await?;
-        // Kin give shards only in a granted case.
-        if case.opens_at(desk.client.now()) {
-            gather(desk, work, &scope, deadline).await?;
-        }
-        Ok::<_, HospitalError>(())
+        gather(desk, work, &scope, deadline).await
     });
-    let fetched = join_all(tiers).await;
-    work.wake();
-    fetched.into_iter().collect()
+    let tiers = join_all(tiers).await.into_iter();
+    let tiers = tiers.collect::<Result<Vec<_>, HospitalError>>()?;
+    let whole = tiers.iter().all(|tier| tier.missing.is_empty());
+    work.fetched.store(whole, Ordering::Relaxed);
+    // Readers are not woken: those who need what was fetched wait for it in its place.
+    Ok(())
 }
 
 impl Reader<'_> {
@@ -150,20 +141,33 @@ impl Reader<'_> {
         }
     }
 
+    /// How many kin the tiers in question need at most.
+    fn needed(&self) -> usize {
+        let enrolment = &self.work.file.enrolment;
+        let shares = self.tiers.iter().filter_map(|tier| enrolment.tier(*tier));
+        let needed = shares.map(|shares| shares.commitments.threshold());
+        needed.max().unwrap_or_default()
+    }
+
     async fn look(&self) -> Result<Look, HospitalError> {
         let (desk, work) = (self.desk, &*self.work);
-        let until = self.deadline.max(Instant::now()) + LOOK_WITHIN;
-        let until = until.min(Instant::now() + LOOK_WITHIN);
-        let case = desk.prove_case(work.file.case, until).await?;
+        let until = Instant::now() + LOOK_WITHIN;
+        let proved = desk.client.prove_case(work.file.case, until).await;
         let mut wait = Wait {
             good: 0,
-            needed: usize::from(case.threshold),
-            phase: case.phase.as_str(),
+            needed: self.needed(),
+            phase: Phase::Requested.as_str(),
         };
-        if !case.phase.is_live() {
+        // The books have it, so it is final: enough validators just lag behind.
+        let Some(case) = proved.map_err(ledger)? else {
+            return Ok(Look::Wait(wait, LOOK_SOON));
+        };
+        wait.phase = case.phase.as_str();
+        let opens = case.opens_at(desk.client.now());
+        if !case.phase.is_live() || (case.phase.opens() && !opens) {
             return Ok(Look::Over(wait));
         }
-        if !case.opens_at(desk.client.now()) {
+        if !opens {
             return Ok(Look::Wait(wait, LOOK_EVERY));
         }
         let Some(keys) = desk.session_keys(&work.file.request).await? else {
@@ -177,11 +181,10 @@ impl Reader<'_> {
             .map(|tier| tier_scope(desk, work, &case, *tier, until));
         let scopes = match try_join_all(scopes).await {
             Ok(scopes) => scopes,
-            Err(error) if Instant::now() < self.deadline => {
-                tracing::info!(case = %case.id, %error, "capsules are missing; asking again");
-                return Ok(Look::Wait(wait, LOOK_EVERY));
+            Err(error) => {
+                tracing::warn!(case = %case.id, %error, "capsules are missing; asking again");
+                return Ok(Look::Wait(wait, LOOK_SOON));
             }
-            Err(error) => return Err(error),
         };
         let unannounced = judge(desk, work, &case, &keys, &scopes).await?;
         let tiers: Vec<ReadyTier> = scopes
@@ -204,134 +207,4 @@ impl Reader<'_> {
             }
         }
     }
-
-    /// Opens what is ready; the read is final before this returns.
-    async fn open(&self, ready: Ready) -> Result<Opened, HospitalError> {
-        let Ready { case, keys, tiers } = ready;
-        let (desk, work) = (self.desk, &*self.work);
-        // The partial openings came in time: what is left has a limit of its own.
-        let deadline = self.deadline.max(Instant::now() + FINAL_WITHIN);
-        let gathered = tiers
-            .iter()
-            .map(|tier| gather(desk, work, &tier.scope, deadline));
-        let gathered = try_join_all(gathered).await?;
-        let eps = Arc::new(keys.eps);
-        let jobs = tiers.iter().zip(gathered).map(|(tier, gathered)| {
-            let (eps, scope) = (Arc::clone(&eps), Arc::clone(&tier.scope));
-            let partials: Vec<PartialOpening> = tier.good.values().map(|p| (**p).clone()).collect();
-            let ids: BTreeSet<RecordId> = gathered.ciphertexts.keys().copied().collect();
-            async move {
-                let plaintexts = off_thread(move || open_tier(&scope, &eps, &partials, &gathered));
-                // At the same time: the keys exist from here on, so the ledger is told from here on.
-                let (plaintexts, height) = tokio::join!(
-                    async { plaintexts.await? },
-                    log_read(desk, case.id, tier.scope.tier, &ids, deadline),
-                );
-                Ok::<_, HospitalError>((plaintexts?, height?))
-            }
-        });
-        let (mut opened, mut height) = (Vec::new(), case.height);
-        let (mut unopened, mut authors) = (Vec::new(), BTreeSet::new());
-        for (tier, (plaintexts, logged)) in tiers.iter().zip(try_join_all(jobs).await?) {
-            height = height.max(logged.unwrap_or(height));
-            opened.extend(plaintexts.records);
-            unopened.extend(plaintexts.unopened);
-            authors.extend(tier.good.keys().copied());
-        }
-        if let (true, Some((record, reason))) = (opened.is_empty(), unopened.first()) {
-            return Err(HospitalError::Record {
-                record: *record,
-                reason: reason.clone(),
-            });
-        }
-        Ok(Opened {
-            records: opened,
-            unopened,
-            forged: work.forged(),
-            good: kin_of(work, &authors),
-            height,
-        })
-    }
-}
-
-fn kin_of(work: &CaseWork, indices: &BTreeSet<ShareIndex>) -> Vec<KinId> {
-    work.kin()
-        .filter(|(index, _)| indices.contains(index))
-        .map(|(_, member)| member.id())
-        .collect()
-}
-
-/// Tells the ledger which records are read. None when there are none.
-async fn log_read(
-    desk: &Desk,
-    case: CaseId,
-    tier: Tier,
-    ids: &BTreeSet<RecordId>,
-    deadline: Instant,
-) -> Result<Option<Height>, HospitalError> {
-    if ids.is_empty() {
-        return Ok(None);
-    }
-    let body = TxBody::Read {
-        case,
-        tier,
-        records: u32::try_from(ids.len()).unwrap_or(u32::MAX),
-        digest: read_digest(ids),
-    };
-    let finalized = desk.client.submit(body, deadline).await.map_err(ledger)?;
-    Ok(Some(finalized.proof.header.height))
-}
-
-/// Plaintexts of one tier, in order, and what stayed shut.
-struct Plaintexts {
-    records: Vec<OpenedRecord>,
-    unopened: Vec<(RecordId, String)>,
-}
-
-/// Combines the partial openings and opens every record with the key of its capsule (opening.md sections 2 and 3).
-/// One record that cannot be opened keeps nobody from the others.
-fn open_tier(
-    scope: &TierScope,
-    eps: &SessionSecret,
-    partials: &[PartialOpening],
-    gathered: &Gathered,
-) -> Result<Plaintexts, HospitalError> {
-    let mut plaintexts = Plaintexts {
-        records: Vec::new(),
-        unopened: Vec::new(),
-    };
-    let Some(opening) = &scope.opening else {
-        return Ok(plaintexts);
-    };
-    // All have been judged good; as many as are needed do.
-    let enough = partials.get(..scope.needed()).unwrap_or(partials);
-    let combined = combine(opening, eps, enough).map_err(|error| match error {
-        CombineError::TooFew { .. }
-        | CombineError::TooMany { .. }
-        | CombineError::Session
-        | CombineError::Sharing(_) => HospitalError::Store {
-            reason: format!("the partial openings cannot be combined: {error}"),
-        },
-    })?;
-    for ((root, capsule), key) in scope.capsules.iter().zip(&combined.keys) {
-        let record = capsule.entry().record;
-        let opened = match gathered.ciphertexts.get(&record) {
-            Some(ciphertext) => open(key, capsule, ciphertext).map_err(|error| error.to_string()),
-            None => Err(gathered
-                .missing
-                .get(&record)
-                .cloned()
-                .unwrap_or_else(|| "its ciphertext is missing".to_owned())),
-        };
-        match opened {
-            Ok(bytes) => plaintexts.records.push(OpenedRecord {
-                tier: scope.tier,
-                record,
-                root: *root,
-                bytes,
-            }),
-            Err(reason) => plaintexts.unopened.push((record, reason)),
-        }
-    }
-    Ok(plaintexts)
 }

@@ -13,12 +13,12 @@ use crate::hospital::messages::HospitalError;
 use crate::hospital::sealing::Pieces;
 use crate::hospital::spread::{Spread, indices};
 use crate::scope;
-use crate::upload::{Upload, shard_threshold};
+use crate::upload::shard_threshold;
 use futures_util::stream::{StreamExt as _, iter};
 use kithkin_protocol::crypto::Digest;
-use kithkin_protocol::ids::KinId;
-use kithkin_protocol::ledger::{BatchEntry, Enrolment, TxBody};
-use kithkin_protocol::record::{BatchHeader, BatchStatus, receipts_root};
+use kithkin_protocol::ids::{KinId, PatientId};
+use kithkin_protocol::ledger::{BatchEntry, Enrolment, Patient as Enrolled, TxBody};
+use kithkin_protocol::record::{BatchStatus, receipts_root};
 use kithkin_protocol::units::{Height, Millis, ShareIndex};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -34,15 +34,21 @@ const STORED_WITHIN: Duration = Duration::from_secs(10);
 /// How long after its submission a transaction can no longer become final, with room for clocks that differ.
 const SETTLED_MS: Millis = Millis(300_000);
 
-/// Kin that were asked whether they are there, in this round.
-type Alive = tokio::sync::Mutex<BTreeMap<KinId, bool>>;
+/// What one round finds out once.
+#[derive(Default)]
+struct Round {
+    /// Kin that were asked whether they are there.
+    alive: tokio::sync::Mutex<BTreeMap<KinId, bool>>,
+    /// Patients as they were proved.
+    patients: tokio::sync::Mutex<BTreeMap<PatientId, Arc<Enrolled>>>,
+}
 
 /// One round over the unfinished uploads. Does nothing while another one runs.
 pub(super) async fn round(desk: &Arc<Desk>) {
     let Some(_alone) = Alone::take(&desk.repairing) else {
         return;
     };
-    let alive = Alive::default();
+    let found = Round::default();
     let mut after = None;
     loop {
         let roots = match desk.books.unfinished(after, UPLOADS_PER_ROUND) {
@@ -56,8 +62,8 @@ pub(super) async fn round(desk: &Arc<Desk>) {
         let repairs = iter(roots)
             .filter(|root| std::future::ready(!desk.is_active(*root)))
             .map(|root| {
-                let alive = &alive;
-                async move { (root, finish(desk, root, alive).await) }
+                let found = &found;
+                async move { (root, finish(desk, root, found).await) }
             })
             .buffer_unordered(REPAIRS_AT_ONCE);
         let mut repairs = std::pin::pin!(repairs);
@@ -79,14 +85,15 @@ pub(super) async fn forget(desk: &Desk, root: Digest) -> Result<(), HospitalErro
 }
 
 /// Does what can be done for one upload now.
-async fn finish(desk: &Arc<Desk>, root: Digest, alive: &Alive) -> Result<(), HospitalError> {
+async fn finish(desk: &Arc<Desk>, root: Digest, found: &Round) -> Result<(), HospitalError> {
     let _active = desk.work_on(root);
     let Some(mut holding) = desk.books.holding(root)? else {
         return desk.books.remove_holding(root).await;
     };
+    let before = holding.clone();
     match holding.stage {
         Stage::Sealed => return forget(desk, root).await,
-        Stage::Submitted(when) => match on_chain(desk, &holding).await? {
+        Stage::Submitted(when, height) => match on_chain(desk, &holding, height).await? {
             Some(entry) => holding.stage = Stage::Placed(entry.header.status),
             None if desk.client.now() > when.plus(SETTLED_MS.0) => {
                 return forget(desk, root).await;
@@ -95,33 +102,33 @@ async fn finish(desk: &Arc<Desk>, root: Digest, alive: &Alive) -> Result<(), Hos
         },
         Stage::Placed(_) => {}
     }
-    if holding.stage == Stage::Placed(BatchStatus::Degraded) {
-        restock(desk, root, &mut holding, alive).await?;
+    let restocked = match holding.stage {
+        Stage::Placed(BatchStatus::Degraded) => restock(desk, root, &mut holding, found).await,
+        Stage::Placed(BatchStatus::Stored) | Stage::Sealed | Stage::Submitted(..) => Ok(()),
+    };
+    // What was found out on the way is kept even if the rest failed.
+    if holding != before {
+        desk.books.put_holding(root, &holding).await?;
     }
-    desk.books.put_holding(root, &holding).await
+    restocked
 }
 
-/// The batch as it stands on chain, proved. None when it certainly does not at the head of this moment.
-async fn on_chain(desk: &Desk, holding: &Holding) -> Result<Option<BatchEntry>, HospitalError> {
+/// The batch as it stands on chain, not below `since`, proved. None when it certainly does not at this moment.
+async fn on_chain(
+    desk: &Desk,
+    holding: &Holding,
+    since: Height,
+) -> Result<Option<BatchEntry>, HospitalError> {
     let Some(header) = &holding.header else {
         return Ok(None);
     };
     let deadline = Instant::now() + PROVED_WITHIN;
-    let (_, head) = desk.prove_patient(header.patient, deadline).await?;
-    find(desk, header, head.height, deadline).await
-}
-
-async fn find(
-    desk: &Desk,
-    header: &BatchHeader,
-    height: Height,
-    deadline: Instant,
-) -> Result<Option<BatchEntry>, HospitalError> {
     let (client, port) = (&desk.client, &desk.port);
     let (patient, tier) = (header.patient, header.tier);
-    let places = scope::batch_places(client, port, patient, tier, height, deadline).await;
-    // The newest first: it is one of the last.
-    for place in places.map_err(ledger)?.into_iter().rev() {
+    let (_, head) = desk.prove_patient(patient, deadline).await?;
+    let places = scope::batch_places(client, port, patient, tier, head.height, deadline).await;
+    let places = places.map_err(ledger)?.into_iter();
+    for place in places.filter(|(_, _, height, _)| *height >= since) {
         let entry = scope::prove_batch(client, place, deadline).await;
         if let Some(entry) = entry.map_err(ledger)?
             && entry.id == header.id()
@@ -137,39 +144,33 @@ async fn restock(
     desk: &Arc<Desk>,
     root: Digest,
     holding: &mut Holding,
-    alive: &Alive,
+    found: &Round,
 ) -> Result<(), HospitalError> {
-    let Some(batch) = holding.batch() else {
+    let Some(header) = holding.header else {
         return Ok(());
     };
-    let upload = desk.archive.upload(root).await?;
-    let upload = upload.ok_or(HospitalError::UnknownUpload { root })?;
-    let deadline = Instant::now() + PROVED_WITHIN;
-    let (enrolled, _) = desk.prove_patient(upload.patient, deadline).await?;
-    if enrolled.epoch != upload.epoch {
+    let enrolled = found.patient(desk, header.patient).await?;
+    if enrolled.epoch != header.epoch {
         return Err(HospitalError::Ledger {
             reason: format!("upload {root} was cut for another roster"),
         });
     }
-    let enrolment = Arc::new(enrolled.enrolment);
-    let known = holding.receipts.len();
-    if known < enrolment.roster.len() {
-        ask_missing(desk, &upload, &enrolment, holding, alive).await?;
+    let kin = enrolled.enrolment.roster.len();
+    if holding.receipts.len() < kin {
+        ask_missing(desk, root, &enrolled, holding, found).await?;
     }
-    if holding.receipts.len() > known {
-        desk.books.put_holding(root, holding).await?;
-    }
-    if holding.receipts.len() < enrolment.roster.len() {
+    if holding.receipts.len() < kin {
         return Ok(());
     }
+    desk.books.put_holding(root, holding).await?;
     let receipts_root =
         receipts_root(&holding.receipts).map_err(|error| HospitalError::Ledger {
             reason: error.to_string(),
         })?;
     let body = TxBody::Restock {
-        batch,
+        batch: header.id(),
         receipts_root,
-        receipts: u8::try_from(holding.receipts.len()).unwrap_or(u8::MAX),
+        receipts: u8::try_from(kin).unwrap_or(u8::MAX),
     };
     let submitted = desk
         .client
@@ -177,7 +178,7 @@ async fn restock(
         .await;
     if let Err(error) = submitted {
         // Refused also when an earlier try, of which nothing was heard, has done it.
-        let entry = on_chain(desk, holding).await?;
+        let entry = on_chain(desk, holding, Height(0)).await?;
         if entry.is_none_or(|entry| entry.header.status != BatchStatus::Stored) {
             return Err(ledger(error));
         }
@@ -190,15 +191,15 @@ async fn restock(
 /// Sends shards to those of the missing kin that are there.
 async fn ask_missing(
     desk: &Arc<Desk>,
-    upload: &Arc<Upload>,
-    enrolment: &Arc<Enrolment>,
+    root: Digest,
+    enrolled: &Enrolled,
     holding: &mut Holding,
-    alive: &Alive,
+    found: &Round,
 ) -> Result<(), HospitalError> {
-    let root = upload.root();
+    let enrolment = &enrolled.enrolment;
     let mut missing: Vec<ShareIndex> = Vec::new();
     for index in indices(enrolment).filter(|index| !holding.holds(*index)) {
-        if is_there(desk, root, index, enrolment, alive).await {
+        if found.is_there(desk, root, index, enrolment).await {
             missing.push(index);
         }
     }
@@ -206,49 +207,66 @@ async fn ask_missing(
     let (Some(threshold), false) = (threshold, missing.is_empty()) else {
         return Ok(());
     };
-    let ciphertexts = desk.archive.ciphertexts(upload).await?;
+    let upload = desk.archive.upload(root).await?;
+    let upload = upload.ok_or(HospitalError::UnknownUpload { root })?;
+    let ciphertexts = desk.archive.ciphertexts(&upload).await?;
     let pieces = off_thread(move || Pieces::cut(&ciphertexts, threshold)).await??;
     let spread = Spread {
         root,
-        upload: Arc::clone(upload),
+        upload,
         pieces: Arc::new(pieces),
-        enrolment: Arc::clone(enrolment),
+        enrolment: Arc::new(enrolment.clone()),
     };
-    for receipt in spread
-        .to(desk, missing, Instant::now() + STORED_WITHIN)
-        .await
-    {
+    let until = Instant::now() + STORED_WITHIN;
+    for receipt in spread.to(desk, missing, until).await {
         holding.add(receipt);
     }
     Ok(())
 }
 
-/// Whether a kin answers at all: cheaper than cutting shards for one that does not. It will refuse, and that will do.
-async fn is_there(
-    desk: &Desk,
-    root: Digest,
-    index: ShareIndex,
-    enrolment: &Enrolment,
-    alive: &Alive,
-) -> bool {
-    let Some(kin) = enrolment.roster.get(index.position()) else {
-        return false;
-    };
-    let kin = kin.id();
-    let mut alive = alive.lock().await;
-    if let Some(known) = alive.get(&kin) {
-        return *known;
-    }
-    let there = match desk.setting.directory.name(kin) {
-        Some(name) => {
-            let question = FetchUpload { root, case: None };
-            let asked = desk
-                .port
-                .ask::<FriendRelative, _>(name, question, ALIVE_WITHIN);
-            asked.await.is_ok()
+impl Round {
+    async fn patient(
+        &self,
+        desk: &Desk,
+        patient: PatientId,
+    ) -> Result<Arc<Enrolled>, HospitalError> {
+        let mut patients = self.patients.lock().await;
+        if let Some(known) = patients.get(&patient) {
+            return Ok(Arc::clone(known));
         }
-        None => false,
-    };
-    alive.insert(kin, there);
-    there
+        let deadline = Instant::now() + PROVED_WITHIN;
+        let (enrolled, _) = desk.prove_patient(patient, deadline).await?;
+        let enrolled = Arc::new(enrolled);
+        patients.insert(patient, Arc::clone(&enrolled));
+        Ok(enrolled)
+    }
+
+    /// Whether a kin answers at all: cheaper than cutting shards for one that does not. It may refuse, and that will do.
+    async fn is_there(
+        &self,
+        desk: &Desk,
+        root: Digest,
+        index: ShareIndex,
+        enrolment: &Enrolment,
+    ) -> bool {
+        let Some(kin) = enrolment.roster.get(index.position()) else {
+            return false;
+        };
+        let kin = kin.id();
+        let mut alive = self.alive.lock().await;
+        if let Some(known) = alive.get(&kin) {
+            return *known;
+        }
+        let there = match desk.setting.directory.name(kin) {
+            Some(name) => {
+                let question = FetchUpload { root, case: None };
+                let port = &desk.port;
+                let asked = port.ask::<FriendRelative, _>(name, question, ALIVE_WITHIN);
+                asked.await.is_ok()
+            }
+            None => false,
+        };
+        alive.insert(kin, there);
+        there
+    }
 }

@@ -71,7 +71,6 @@ pub(super) async fn request(
     };
     desk.books.put_case(&file).await?;
     tracing::info!(%case, height = %requested.height, "an opening is requested");
-    read::fetch_ahead(desk, case);
     Ok(requested)
 }
 

@@ -246,3 +246,97 @@ fn fault(error: impl core::fmt::Display) -> HospitalError {
         reason: format!("sealing failed: {error}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kithkin_protocol::crypto::{OpeningKey, Signature, SigningKey};
+    use kithkin_protocol::emergency::TierPolicy;
+    use kithkin_protocol::ledger::{Member, TierShares};
+    use kithkin_protocol::sharing::{TierKey, deal};
+
+    fn sealer() -> Sealer {
+        let threshold = Threshold::majority(5).expect("five");
+        let sealing = OpeningKey::random(&mut SystemRng).sealing_key();
+        let member = |_| Member {
+            key: SigningKey::random(&mut SystemRng).verifying_key(),
+            sealing,
+        };
+        let tier = |tier| {
+            let key = TierKey::random(&mut SystemRng);
+            let (commitments, _) = deal(&key, threshold, &mut SystemRng).expect("dealt");
+            TierShares {
+                tier,
+                commitments,
+                policy: TierPolicy::default_for(tier),
+            }
+        };
+        let author = HospitalId([2; 32]);
+        Sealer {
+            chain: ChainId([0; 32]),
+            patient: PatientId([1; 32]),
+            author,
+            epoch: Epoch(1),
+            enrolment: Arc::new(Enrolment {
+                sealing,
+                roster: (0..5).map(member).collect(),
+                tiers: Tier::ALL.into_iter().map(tier).collect(),
+                sponsor: author,
+                sponsor_signature: Signature([0; 64]),
+                acceptances: Vec::new(),
+            }),
+            threshold,
+        }
+    }
+
+    fn seal(records: Vec<Vec<u8>>) -> Result<Vec<Draft>, HospitalError> {
+        sealer().seal(&Plain {
+            tier: Tier::Chart,
+            records: records.into_iter().map(Zeroizing::new).collect(),
+        })
+    }
+
+    fn sizes(drafts: &[Draft]) -> Vec<usize> {
+        let sizes = drafts.iter().map(|draft| draft.upload.capsules.len());
+        sizes.collect()
+    }
+
+    #[test]
+    fn more_records_than_a_manifest_holds_become_several_uploads() {
+        let drafts = seal(vec![b"{}".to_vec(); RECORDS_MAX + 3]).expect("sealed");
+        assert_eq!(sizes(&drafts), [RECORDS_MAX, 3]);
+    }
+
+    #[test]
+    fn more_bytes_than_travel_together_become_several_uploads() {
+        let mut noise = vec![0; 5 * 1024 * 1024];
+        SystemRng.fill_bytes(&mut noise);
+        let drafts = seal(vec![noise; 4]).expect("sealed");
+        assert_eq!(sizes(&drafts), [3, 1]);
+    }
+
+    #[test]
+    fn a_record_that_is_too_large_is_the_bundles_fault() {
+        let huge = vec![0; kithkin_protocol::record::RECORD_BYTES_MAX + 1];
+        let refused = seal(vec![huge]).err();
+        assert!(matches!(refused, Some(HospitalError::Bundle { .. })));
+    }
+
+    /// Repairs cut from the archive what receipts were given for when the record was sealed.
+    #[test]
+    fn ciphertexts_are_cut_the_same_way_again() {
+        let drafts = seal(vec![b"one".to_vec(), vec![7; 10_000]]).expect("sealed");
+        let [draft] = drafts.as_slice() else {
+            panic!("one upload");
+        };
+        let again = Pieces::cut(&draft.ciphertexts, draft.pieces.threshold).expect("cut");
+        for index in (0..5).filter_map(ShareIndex::from_position) {
+            assert_eq!(again.of(index), draft.pieces.of(index));
+            let manifest = &draft.upload.manifest;
+            assert_eq!(
+                again.held(index, manifest),
+                draft.pieces.held(index, manifest)
+            );
+        }
+    }
+}

@@ -75,8 +75,10 @@ impl Spread {
                     .ask_until::<FriendRelative, _>(name, message.clone(), within, deadline);
             let refused = match asked.await.map_err(|error| error.to_string())? {
                 Ok(receipt) => return self.check(receipt, index, &key).map(|()| receipt),
-                // Our fault by the kin's word; the same again would be refused again.
-                Err(error @ KinError::Shards { .. }) => return Err(error.to_string()),
+                // The same again would be refused again.
+                Err(error @ (KinError::Shards { .. } | KinError::TooMuch { .. })) => {
+                    return Err(error.to_string());
+                }
                 Err(error) => error.to_string(),
             };
             if Instant::now() + PAUSE >= deadline {

@@ -14,7 +14,7 @@ use futures_util::future::join_all;
 use kithkin_protocol::ledger::{Enrolment, TxBody};
 use kithkin_protocol::record::{BatchHeader, BatchStatus, Receipt, receipts_root};
 use kithkin_protocol::sharing::majority;
-use kithkin_protocol::units::Millis;
+use kithkin_protocol::units::{Height, Millis};
 use kithkin_protocol::wire;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -39,7 +39,7 @@ pub(super) async fn write(desk: &Arc<Desk>, asked: WriteRecord) -> Result<Writte
         off_thread(move || plan(&bundle, now)),
         desk.prove_patient(asked.patient, deadline),
     );
-    let (plain, (enrolled, _)) = (plain??, patient?);
+    let (plain, (enrolled, head)) = (plain??, patient?);
     let enrolment = Arc::new(enrolled.enrolment);
     let threshold = shard_threshold(&enrolment).ok_or_else(|| HospitalError::Ledger {
         reason: "the patient's roster has a size that nothing can be cut for".to_owned(),
@@ -66,7 +66,9 @@ pub(super) async fn write(desk: &Arc<Desk>, asked: WriteRecord) -> Result<Writte
         .map(|draft| keep(desk, draft, &enrolment, deadline));
     let kept = join_all(keeping).await;
     let kept = all_or_nothing(desk, kept, enrolment.roster.len()).await?;
-    let placing = kept.into_iter().map(|kept| place(desk, kept, &enrolment));
+    let placing = kept
+        .into_iter()
+        .map(|kept| place(desk, kept, &enrolment, head.height));
     let batches = join_all(placing).await;
     Ok(Written {
         batches: batches.into_iter().collect::<Result<_, _>>()?,
@@ -136,6 +138,7 @@ async fn place(
     desk: &Arc<Desk>,
     kept: Kept,
     enrolment: &Enrolment,
+    height: Height,
 ) -> Result<WrittenBatch, HospitalError> {
     let Kept {
         draft,
@@ -144,7 +147,7 @@ async fn place(
     } = kept;
     let header = header(&draft, &receipts, enrolment)?;
     let mut holding = Holding {
-        stage: Stage::Submitted(desk.client.now()),
+        stage: Stage::Submitted(desk.client.now(), height),
         header: Some(header),
         receipts,
     };

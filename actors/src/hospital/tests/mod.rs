@@ -20,7 +20,7 @@ use crate::ports::names::ActorName;
 use crate::ports::network::{AskError, Delivered, Port};
 use crate::ports::random::SystemRng;
 use crate::ports::vault::{KeySpace, Vault};
-use crate::supervisor::{Fault, Hold, Inject, Release};
+use crate::supervisor::{Fault, Hold, Inject, Release, WhenRunning};
 use crate::upload::OpenedRecord;
 use actix::{Handler, Message};
 use kithkin_protocol::crypto::Signature;
@@ -264,6 +264,10 @@ impl House {
 
     async fn panic(&self, name: ActorName) {
         let fault = Fault::Panic;
+        // It may still be on its way back from the last one.
+        let names = vec![name];
+        let runs = self.cluster.supervisor().send(WhenRunning { names }).await;
+        runs.expect("it listens").expect("it runs");
         let injected = self.cluster.supervisor().send(Inject { name, fault }).await;
         injected.expect("it listens").expect("it suffers");
     }

@@ -4,15 +4,18 @@ use super::{House, house, house_of, join};
 use crate::friend_relative::messages::Conduct;
 use crate::hospital::messages::{CloseCase, HospitalError, Opened};
 use crate::ports::names::ActorName;
+use crate::ports::network::LinkRule;
+use crate::validator::messages::Submit;
 use kithkin_fhir::fixture::demo_bundle;
 use kithkin_fhir::summary;
 use kithkin_protocol::emergency::{CaseEvent, Phase};
 use kithkin_protocol::ids::KinId;
-use kithkin_protocol::ledger::What;
+use kithkin_protocol::ledger::{TxBody, What};
 use kithkin_protocol::units::Tier;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
 
 const WITHIN: u64 = 30_000;
 
@@ -185,8 +188,9 @@ async fn below_the_threshold_it_stays_shut() {
     house.conduct(2, Conduct::Withhold).await;
     house.approve(case, 2).await;
     let answer = house.read(case, None, 2_000).await;
-    let HospitalError::NotOpened { good, needed, .. } = answer.expect_err("two are too few") else {
-        panic!("another error");
+    let shut = answer.expect_err("two are too few");
+    let HospitalError::NotOpened { good, needed, .. } = shut else {
+        panic!("{shut}");
     };
     assert_eq!((good, needed), (2, 3));
     assert_eq!(house.case(case).await.records_read, 0);
@@ -224,5 +228,45 @@ async fn a_restart_between_request_and_read_loses_nothing() {
     house.panic(ActorName::Hospital(1)).await;
     let opened = house.read(case, None, WITHIN).await.expect("opened");
     assert_eq!(opened.records.len(), 1);
+    house.close().await;
+}
+
+/// As long as the ledger does not confirm the read, nothing leaves.
+#[actix::test]
+async fn without_the_read_on_chain_nothing_leaves() {
+    let house = house().await;
+    house.write(demo_bundle(), 10_000).await.expect("written");
+    let case = house.request(&[Tier::Summary]).await.case;
+    let (hospital, validator) = (ActorName::Hospital(1), ActorName::Validator(0));
+    let network = house.cluster.network().clone();
+    let seen = Arc::new(tokio::sync::Notify::new());
+    let (tell, first) = (Arc::clone(&seen), AtomicBool::new(true));
+    house.cluster.network().tap(move |event| {
+        if let Some(Submit(transaction)) = event.content.downcast_ref()
+            && let TxBody::Read { .. } = transaction.content.body
+            && first.swap(false, Ordering::SeqCst)
+        {
+            network.set_link_both(hospital, validator, LinkRule::severed());
+            tell.notify_one();
+        }
+    });
+    let mut reading = Box::pin(house.read(case, None, WITHIN));
+    let cut_off = async {
+        for n in 0..3 {
+            house.approve(case, n).await;
+        }
+        seen.notified().await;
+    };
+    tokio::select! {
+        opened = &mut reading => panic!("too early: {opened:?}"),
+        () = cut_off => {}
+    }
+    let early = tokio::time::timeout(Duration::from_secs(3), &mut reading).await;
+    assert!(early.is_err(), "{early:?}");
+    house.cluster.network().clear_links();
+    let opened = (&mut reading).await.expect("the ledger is back");
+    drop(reading);
+    assert_eq!(opened.records.len(), 1);
+    assert!(house.case(case).await.records_read >= 1);
     house.close().await;
 }

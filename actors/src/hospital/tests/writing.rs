@@ -1,6 +1,7 @@
 //! Writing files: stored, degraded and repaired, refused; and what the patient gets back.
 
 use super::{House, house, join};
+use crate::friend_relative::messages::StoreShards;
 use crate::hospital::messages::{FetchRecords, HospitalError, Written};
 use crate::ports::names::ActorName;
 use crate::upload::OpenedRecord;
@@ -12,6 +13,7 @@ use kithkin_protocol::record::{BatchStatus, open};
 use kithkin_protocol::sharing::{Commitments, capsule_key_direct};
 use kithkin_protocol::units::{Height, Tier};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 async fn on_chain(house: &House) -> BTreeMap<BatchId, BatchEntry> {
     let client = house.cluster.client();
@@ -135,5 +137,29 @@ async fn with_too_few_kin_nothing_goes_on_chain() {
             .iter()
             .all(|batch| stored(batch) == BatchStatus::Stored)
     );
+    house.close().await;
+}
+
+/// A crash before anything was signed leaves nothing on chain; asked again, the hospital writes the file once.
+#[actix::test]
+async fn a_write_that_a_crash_interrupts_leaves_nothing_behind() {
+    let house = house().await;
+    house.send_away(3).await;
+    let spreading = Arc::new(tokio::sync::Notify::new());
+    let tell = Arc::clone(&spreading);
+    house.cluster.network().tap(move |event| {
+        if event.content.is::<StoreShards>() {
+            tell.notify_one();
+        }
+    });
+    let crash = async {
+        spreading.notified().await;
+        house.panic(ActorName::Hospital(0)).await;
+    };
+    let (written, ()) = tokio::join!(house.write(demo_bundle(), 1_000), crash);
+    let written = written.expect("written at the second try");
+    let expected: BTreeSet<BatchId> = written.batches.iter().map(|batch| batch.batch).collect();
+    let found: BTreeSet<BatchId> = on_chain(&house).await.into_keys().collect();
+    assert_eq!(found, expected);
     house.close().await;
 }
