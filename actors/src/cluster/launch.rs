@@ -69,7 +69,9 @@ impl ClusterConfig {
     pub fn new(data: PathBuf, shape: Shape) -> Self {
         let usual = Timing::default();
         let timing = Timing {
-            base_ms: usual.base_ms.max(VIEW_MS_PER_VALIDATOR * u64::from(shape.validators)),
+            base_ms: usual
+                .base_ms
+                .max(VIEW_MS_PER_VALIDATOR * u64::from(shape.validators)),
             ..usual
         };
         Self {

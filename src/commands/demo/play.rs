@@ -121,7 +121,13 @@ pub async fn play(
     timeline.heading("The emergency is over");
     let name = ActorName::Validator(stopped.0);
     stage.release(name).await?;
-    timeline.tell(Mood::Plain, stage.board().height(), name, "is started again", None);
+    timeline.tell(
+        Mood::Plain,
+        stage.board().height(),
+        name,
+        "is started again",
+        None,
+    );
     let approved = close(stage, timeline, case).await?;
     let own = restore(stage, timeline, &written).await?;
     caught_up(stage, timeline, stopped).await?;
