@@ -9,7 +9,7 @@ use super::messages::{
     Pending, PendingRequest, ReplayApproval, Replayed, StoreShards,
 };
 use super::release::{Outcome, pursue};
-use super::{decide, offers, requests, shards};
+use super::{decide, offers, prepare, requests, shards};
 use crate::identity::{Identity, Setting};
 use crate::ports::names::ActorName;
 use crate::ports::network::{Delivered, Port};
@@ -164,6 +164,10 @@ impl FriendRelative {
             match requests::proved(&desk, case).await {
                 Ok(request) => {
                     tracing::info!(kin = %desk.me, %case, hospital = %request.hospital, "a request waits for an answer");
+                    // People take their time; what opening needs is proved meanwhile.
+                    if let Err(error) = prepare::prove_batches(&desk, &request.request).await {
+                        tracing::debug!(kin = %desk.me, %case, %error, "its batches are not proved yet");
+                    }
                 }
                 Err(error) => tracing::debug!(kin = %desk.me, %case, %error, "not proved"),
             }
@@ -222,21 +226,6 @@ impl FriendRelative {
         }
         Err(KinError::Forbidden {
             reason: format!("{from} does not sit in front of this kin's screen"),
-        })
-    }
-
-    fn held(&self) -> Result<Held, KinError> {
-        let wards = self.desk.wards();
-        let kept = self.desk.store.all_kept()?;
-        let records = kept
-            .iter()
-            .map(|kept| usize::try_from(kept.records).unwrap_or(0));
-        Ok(Held {
-            patients: wards.len(),
-            shares: wards.iter().map(|ward| ward.shares.len()).sum(),
-            uploads: kept.len(),
-            shards: records.sum(),
-            released: self.desk.store.released()?,
         })
     }
 }
@@ -371,11 +360,14 @@ impl Handler<Delivered<ReplayApproval>> for FriendRelative {
 }
 
 impl Handler<Delivered<Inventory>> for FriendRelative {
-    type Result = Result<Held, KinError>;
+    type Result = ResponseFuture<Result<Held, KinError>>;
 
     fn handle(&mut self, inventory: Delivered<Inventory>, _: &mut Self::Context) -> Self::Result {
-        Self::refuse_unless_driver(inventory.from)?;
-        self.held()
+        let desk = self.desk.clone();
+        Box::pin(async move {
+            Self::refuse_unless_driver(inventory.from)?;
+            desk.heavy(Desk::held).await
+        })
     }
 }
 

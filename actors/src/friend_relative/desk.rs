@@ -4,7 +4,7 @@
 //! meanwhile. What must survive is in [`Storage`]; everything else here can be
 //! rebuilt from it.
 
-use super::messages::{Conduct, KinError};
+use super::messages::{Conduct, Held, KinError};
 use super::requests::ProvedRequest;
 use super::storage::{Put as _, Storage, Ward};
 use crate::clients::{ClientError, LedgerClient};
@@ -30,8 +30,10 @@ pub(super) const PATIENTS_MAX: usize = 64;
 const HEAVY_MAX: usize = 4;
 /// Most proved requests and proved cases that are remembered.
 const REMEMBERED_MAX: usize = 256;
-/// For how long a proved case lets a hospital fetch: far below the 30 s that a head may be old.
-const CASE_FRESH: Duration = Duration::from_secs(3);
+/// For how long a case that was proved to be open lets a hospital fetch: far below the 30 s that a head may be old.
+const OPEN_FRESH: Duration = Duration::from_secs(3);
+/// For how long one that is not open is not proved again: a hospital may ask before it is granted, and right after.
+const SHUT_FRESH: Duration = Duration::from_millis(100);
 /// How long one thing may take to be proved.
 pub(super) const PROVE_WITHIN: Duration = Duration::from_secs(10);
 /// How long a proof waits for a height that somebody named.
@@ -54,7 +56,7 @@ pub(super) struct Desk {
     conduct: Mutex<Conduct>,
     wards: Mutex<BTreeMap<PatientId, Arc<Ward>>>,
     requests: Mutex<BTreeMap<CaseId, Arc<ProvedRequest>>>,
-    cases: Mutex<BTreeMap<CaseId, (Instant, Arc<Case>)>>,
+    cases: tokio::sync::Mutex<BTreeMap<CaseId, (Instant, Arc<Case>)>>,
 }
 
 impl Desk {
@@ -74,8 +76,12 @@ impl Desk {
             .flat_map(|ward| ward.shares.iter().map(|share| share.key.as_str()))
             .collect();
         for name in keys.names()? {
-            if name.starts_with(super::offers::KEY_PREFIX) && !used.contains(name.as_str()) {
-                keys.destroy(&name)?;
+            if name.starts_with(super::offers::KEY_PREFIX)
+                && !used.contains(name.as_str())
+                && let Err(error) = keys.destroy(&name)
+            {
+                // No reason not to serve: the next start tries again.
+                tracing::warn!(name, %error, "the key of an older share is not destroyed yet");
             }
         }
         let client = LedgerClient::new(
@@ -103,7 +109,7 @@ impl Desk {
             offers: tokio::sync::Mutex::new(()),
             heavy: Arc::new(Semaphore::new(HEAVY_MAX)),
             requests: Mutex::default(),
-            cases: Mutex::default(),
+            cases: tokio::sync::Mutex::default(),
         })
     }
 
@@ -157,6 +163,10 @@ impl Desk {
         if !stands {
             return Err(KinError::NotMyPatient { patient });
         }
+        // An offer may have come in between, and then this is not the ward that stands.
+        let _turn = self.offers.lock().await;
+        let ward = self.ward(patient).filter(|now| now.digest == ward.digest);
+        let ward = ward.ok_or(KinError::NotMyPatient { patient })?;
         let mut active = Ward::clone(&ward);
         active.active = true;
         let mut batch = Batch::default();
@@ -204,17 +214,20 @@ impl Desk {
         Ok((decode(&value)?, head.height))
     }
 
-    /// A case that was proved a moment ago, or is proved now: for who fetches many things in a row.
+    /// A case that was proved a moment ago, or is proved now: for who fetches many things in a row. One proof is under
+    /// way at a time, however many ask.
     pub(super) async fn recent_case(&self, id: CaseId) -> Result<Arc<Case>, KinError> {
-        let now = Instant::now();
-        if let Some((when, case)) = lock(&self.cases).get(&id)
-            && now.duration_since(*when) < CASE_FRESH
-        {
-            return Ok(case.clone());
+        let mut cases = self.cases.lock().await;
+        if let Some((when, case)) = cases.get(&id) {
+            let open = case.opens_at(self.client.now());
+            let fresh = if open { OPEN_FRESH } else { SHUT_FRESH };
+            if when.elapsed() < fresh {
+                return Ok(case.clone());
+            }
         }
         let (case, _) = self.case_at(id, Height(0)).await?;
         let case = Arc::new(case);
-        remember(&mut lock(&self.cases), id, (now, case.clone()));
+        remember(&mut cases, id, (Instant::now(), case.clone()));
         Ok(case)
     }
 
@@ -249,6 +262,22 @@ impl Desk {
         if !concerns.is_empty() {
             self.client.follow(&concerns);
         }
+    }
+
+    /// What this kin keeps and what it has let go. Reads the whole index of uploads.
+    pub(super) fn held(&self) -> Result<Held, KinError> {
+        let wards = self.wards();
+        let kept = self.store.all_kept()?;
+        let records = kept
+            .iter()
+            .map(|kept| usize::try_from(kept.records).unwrap_or(0));
+        Ok(Held {
+            patients: wards.len(),
+            shares: wards.iter().map(|ward| ward.shares.len()).sum(),
+            uploads: kept.len(),
+            shards: records.sum(),
+            released: self.store.released()?,
+        })
     }
 
     pub(super) fn upload_count(&self) -> usize {

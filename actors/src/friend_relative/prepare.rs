@@ -15,8 +15,8 @@ use crate::upload::Upload;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use kithkin_protocol::crypto::group::{BASE, PointBytes, random_scalar};
 use kithkin_protocol::crypto::{Digest, Sealed};
-use kithkin_protocol::emergency::{Case, Scope};
-use kithkin_protocol::ids::RecordId;
+use kithkin_protocol::emergency::{Case, Request, Scope};
+use kithkin_protocol::ids::{PatientId, RecordId};
 use kithkin_protocol::ledger::{BatchEntry, BatchPlace, release_digest};
 use kithkin_protocol::record::{BatchHeader, CheckedCapsule};
 use kithkin_protocol::sharing::{
@@ -84,22 +84,7 @@ async fn collect(
     ward: &Arc<Ward>,
     scope: &Scope,
 ) -> Result<TierScope, KinError> {
-    let deadline = Instant::now() + PROVE_WITHIN;
-    let (client, port) = (&desk.client, &desk.port);
-    let places = batch_places(
-        client,
-        port,
-        ward.patient,
-        scope.tier,
-        scope.up_to,
-        deadline,
-    )
-    .await?;
-    let headers: Vec<BatchHeader> = stream::iter(places)
-        .map(|place| batch(desk, place))
-        .buffered(PROOFS_AT_ONCE)
-        .try_collect()
-        .await?;
+    let headers = headers(desk, ward.patient, scope).await?;
     let mut uploads = Vec::new();
     let mut records = 0usize;
     for header in &headers {
@@ -115,6 +100,32 @@ async fn collect(
         only: scope.only.iter().copied().collect(),
         uploads,
     })
+}
+
+/// Has every batch in the scopes of a request proved, so that the proofs are at hand when the case is granted.
+pub(super) async fn prove_batches(desk: &Arc<Desk>, request: &Request) -> Result<(), KinError> {
+    if desk.ward(request.patient).is_some() {
+        for scope in &request.scopes {
+            headers(desk, request.patient, scope).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Headers of all batches in scope, each proved, in canonical order.
+async fn headers(
+    desk: &Arc<Desk>,
+    patient: PatientId,
+    scope: &Scope,
+) -> Result<Vec<BatchHeader>, KinError> {
+    let deadline = Instant::now() + PROVE_WITHIN;
+    let (client, port) = (&desk.client, &desk.port);
+    let places = batch_places(client, port, patient, scope.tier, scope.up_to, deadline).await?;
+    stream::iter(places)
+        .map(|place| batch(desk, place))
+        .buffered(PROOFS_AT_ONCE)
+        .try_collect()
+        .await
 }
 
 /// The header at a place, proved once; a batch never moves and its manifest never changes.
