@@ -247,23 +247,35 @@ impl LedgerClient {
         Err(ClientError::NotFinal { last })
     }
 
+    /// The proof shows that the transaction is final; whether it had an effect is the validators' word, so f+1 must
+    /// say the same.
     async fn await_tx_once(
         &self,
         id: TxId,
         names: &[ActorName],
         deadline: Instant,
     ) -> Result<Finalized, String> {
-        let enough = self.0.validators.f() + 1;
+        let f = self.0.validators.f();
+        let (mut effective, mut refused) = (0usize, 0usize);
         let mut waits: FuturesUnordered<_> = names
             .iter()
-            .take(enough)
             .map(|name| self.ask(*name, AwaitTx(id), deadline))
             .collect();
         let mut last = String::from("no validator answered");
         while let Some(answer) = waits.next().await {
             match answer {
                 Ok(Ok(finalized)) => match self.check(id, &finalized) {
-                    Ok(()) => return Ok(finalized),
+                    Ok(()) => {
+                        let said = match finalized.rejected {
+                            Some(_) => &mut refused,
+                            None => &mut effective,
+                        };
+                        *said += 1;
+                        if *said > f {
+                            return Ok(finalized);
+                        }
+                        last = String::from("too few validators say what it has done");
+                    }
                     Err(error) => last = error.to_string(),
                 },
                 Ok(Err(error)) => last = error.to_string(),

@@ -28,7 +28,8 @@ use kithkin_protocol::emergency::{Case, Purpose, Reason, Request, Scope, TierPol
 use kithkin_protocol::ids::{CaseId, ChainId, HospitalId, KinId, PatientId, RecordId};
 use kithkin_protocol::ledger::{self, Enrolment, State, TxBody};
 use kithkin_protocol::record::{
-    BatchHeader, BatchStatus, Manifest, Receipt, SealContext, Shard, receipts_root, seal, shards,
+    BatchHeader, BatchStatus, Manifest, Receipt, ReceiptLine, SealContext, Shard, receipts_root,
+    seal, shards,
 };
 use kithkin_protocol::sharing::SessionSecret;
 use kithkin_protocol::units::{Height, Millis, Tier};
@@ -414,7 +415,10 @@ impl House {
             receipts: u8::try_from(receipts.len()).expect("few"),
             status: BatchStatus::of(receipts.len(), kin).expect("more than half"),
         };
-        let body = TxBody::Batch(Box::new(header));
+        let body = TxBody::Batch {
+            header: Box::new(header),
+            receipts: receipts.iter().map(ReceiptLine::from).collect(),
+        };
         let submitted = self.client(AUTHOR).submit(body, Self::deadline()).await;
         let height = submitted.expect("it stands").proof.header.height;
         self.anchored.fetch_max(height.0, Ordering::SeqCst);

@@ -40,9 +40,9 @@ impl From<StageError> for Failure {
     fn from(error: StageError) -> Self {
         match error {
             StageError::Launch(LaunchError::Shape(_)) => Self::Usage(error.into()),
-            StageError::Launch(LaunchError::Store(_) | LaunchError::Founding(_)) => {
-                Self::Storage(error.into())
-            }
+            StageError::Launch(
+                LaunchError::Store(_) | LaunchError::Founding(_) | LaunchError::LostDatabase { .. },
+            ) => Self::Storage(error.into()),
             other => Self::Cluster(other.into()),
         }
     }

@@ -96,6 +96,15 @@ pub enum LaunchError {
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The folder was founded, but its database is gone.
+    #[error(
+        "the data folder {} has the keys of a cluster, but its database (db) is gone: validators that have forgotten what they signed must not sign again; restore db from a backup, or start with an empty folder",
+        dir.display()
+    )]
+    LostDatabase {
+        /// The folder.
+        dir: PathBuf,
+    },
     /// Keys, genesis or `cluster.toml`.
     #[error(transparent)]
     Founding(#[from] FoundingError),
@@ -131,6 +140,12 @@ impl Cluster {
     /// Every [`LaunchError`]; nothing is left running.
     pub async fn launch(config: ClusterConfig) -> Result<Self, LaunchError> {
         config.shape.validate()?;
+        // `cluster.toml` is written after the database was made (design, consensus section 5: never vote again
+        // without the log).
+        let dir = &config.data;
+        if Shape::of_folder(dir)?.is_some() && !dir.join("db").exists() {
+            return Err(LaunchError::LostDatabase { dir: dir.clone() });
+        }
         let store = Store::open(&config.data, StoreOptions::default())?;
         let (failed, failure) = watch::channel(None);
         store.on_failure(move |error| {

@@ -12,13 +12,14 @@ use crate::hospital::desk::{Alone, Desk, FINAL_WITHIN, PROVED_WITHIN, ledger, of
 use crate::hospital::messages::HospitalError;
 use crate::hospital::sealing::Pieces;
 use crate::hospital::spread::{Spread, indices};
+use crate::hospital::write::lines;
 use crate::scope;
 use crate::upload::shard_threshold;
 use futures_util::stream::{StreamExt as _, iter};
 use kithkin_protocol::crypto::Digest;
 use kithkin_protocol::ids::{KinId, PatientId};
 use kithkin_protocol::ledger::{BatchEntry, Enrolment, Patient as Enrolled, TxBody};
-use kithkin_protocol::record::{BatchStatus, receipts_root};
+use kithkin_protocol::record::BatchStatus;
 use kithkin_protocol::units::{Height, Millis, ShareIndex};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -163,14 +164,9 @@ async fn restock(
         return Ok(());
     }
     desk.books.put_holding(root, holding).await?;
-    let receipts_root =
-        receipts_root(&holding.receipts).map_err(|error| HospitalError::Ledger {
-            reason: error.to_string(),
-        })?;
     let body = TxBody::Restock {
         batch: header.id(),
-        receipts_root,
-        receipts: u8::try_from(kin).unwrap_or(u8::MAX),
+        receipts: lines(&holding.receipts),
     };
     let submitted = desk
         .client

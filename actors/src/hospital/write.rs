@@ -12,7 +12,7 @@ use crate::hospital::spread::{Spread, indices};
 use crate::upload::shard_threshold;
 use futures_util::future::join_all;
 use kithkin_protocol::ledger::{Enrolment, TxBody};
-use kithkin_protocol::record::{BatchHeader, BatchStatus, Receipt, receipts_root};
+use kithkin_protocol::record::{BatchHeader, BatchStatus, Receipt, ReceiptLine, receipts_root};
 use kithkin_protocol::sharing::majority;
 use kithkin_protocol::units::{Height, Millis};
 use kithkin_protocol::wire;
@@ -152,7 +152,10 @@ async fn place(
         receipts,
     };
     desk.books.put_holding(draft.root, &holding).await?;
-    let body = TxBody::Batch(Box::new(header));
+    let body = TxBody::Batch {
+        header: Box::new(header),
+        receipts: lines(&holding.receipts),
+    };
     let deadline = Instant::now() + FINAL_WITHIN;
     // After a failure it may stand all the same, or come to stand: the repairs find out.
     let finalized = desk.client.submit(body, deadline).await.map_err(ledger)?;
@@ -169,6 +172,13 @@ async fn place(
         transaction: transaction.id(),
         on_chain_bytes: wire::encode(transaction).len(),
     })
+}
+
+/// Receipts as they stand on chain.
+pub(super) fn lines(receipts: &[Receipt]) -> Vec<ReceiptLine> {
+    let mut lines: Vec<ReceiptLine> = receipts.iter().map(ReceiptLine::from).collect();
+    lines.sort_by_key(|line| line.index);
+    lines
 }
 
 fn header(

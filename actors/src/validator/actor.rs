@@ -180,7 +180,7 @@ impl Validator {
                 }
                 Output::SetTimer { timer, after } => set_timer(timer, after, ctx),
                 Output::Build { .. } => self.order_block(output),
-                Output::Note(note) => self.on_note(&note, ctx),
+                Output::Note(note) => self.on_note(&note),
                 Output::Accuse(evidence) => {
                     tracing::warn!(validator = %self.me, ?evidence, "an offence is proved");
                 }
@@ -318,7 +318,7 @@ impl Validator {
         self.observer.saw(commit.seen, events);
     }
 
-    fn on_note(&mut self, note: &Note, ctx: &mut Context<Self>) {
+    fn on_note(&mut self, note: &Note) {
         match note {
             Note::ViewChanged {
                 height,
@@ -346,8 +346,8 @@ impl Validator {
                 tracing::error!(validator = %self.me, %height, %error, "own block refused");
             }
             Note::Halted { height, error } => {
+                // The core answers nothing from now on. The actor stays: started anew, it would vote again.
                 tracing::error!(validator = %self.me, %height, %error, "halted: this node votes no more");
-                ctx.stop();
             }
         }
     }

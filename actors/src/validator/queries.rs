@@ -127,10 +127,14 @@ impl Validator {
                 let lately = |case: &Case| {
                     case.phase.is_live() || case.closed.is_some_and(|(when, _)| when >= since)
                 };
-                let cases = state
-                    .cases()
-                    .filter(|case| concern.covers_case(case) && lately(case));
-                Answer::Cases(cases.take(CASES_MAX).cloned().collect())
+                let mut cases: Vec<&Case> = match concern {
+                    Concern::Patient(patient) => state.cases_of(patient).collect(),
+                    Concern::Hospital(_) => state.cases().collect(),
+                };
+                cases.retain(|case| concern.covers_case(case) && lately(case));
+                // When there are too many, those that can still open something, then the newest.
+                cases.sort_by_key(|case| (!case.phase.is_live(), std::cmp::Reverse(case.height)));
+                Answer::Cases(cases.into_iter().take(CASES_MAX).cloned().collect())
             }
             Look::Batches(patient, tier, up_to) => Answer::Batches(
                 state

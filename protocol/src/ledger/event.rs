@@ -100,6 +100,9 @@ pub enum Rejection {
     /// The numbers in the batch's header do not fit each other or the roster.
     #[error(transparent)]
     BatchHeader(#[from] crate::record::BatchError),
+    /// A receipt does not hold, or stands twice.
+    #[error(transparent)]
+    Receipt(#[from] crate::record::ReceiptError),
     /// No such batch.
     #[error("batch {batch} is not on chain")]
     UnknownBatch {
@@ -112,8 +115,8 @@ pub enum Rejection {
         /// What is wrong.
         field: &'static str,
     },
-    /// Too many cases of one patient at once.
-    #[error("{patient} has {live} cases open already")]
+    /// Too many cases of one patient at once, of this hospital or of all.
+    #[error("{patient} has {live} cases open already; close one first")]
     TooManyCases {
         /// The patient.
         patient: PatientId,

@@ -19,14 +19,20 @@ use crate::ledger::state::{BatchEntry, Meta, Patient, State};
 use crate::ledger::transaction::{
     SignedTransaction, TRANSACTION_BYTES_MAX, TxBody, VALIDITY_MS_MAX,
 };
-use crate::record::{BatchHeader, BatchStatus};
+use crate::record::{
+    BatchHeader, BatchStatus, Receipt, ReceiptBody, ReceiptError, ReceiptLine, receipts_root,
+};
 use crate::sharing::Threshold;
 use crate::units::{Height, Millis, Tier};
 use crate::wire;
 use std::collections::BTreeMap;
 
-/// Most cases of one patient that are live at once.
-pub const LIVE_CASES_MAX: u16 = 16;
+/// Most cases of one patient that are live at once, over all hospitals.
+pub const LIVE_CASES_MAX: u16 = 256;
+
+/// Most cases of one patient that one hospital has live at once. A hospital that asks in vain, or to do harm, cannot
+/// take the place of another where the emergency is.
+pub const LIVE_CASES_PER_HOSPITAL_MAX: usize = 4;
 
 /// How long a hospital without a validator loses its right to request after an unjustified case.
 pub const SUSPENSION_MS: Millis = Millis(30 * 24 * 3_600_000);
@@ -217,12 +223,12 @@ impl State {
         let now = run.now;
         match body {
             TxBody::Enrol(enrolment) => self.enrol(run, signer.into(), cause, enrolment),
-            TxBody::Batch(header) => self.put_batch(run, signer, cause, header),
-            TxBody::Restock {
-                batch,
-                receipts_root,
-                receipts,
-            } => self.restock(run, signer, cause, *batch, *receipts_root, *receipts),
+            TxBody::Batch { header, receipts } => {
+                self.put_batch(run, signer, cause, header, receipts)
+            }
+            TxBody::Restock { batch, receipts } => {
+                self.restock(run, signer, cause, *batch, receipts)
+            }
             TxBody::Request(request) => self.open_case(run, signer, cause, request),
             TxBody::Approve(approval) => self.step(run, cause, approval.case, |case| {
                 case.on_approve(signer.into(), approval, now)
@@ -285,6 +291,7 @@ impl State {
         signer: AccountId,
         cause: (TxId, u32),
         header: &BatchHeader,
+        receipts: &[ReceiptLine],
     ) -> Result<(), Rejection> {
         let author = self.require_hospital(signer)?;
         let patient = self
@@ -306,6 +313,11 @@ impl State {
         // The roster had its size checked when it was enrolled.
         let roster = Threshold::majority(kin).map_err(|_| Rejection::Batch { field: "roster" })?;
         header.check(roster)?;
+        if check_receipts(header, &patient.enrolment, receipts)? != header.receipts_root
+            || receipts.len() != usize::from(header.receipts)
+        {
+            return Err(Rejection::Batch { field: "receipts" });
+        }
         let (id, tier) = (header.id(), header.tier);
         let place = (header.patient, tier, run.height, cause.1);
         let stored = header.status == BatchStatus::Stored;
@@ -322,8 +334,7 @@ impl State {
         signer: AccountId,
         cause: (TxId, u32),
         batch: BatchId,
-        receipts_root: crate::crypto::Digest,
-        receipts: u8,
+        receipts: &[ReceiptLine],
     ) -> Result<(), Rejection> {
         let author = self.require_hospital(signer)?;
         let place = *self
@@ -335,21 +346,23 @@ impl State {
             .get(&place)
             .cloned()
             .ok_or(Rejection::UnknownBatch { batch })?;
-        let kin = self
+        let patient = self
             .patients
             .get(&place.0)
-            .map_or(0, |patient| patient.enrolment.roster.len());
+            .ok_or(Rejection::UnknownPatient { patient: place.0 })?;
+        let kin = patient.enrolment.roster.len();
         let wrong = [
             ("author", entry.header.author != author),
+            ("epoch", entry.header.epoch != patient.epoch),
             ("status", entry.header.status == BatchStatus::Stored),
-            ("receipt count", usize::from(receipts) != kin),
+            ("receipt count", receipts.len() != kin),
         ];
         if let Some((field, _)) = wrong.into_iter().find(|(_, wrong)| *wrong) {
             return Err(Rejection::Batch { field });
         }
         entry.header.status = BatchStatus::Stored;
-        entry.header.receipts = receipts;
-        entry.header.receipts_root = receipts_root;
+        entry.header.receipts_root = check_receipts(&entry.header, &patient.enrolment, receipts)?;
+        entry.header.receipts = u8::try_from(kin).unwrap_or(u8::MAX);
         self.batches.put(place, entry);
         run.batch(cause, place.0, place.1, batch, true);
         Ok(())
@@ -380,6 +393,16 @@ impl State {
             return Err(Rejection::TooManyCases {
                 patient: request.patient,
                 live: patient.live_cases,
+            });
+        }
+        let theirs = self
+            .cases_of(request.patient)
+            .filter(|case| case.hospital == hospital && case.phase.is_live())
+            .count();
+        if theirs >= LIVE_CASES_PER_HOSPITAL_MAX {
+            return Err(Rejection::TooManyCases {
+                patient: request.patient,
+                live: u16::try_from(theirs).unwrap_or(u16::MAX),
             });
         }
         let policies = self.check_request(run, hospital, patient, request)?;
@@ -581,6 +604,43 @@ impl State {
             Err(Rejection::NotHospital { signer })
         }
     }
+}
+
+/// Checks that each receipt was signed by the kin of its index for exactly this upload, and returns their root. An
+/// honest kin has checked every capsule and shard before it signs, so a majority of receipts also shows that the
+/// upload can be opened: nobody can put one on chain that would stand in the way of the others.
+fn check_receipts(
+    header: &BatchHeader,
+    enrolment: &Enrolment,
+    lines: &[ReceiptLine],
+) -> Result<crate::crypto::Digest, Rejection> {
+    if lines.len() > enrolment.roster.len() {
+        let found = lines.len();
+        return Err(ReceiptError::TooMany { found }.into());
+    }
+    let mut receipts = Vec::with_capacity(lines.len());
+    for line in lines {
+        let member = enrolment.roster.get(line.index.position());
+        let member = member.ok_or(Rejection::Batch {
+            field: "share index of a receipt",
+        })?;
+        let receipt = Receipt {
+            body: ReceiptBody {
+                chain: header.chain,
+                kin: member.id(),
+                index: line.index,
+                patient: header.patient,
+                tier: header.tier,
+                epoch: header.epoch,
+                manifest_root: header.manifest_root,
+                held: line.held,
+            },
+            signature: line.signature,
+        };
+        receipt.verify(&member.key)?;
+        receipts.push(receipt);
+    }
+    Ok(receipts_root(&receipts)?)
 }
 
 /// What is under way while a block is executed.

@@ -21,7 +21,7 @@ mod tree;
 pub use block::{BLOCK_BYTES_MAX, Block, Header};
 pub use enrolment::{Enrolment, EnrolmentError, Member, TierShares};
 pub use event::{Effects, Event, Rejection, What};
-pub use execute::{EnvelopeError, LIVE_CASES_MAX, SUSPENSION_MS};
+pub use execute::{EnvelopeError, LIVE_CASES_MAX, LIVE_CASES_PER_HOSPITAL_MAX, SUSPENSION_MS};
 pub use genesis::{Genesis, GenesisError, HospitalInfo, Profile, VALIDATORS_MAX, ValidatorInfo};
 pub use mempool::{AdmissionError, Mempool, PER_SENDER_MAX, POOL_BYTES_MAX};
 pub use proof::{

@@ -7,6 +7,7 @@ use crate::crypto::vrf::VrfSecretKey;
 use crate::crypto::{OpeningKey, Secret32, Signature, SigningKey};
 use crate::emergency::{CaseEvent, Phase, Purpose, Reason, Request, Scope, TierPolicy, Verdict};
 use crate::ids::{CaseId, HospitalId, KinId, PatientId, ValidatorId};
+use crate::record::{BatchHeader, BatchStatus, Receipt, ReceiptBody, ReceiptLine, receipts_root};
 use crate::sharing::{SchnorrProof, SessionSecret, Threshold, TierKey, deal};
 use crate::units::{Epoch, Sequence, Tier, View};
 use rand_chacha::ChaCha20Rng;
@@ -214,7 +215,11 @@ impl Chain {
     }
 
     fn request(&mut self) -> Request {
-        let hospital = HospitalId::of(&key(HOSPITAL).verifying_key());
+        self.request_of(HOSPITAL)
+    }
+
+    fn request_of(&mut self, hospital: u8) -> Request {
+        let hospital = HospitalId::of(&key(hospital).verifying_key());
         let secret = SessionSecret::random(&mut self.rng);
         let mut request = Request {
             patient: patient(),
@@ -521,6 +526,118 @@ fn a_request_is_checked_field_by_field() {
     assert!(matches!(
         chain.rejected(KIN[0], TxBody::Request(Box::new(foreign))),
         Rejection::NotHospital { .. }
+    ));
+}
+
+/// A batch with receipts by these kin, and their lines.
+fn batch(chain: &Chain, by: &[u8]) -> (BatchHeader, Vec<ReceiptLine>) {
+    let mut header = BatchHeader {
+        chain: chain.ledger.chain(),
+        patient: patient(),
+        tier: Tier::Chart,
+        author: HospitalId::of(&key(HOSPITAL).verifying_key()),
+        epoch: Epoch(1),
+        manifest_root: Digest([6; 32]),
+        records: 2,
+        bytes: 200,
+        receipts_root: Digest::ZERO,
+        receipts: u8::try_from(by.len()).expect("few"),
+        status: BatchStatus::of(by.len(), KIN.len()).unwrap_or(BatchStatus::Degraded),
+    };
+    let receipts: Vec<Receipt> = by
+        .iter()
+        .map(|n| {
+            let position = KIN.iter().position(|kin| kin == n).expect("a kin");
+            let body = ReceiptBody {
+                chain: header.chain,
+                kin: KinId::of(&key(*n).verifying_key()),
+                index: crate::units::ShareIndex::from_position(position).expect("an index"),
+                patient: header.patient,
+                tier: header.tier,
+                epoch: header.epoch,
+                manifest_root: header.manifest_root,
+                held: Digest([*n; 32]),
+            };
+            body.sign(&key(*n))
+        })
+        .collect();
+    header.receipts_root = receipts_root(&receipts).expect("different kin");
+    (header, receipts.iter().map(ReceiptLine::from).collect())
+}
+
+fn batch_body(header: BatchHeader, receipts: Vec<ReceiptLine>) -> TxBody {
+    let header = Box::new(header);
+    TxBody::Batch { header, receipts }
+}
+
+#[test]
+fn a_batch_stands_on_the_receipts_of_its_kin_and_on_nobodys_word() {
+    let mut chain = Chain::new();
+    chain.enrol();
+    let (header, lines) = batch(&chain, &KIN[..2]);
+    type Spoil = fn(&mut BatchHeader, &mut Vec<ReceiptLine>);
+    let spoilt: [Spoil; 7] = [
+        |_, lines| lines.clear(),
+        |_, lines| lines[1] = lines[0],
+        |_, lines| lines[0].signature = Signature([0; 64]),
+        |_, lines| lines[0].held = Digest([1; 32]),
+        |_, lines| lines[0].index = crate::units::ShareIndex::new(3).expect("an index"),
+        |header, _| header.manifest_root = Digest([7; 32]),
+        |header, _| (header.receipts, header.status) = (3, BatchStatus::Stored),
+    ];
+    for (index, spoil) in spoilt.into_iter().enumerate() {
+        let (mut header, mut lines) = (header, lines.clone());
+        spoil(&mut header, &mut lines);
+        let rejection = chain.rejected(HOSPITAL, batch_body(header, lines));
+        assert!(
+            matches!(rejection, Rejection::Receipt(_) | Rejection::Batch { .. }),
+            "case {index}: {rejection}"
+        );
+    }
+    let events = chain.act(HOSPITAL, batch_body(header, lines.clone()));
+    let stood = |events: &[What], as_stored: bool| matches!(events, [What::Batch { stored, .. }] if *stored == as_stored);
+    assert!(stood(&events, false), "{events:?}");
+    let batch_id = header.id();
+    let restock = |receipts| TxBody::Restock {
+        batch: batch_id,
+        receipts,
+    };
+    assert!(matches!(
+        chain.rejected(HOSPITAL, restock(lines)),
+        Rejection::Batch { .. }
+    ));
+    let (_, all) = batch(&chain, &KIN);
+    assert!(matches!(
+        chain.rejected(OTHER_HOSPITAL, restock(all.clone())),
+        Rejection::Batch { field: "author" }
+    ));
+    let events = chain.act(HOSPITAL, restock(all));
+    assert!(stood(&events, true), "{events:?}");
+    let entry = chain.ledger.state().batch(batch_id).expect("on chain");
+    assert_eq!(entry.header.receipts, 3);
+}
+
+/// A hospital that asks again and again does not lock the one out where the patient lies.
+#[test]
+fn one_hospital_cannot_take_up_all_cases_of_a_patient() {
+    let mut chain = Chain::new();
+    chain.enrol();
+    for _ in 0..LIVE_CASES_PER_HOSPITAL_MAX {
+        chain.open_case();
+    }
+    let request = chain.request();
+    assert!(matches!(
+        chain.rejected(HOSPITAL, TxBody::Request(Box::new(request))),
+        Rejection::TooManyCases { .. }
+    ));
+    let elsewhere = chain.request_of(OTHER_HOSPITAL);
+    let events = chain.act(OTHER_HOSPITAL, TxBody::Request(Box::new(elsewhere)));
+    assert!(matches!(
+        events.as_slice(),
+        [What::Case {
+            step: CaseEvent::Requested,
+            ..
+        }]
     ));
 }
 

@@ -10,7 +10,7 @@ use crate::crypto::{Signature, SignatureError, SigningKey, VerifyingKey, hash};
 use crate::emergency::{Purpose, Reason, RefusalReason, Request, Verdict};
 use crate::ids::{AccountId, BatchId, CaseId, ChainId, HospitalId, RecordId, TxId};
 use crate::ledger::enrolment::Enrolment;
-use crate::record::BatchHeader;
+use crate::record::{BatchHeader, ReceiptLine};
 use crate::units::{Millis, Sequence, Tier};
 use crate::wire;
 use serde::{Deserialize, Serialize};
@@ -26,16 +26,19 @@ pub const VALIDITY_MS_MAX: Millis = Millis(24 * 3_600_000);
 pub enum TxBody {
     /// Patient: this is my roster and these are my tier keys; all kin have accepted.
     Enrol(Box<Enrolment>),
-    /// Hospital: these records of one tier are sealed and stored.
-    Batch(Box<BatchHeader>),
+    /// Hospital: these records of one tier are sealed and stored, and here is what the kin have signed for.
+    Batch {
+        /// The header.
+        header: Box<BatchHeader>,
+        /// One line for each receipt that the header counts, by share index.
+        receipts: Vec<ReceiptLine>,
+    },
     /// Hospital: all kin of the roster have now signed for a batch that stood as degraded.
     Restock {
         /// The batch.
         batch: BatchId,
-        /// Root over all receipts.
-        receipts_root: Digest,
-        /// How many there are; all of the roster.
-        receipts: u8,
+        /// All of the roster, by share index.
+        receipts: Vec<ReceiptLine>,
     },
     /// Hospital: a clinician asks to open records in an emergency.
     Request(Box<Request>),

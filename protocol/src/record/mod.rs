@@ -35,5 +35,5 @@ pub use envelope::{
     seal,
 };
 pub use manifest::{Manifest, ManifestError, RECORDS_MAX, RecordEntry};
-pub use receipt::{Receipt, ReceiptBody, ReceiptError, held_digest, receipts_root};
+pub use receipt::{Receipt, ReceiptBody, ReceiptError, ReceiptLine, held_digest, receipts_root};
 pub use shards::{Rebuilt, Shard, ShardError, ShardFault, ShardSet, rebuild, shards};

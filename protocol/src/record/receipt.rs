@@ -36,6 +36,27 @@ pub struct Receipt {
     pub signature: Signature,
 }
 
+/// A receipt as it stands on chain, beside its batch's header: all else in its body follows from header and roster.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ReceiptLine {
+    /// The kin's place in the roster.
+    pub index: ShareIndex,
+    /// [`held_digest`] of the kin's own shards.
+    pub held: Digest,
+    /// By the kin's key, over the whole [`ReceiptBody`].
+    pub signature: Signature,
+}
+
+impl From<&Receipt> for ReceiptLine {
+    fn from(receipt: &Receipt) -> Self {
+        Self {
+            index: receipt.body.index,
+            held: receipt.body.held,
+            signature: receipt.signature,
+        }
+    }
+}
+
 /// What can be wrong with receipts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ReceiptError {

@@ -7,7 +7,7 @@
 use crate::cli::{ClusterArgs, ProfileArg};
 use crate::commands::Failure;
 use anyhow::{Context as _, anyhow};
-use kithkin_actors::cluster::{LaunchError, Shape};
+use kithkin_actors::cluster::{ClusterConfig, LaunchError, Shape};
 use kithkin_protocol::consensus::Timing;
 use kithkin_protocol::ledger::Profile;
 use serde::Deserialize;
@@ -139,7 +139,7 @@ impl Settings {
             status_every: layer
                 .status_every_ms
                 .map(|ms| Duration::from_millis(ms.max(50))),
-            timing: layer.timing().map_err(Failure::Usage)?,
+            timing: layer.timing(shape).map_err(Failure::Usage)?,
             data: layer.data,
         })
     }
@@ -202,8 +202,9 @@ impl Layer {
         }))
     }
 
-    fn timing(&self) -> anyhow::Result<Timing> {
-        let base = Timing::default();
+    /// What suits the shape, but for what was given.
+    fn timing(&self, shape: Shape) -> anyhow::Result<Timing> {
+        let base = ClusterConfig::new(PathBuf::new(), shape).timing;
         let timing = Timing {
             base_ms: self.consensus_base_ms.unwrap_or(base.base_ms),
             max_ms: self.consensus_max_ms.unwrap_or(base.max_ms),

@@ -56,6 +56,10 @@ fn the_preset_says_what_the_defaults_are() {
     assert_eq!(with.timing, without.timing);
     assert_eq!(with.seed, without.seed);
     assert_eq!(with.check_in_flight_max, without.check_in_flight_max);
+    let large = concat!(env!("CARGO_MANIFEST_DIR"), "/config/cluster-large.toml");
+    let large = resolve(&["--config", large], &[]).unwrap();
+    assert_eq!((large.shape.validators, large.shape.relatives), (40, 9));
+    assert!(large.timing.base_ms > with.timing.base_ms);
     let text = std::fs::read_to_string(preset).unwrap();
     let lines: Vec<&str> = text.lines().collect();
     for (at, line) in lines.iter().enumerate() {
