@@ -123,7 +123,7 @@ pub(super) async fn submit(
             docket.transaction = Some(finalized.proof.transaction);
         }
         Err(ClientError::Rejected { reason }) => {
-            // One validator's word. Perhaps the same decision of an earlier try has become final.
+            // Perhaps because the same decision of an earlier try stands already.
             let (_, now, _, head) = standing(desk, case.id, Height(0)).await?;
             if said(desk, &now) != Some(docket.decision == Decision::Approve) {
                 return Err(bad(case.id, reason));

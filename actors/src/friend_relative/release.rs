@@ -165,7 +165,7 @@ async fn announce(desk: &Arc<Desk>, case: Case, digest: Digest) -> Result<Option
         .await;
     let height = match submitted {
         Ok(finalized) => finalized.proof.header.height,
-        // One validator's word: the case itself tells.
+        // Perhaps because it stands already, or the case is over: the case itself tells.
         Err(ClientError::Rejected { reason }) => {
             tracing::debug!(kin = %desk.me, case = %id, reason, "the announcement was refused");
             Height(0)

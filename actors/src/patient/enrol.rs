@@ -200,7 +200,7 @@ async fn submit(device: &Device, enrolment: Enrolment) -> Result<Height, Patient
     match device.client.submit(body, deadline).await {
         Ok(finalized) => Ok(finalized.proof.header.height),
         Err(ClientError::Rejected { reason }) => {
-            // One validator's word. Perhaps an earlier try has become final.
+            // Perhaps because an earlier try stands already.
             let deadline = Instant::now() + PROVE_WITHIN;
             match device.enrolled(deadline).await? {
                 Some((patient, height)) if patient.enrolment.digest(chain, device.me) == digest => {
