@@ -5,9 +5,10 @@
 
 use super::acknowledged::{AckBatch, Acknowledged, RecorderHandle, file_digest};
 use super::bundles;
+use super::onlooker::Onlooker;
 use super::report::{Line, NotAcknowledged, Reporter};
 use super::settings::Load;
-use super::status::{Onlooker, ms};
+use super::status::ms;
 use crate::stage::Stage;
 use kithkin_actors::hospital::messages::{Written, WrittenBatch};
 use kithkin_actors::ports::names::ActorName;

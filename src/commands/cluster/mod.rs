@@ -2,7 +2,7 @@
 //!
 //! * `settings`: what is asked for, from four layers. `stop`: Ctrl-C and SIGTERM.
 //! * `enrol`, `load`, `check`: what is done. `acknowledged`: the list that a check compares with.
-//! * `report`, `status`, `table`, `progress`, `memory`: what is shown.
+//! * `report`, `onlooker`, `status`, `table`, `progress`, `memory`: what is shown.
 
 mod acknowledged;
 mod bundles;
@@ -10,6 +10,7 @@ mod check;
 mod enrol;
 mod load;
 mod memory;
+mod onlooker;
 mod progress;
 mod report;
 mod settings;
@@ -26,9 +27,10 @@ use kithkin_actors::cluster::ClusterConfig;
 use kithkin_actors::ports::store::StoreError;
 use load::{Figures, Loader, Writing};
 use memory::Memory;
+use onlooker::Onlooker;
 use report::{Line, Reporter};
 use settings::Settings;
-use status::{Onlooker, Ready, Stopped, ms};
+use status::{Ready, Stopped, ms};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Instant;
