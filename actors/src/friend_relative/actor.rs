@@ -19,7 +19,8 @@ use crate::upload::Upload;
 use crate::validator::messages::Notice;
 use actix::fut::ActorFutureExt as _;
 use actix::{
-    Actor, AsyncContext, Context, Handler, ResponseActFuture, ResponseFuture, WrapFuture as _,
+    Actor, ActorContext, AsyncContext, Context, Handler, ResponseActFuture, ResponseFuture,
+    WrapFuture as _,
 };
 use kithkin_protocol::crypto::Signature;
 use kithkin_protocol::emergency::{Case, CaseEvent, Phase};
@@ -92,6 +93,11 @@ impl FriendRelative {
     }
 
     fn tick(&mut self, ctx: &mut Context<Self>) {
+        if self.desk.store.has_gap() {
+            tracing::error!(kin = %self.desk.me, "the store refused a write; stopping");
+            ctx.stop();
+            return;
+        }
         if self.ticks.is_multiple_of(FOLLOW_TICKS) {
             self.desk.follow();
         }

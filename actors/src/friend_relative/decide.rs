@@ -42,6 +42,7 @@ pub(super) fn said(desk: &Desk, case: &Case) -> Option<bool> {
 /// Carries a person's decision out. Asked again, it answers the same.
 pub(super) async fn decide(desk: Arc<Desk>, message: Decide) -> Result<Decided, KinError> {
     let Decide { case: id, decision } = message;
+    let alone = desk.deciding.lock().await;
     let (_, case, _, head) = standing(&desk, id, Height(0)).await?;
     let approves = decision == Decision::Approve;
     match said(&desk, &case) {
@@ -66,6 +67,7 @@ pub(super) async fn decide(desk: Arc<Desk>, message: Decide) -> Result<Decided, 
     };
     put(&desk, id, &docket).await?;
     let height = submit(&desk, &case, docket).await?;
+    drop(alone);
     let deadline = Instant::now() + FINAL_WITHIN;
     loop {
         let (_, case, _, head) = standing(&desk, id, height).await?;

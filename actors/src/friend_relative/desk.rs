@@ -50,6 +50,8 @@ pub(super) struct Desk {
     pub(super) client: LedgerClient,
     /// Offers are taken one at a time: each may replace the one before.
     pub(super) offers: tokio::sync::Mutex<()>,
+    /// Decisions are submitted one at a time, so that an older try cannot undo what the person said since.
+    pub(super) deciding: tokio::sync::Mutex<()>,
     /// How many uploads are kept.
     pub(super) uploads: AtomicUsize,
     heavy: Arc<Semaphore>,
@@ -107,6 +109,7 @@ impl Desk {
             store,
             client,
             offers: tokio::sync::Mutex::new(()),
+            deciding: tokio::sync::Mutex::default(),
             heavy: Arc::new(Semaphore::new(HEAVY_MAX)),
             requests: Mutex::default(),
             cases: tokio::sync::Mutex::default(),

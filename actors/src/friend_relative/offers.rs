@@ -52,6 +52,12 @@ pub(super) async fn accept(
     match &held {
         // The same again, for example because the answer was lost: the shares are here already.
         Some(ward) if ward.digest == digest => return Ok(acceptance),
+        // What was seen on chain once stands for good; a validator that lags behind is not to be believed over it.
+        Some(ward) if ward.active => {
+            return Err(KinError::Offer {
+                reason: "another enrolment of this patient stands on chain".to_owned(),
+            });
+        }
         Some(_) => refuse_if_another_stands(&desk, &offer, digest).await?,
         None if desk.wards().len() >= PATIENTS_MAX => {
             return Err(KinError::TooMuch {

@@ -25,9 +25,8 @@ use kithkin_protocol::units::Height;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long one sending may take, and how long it is repeated before the case is proved anew.
+/// How long one sending may take. Before it is repeated the case is proved anew.
 const DELIVER_TRY: Duration = Duration::from_secs(3);
-const DELIVER_WITHIN: Duration = Duration::from_secs(8);
 
 /// What is left to do in a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +43,7 @@ pub(super) async fn pursue(
     id: CaseId,
     height: Height,
 ) -> Result<Outcome, KinError> {
+    let alone = desk.deciding.lock().await;
     let Some(docket) = desk.store.docket(id)? else {
         return Ok(Outcome::Settled);
     };
@@ -62,6 +62,7 @@ pub(super) async fn pursue(
             (_, case, _, _) = standing(desk, id, height).await?;
         }
     }
+    drop(alone);
     let docket = desk.store.docket(id)?.unwrap_or(docket);
     if !approves || !case.phase.is_live() {
         return settle(desk, id, docket).await;
@@ -126,10 +127,10 @@ async fn release(desk: &Arc<Desk>, case: Case, ward: &Arc<Ward>) -> Result<Outco
         case: id,
         partials: outgoing.partials,
     };
-    let until = Instant::now() + DELIVER_WITHIN;
+    // Once for each proof that the case is open: the next try starts with a new one, so a veto stops it.
     let answer = desk
         .port
-        .ask_until::<Hospital, _>(hospital, deliver, DELIVER_TRY, until)
+        .ask::<Hospital, _>(hospital, deliver, DELIVER_TRY)
         .await;
     match answer {
         Ok(Ok(())) => {

@@ -166,6 +166,11 @@ impl Storage {
         Self(space)
     }
 
+    /// Whether a write was refused: then this incarnation can write nothing any more.
+    pub(super) fn has_gap(&self) -> bool {
+        self.0.has_gap()
+    }
+
     fn read<T: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>, KinError> {
         self.0.get(key)?.map(|value| decode(&value)).transpose()
     }

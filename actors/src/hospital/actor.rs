@@ -18,6 +18,7 @@ use kithkin_protocol::ledger::Enrolment;
 use kithkin_protocol::units::Height;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// How often unfinished uploads are looked at and the validators reminded of this follower.
 const TICK: Duration = Duration::from_secs(2);
@@ -27,6 +28,8 @@ const TEND_EVERY: Duration = Duration::from_secs(30);
 /// A hospital: seals records, spreads shards, opens cases, reads.
 pub struct Hospital {
     desk: Arc<Desk>,
+    /// Dropped with this instance: its flows end with it, and who waits for them hears so at once.
+    life: watch::Sender<()>,
 }
 
 impl Hospital {
@@ -44,15 +47,43 @@ impl Hospital {
         let desk = Desk::open(setting, identity, keys, port, space)?;
         Ok(Self {
             desk: Arc::new(desk),
+            life: watch::channel(()).0,
         })
     }
 
-    /// A flow of its own: it may outlast the message that started it, but not the right to send and write.
-    fn begin<F, T>(&self, flow: impl FnOnce(Arc<Desk>) -> F) -> ResponseFuture<T>
+    /// A flow that answers a message. It ends with this instance: its successor could not be told of the answer.
+    fn begin<F, T>(
+        &self,
+        flow: impl FnOnce(Arc<Desk>) -> F,
+    ) -> ResponseFuture<Result<T, HospitalError>>
     where
-        F: Future<Output = T> + 'static,
+        F: Future<Output = Result<T, HospitalError>> + 'static,
+        T: 'static,
     {
-        Box::pin(flow(Arc::clone(&self.desk)))
+        let (flow, mut life) = (flow(Arc::clone(&self.desk)), self.life.subscribe());
+        Box::pin(async move {
+            tokio::select! {
+                done = flow => done,
+                // Nothing is ever sent: this is the end.
+                _ = life.changed() => Err(HospitalError::Store {
+                    reason: "the hospital was restarted meanwhile; ask again".to_owned(),
+                }),
+            }
+        })
+    }
+
+    /// A flow in the background, until it is done or this instance ends.
+    fn spawn<F>(&self, flow: impl FnOnce(Arc<Desk>) -> F)
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        let (flow, mut life) = (flow(Arc::clone(&self.desk)), self.life.subscribe());
+        actix::spawn(async move {
+            tokio::select! {
+                () = flow => {}
+                _ = life.changed() => {}
+            }
+        });
     }
 
     fn tick(&self, ctx: &mut Context<Self>) {
@@ -63,13 +94,11 @@ impl Hospital {
             return;
         }
         self.desk.client.follow(&[Concern::Hospital(self.desk.me)]);
-        let desk = Arc::clone(&self.desk);
-        actix::spawn(async move { repair::round(&desk).await });
+        self.spawn(|desk| async move { repair::round(&desk).await });
     }
 
     fn tend(&self) {
-        let desk = Arc::clone(&self.desk);
-        actix::spawn(async move { request::tend(&desk).await });
+        self.spawn(|desk| async move { request::tend(&desk).await });
     }
 }
 

@@ -183,7 +183,7 @@ impl Reader<'_> {
             Ok(scopes) => scopes,
             Err(error) => {
                 tracing::warn!(case = %case.id, %error, "capsules are missing; asking again");
-                return Ok(Look::Wait(wait, LOOK_SOON));
+                return Ok(Look::Wait(wait, LOOK_EVERY));
             }
         };
         let unannounced = judge(desk, work, &case, &keys, &scopes).await?;

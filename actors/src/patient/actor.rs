@@ -10,7 +10,7 @@ use crate::ports::store::Space;
 use crate::ports::vault::KeySpace;
 use crate::upload::OpenedRecord;
 use crate::validator::messages::{Concern, Notice};
-use actix::{Actor, AsyncContext, Context, Handler, ResponseFuture};
+use actix::{Actor, ActorContext, AsyncContext, Context, Handler, ResponseFuture};
 use kithkin_protocol::emergency::CaseEvent;
 use kithkin_protocol::ledger::{TxBody, What};
 use kithkin_protocol::units::Height;
@@ -73,7 +73,14 @@ impl Actor for Patient {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.follow();
-        ctx.run_interval(FOLLOW_EVERY, |this, _| this.follow());
+        ctx.run_interval(FOLLOW_EVERY, |this, ctx| {
+            if this.device.has_gap() {
+                tracing::error!(patient = %this.device.me, "the store refused a write; stopping");
+                ctx.stop();
+            } else {
+                this.follow();
+            }
+        });
     }
 }
 

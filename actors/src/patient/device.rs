@@ -86,6 +86,11 @@ impl Device {
         Ok(self.space.write(batch).await?)
     }
 
+    /// Whether a write was refused: then this incarnation can write nothing any more.
+    pub(super) fn has_gap(&self) -> bool {
+        self.space.has_gap()
+    }
+
     /// The key of a tier: the one in the vault that has this public key.
     pub(super) fn tier_key(
         &self,

@@ -75,7 +75,7 @@ pub struct Validator {
 
 /// What may happen only when everything before it is durable.
 pub(super) enum Action {
-    Output(Output),
+    Output(Box<Output>),
     Committed(Box<Commit>),
     Reply(Box<dyn FnOnce(&Validator) + Send>),
 }
@@ -185,7 +185,7 @@ impl Validator {
                     tracing::warn!(validator = %self.me, ?evidence, "an offence is proved");
                 }
                 Output::Broadcast(_) | Output::Send { .. } | Output::SendCommitted { .. } => {
-                    actions.push(Action::Output(output));
+                    actions.push(Action::Output(Box::new(output)));
                 }
             }
         }
@@ -228,7 +228,7 @@ impl Validator {
     fn carry_out(&mut self, actions: Vec<Action>) {
         for action in actions {
             match action {
-                Action::Output(output) => self.send(output),
+                Action::Output(output) => self.send(*output),
                 Action::Committed(commit) => self.on_committed(*commit),
                 Action::Reply(reply) => reply(self),
             }

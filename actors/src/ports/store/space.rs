@@ -210,6 +210,13 @@ impl Space {
         }
     }
 
+    /// Whether a batch was refused, so that every later one of this incarnation will be: its owner has no future and
+    /// stops, and the next incarnation starts from what is on disk.
+    #[must_use]
+    pub fn has_gap(&self) -> bool {
+        self.id.gap.load(Ordering::Relaxed)
+    }
+
     fn refusal(&self, batch: &Batch) -> Option<StoreError> {
         let space = || self.id.name.clone();
         if self.id.gap.load(Ordering::Relaxed) {
