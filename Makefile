@@ -119,6 +119,10 @@ bench: setup ## Run the benchmarks (release profile: a build of its own)
 	@echo "The release profile compiles the dependencies once more; for RocksDB a compiler cache answers."
 	@$(CARGO) bench --workspace $(LOCKED)
 
+.PHONY: big
+big: setup ## Measure a cluster of 40 validators, 10 hospitals and 50 patients with 9 kin each
+	@KITHKIN_BIG=1 $(CARGO) test $(LOCKED) -p kithkin --test cluster forty_validators -- --nocapture
+
 .PHONY: audit
 audit: setup-audit ## Check the dependencies against the advisory database (needs the open network)
 	@$(CARGO) deny --workspace --all-features --locked check advisories
