@@ -17,13 +17,17 @@ use kithkin_protocol::crypto::Signature;
 use kithkin_protocol::ledger::Enrolment;
 use kithkin_protocol::units::Height;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 /// How often unfinished uploads are looked at and the validators reminded of this follower.
 const TICK: Duration = Duration::from_secs(2);
 /// How often cases are looked at that may be over without a notice having arrived.
 const TEND_EVERY: Duration = Duration::from_secs(30);
+
+/// How long the supervisor may take to notice that an instance has ended, and how often that is looked at.
+const FENCED_WITHIN: Duration = Duration::from_secs(1);
+const FENCED_AGAIN: Duration = Duration::from_millis(5);
 
 /// A hospital: seals records, spreads shards, opens cases, reads.
 pub struct Hospital {
@@ -61,14 +65,21 @@ impl Hospital {
         T: 'static,
     {
         let (flow, mut life) = (flow(Arc::clone(&self.desk)), self.life.subscribe());
+        let port = self.desk.port.clone();
         Box::pin(async move {
             tokio::select! {
-                done = flow => done,
+                done = flow => return done,
                 // Nothing is ever sent: this is the end.
-                _ = life.changed() => Err(HospitalError::Store {
-                    reason: "the hospital was restarted meanwhile; ask again".to_owned(),
-                }),
+                _ = life.changed() => {}
             }
+            // Once this incarnation is over, the transport takes the answer for what it is: none.
+            let known_by = Instant::now() + FENCED_WITHIN;
+            while port.is_current() && Instant::now() < known_by {
+                tokio::time::sleep(FENCED_AGAIN).await;
+            }
+            Err(HospitalError::Store {
+                reason: "the hospital ended meanwhile; ask again".to_owned(),
+            })
         })
     }
 

@@ -18,10 +18,10 @@ use std::collections::BTreeSet;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// Most files that are sealed and spread at a time; others wait. Each takes a few times its size in memory.
-const WRITES_AT_ONCE: usize = 8;
+/// How much is written at a time, in MiB of bundles; other writes wait. Each takes a few times its size in memory.
+const WRITES_MIB: u32 = 256;
 /// How long a transaction may take to become final before the caller hears that it has not.
 pub(super) const FINAL_WITHIN: Duration = Duration::from_secs(30);
 /// How long a proof of an entry may take.
@@ -47,7 +47,7 @@ pub(super) struct Desk {
     pub(super) archive: Archive,
     pub(super) books: Books,
     pub(super) cases: Cases,
-    pub(super) writes: Semaphore,
+    writes: Semaphore,
     /// Uploads that a flow of this incarnation is at work on: repairs leave them alone.
     active: Mutex<BTreeSet<Digest>>,
     /// A round of repairs is under way.
@@ -85,7 +85,7 @@ impl Desk {
             archive: Archive::new(disk.clone()),
             books,
             cases: Cases::default(),
-            writes: Semaphore::new(WRITES_AT_ONCE),
+            writes: Semaphore::new(WRITES_MIB as usize),
             active: Mutex::default(),
             repairing: AtomicBool::new(false),
             tending: AtomicBool::new(false),
@@ -122,6 +122,14 @@ impl Desk {
             reason: format!("the entry of patient {patient} cannot be read: {error}"),
         })?;
         Ok((enrolled, head))
+    }
+
+    /// Waits until there is room for writing a bundle of so many bytes. None only if the semaphore were closed, which it
+    /// never is.
+    pub(super) async fn room_for(&self, bytes: usize) -> Option<SemaphorePermit<'_>> {
+        let mib = u32::try_from(bytes >> 20).unwrap_or(WRITES_MIB);
+        let share = mib.saturating_add(1).min(WRITES_MIB);
+        self.writes.acquire_many(share).await.ok()
     }
 
     /// Marks an upload as being worked on until the mark is dropped.

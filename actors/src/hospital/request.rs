@@ -149,15 +149,11 @@ async fn refused(
     request: &Request,
     error: ClientError,
 ) -> Result<Requested, HospitalError> {
-    if let Some(requested) = find(desk, request).await? {
-        return Ok(requested);
+    // Its keys stay until it could open nothing any more: what is found here is one validator's word.
+    match find(desk, request).await? {
+        Some(requested) => Ok(requested),
+        None => Err(ledger(error)),
     }
-    if let ClientError::Rejected { .. } = error {
-        let session = request.session.point;
-        desk.destroy_session(session).await?;
-        desk.books.remove_request(session).await?;
-    }
-    Err(ledger(error))
 }
 
 /// The case of a request, if there is one: as one validator says, then proved.

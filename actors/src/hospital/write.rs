@@ -30,8 +30,7 @@ struct Kept {
 }
 
 pub(super) async fn write(desk: &Arc<Desk>, asked: WriteRecord) -> Result<Written, HospitalError> {
-    // The semaphore is never closed.
-    let _turn = desk.writes.acquire().await.ok();
+    let _room = desk.room_for(asked.bundle.len()).await;
     let now = desk.client.now();
     let bundle = Arc::clone(&asked.bundle);
     let deadline = Instant::now() + PROVED_WITHIN;
