@@ -31,7 +31,7 @@ pub trait Supervised:
 /// Makes an actor one that the supervisor can run: `supervised!(Validator);`, or with the items of
 /// [`Supervised`] that differ from the default:
 ///
-/// ```ignore
+/// ```text
 /// supervised!(Validator {
 ///     const MAILBOX: usize = 8192;
 ///     fn finish(&mut self, ctx: &mut actix::Context<Self>) { self.flush(); ctx.stop(); }
