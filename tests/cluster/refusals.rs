@@ -112,6 +112,22 @@ fn a_folder_that_is_not_ours_or_of_another_shape_is_left_alone() {
     refuses(&on(&file, &["--for", "10ms"]), 3, &[file.to_str().unwrap()]);
 }
 
+/// Validators that have forgotten what they signed must not sign again under the same keys.
+#[test]
+fn keys_without_their_database_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let args = ["--patients", "0", "--for", "10ms"];
+    let (status, _, stderr) = Running::start(&on(&data, &args)).end();
+    assert_eq!(status.code(), Some(0), "{stderr}");
+    fs::rename(data.join("db"), folder.path().join("db")).unwrap();
+    refuses(&on(&data, &args), 3, &["its database (db) is gone"]);
+    assert!(!data.join("db").exists(), "nothing was founded anew");
+    fs::rename(folder.path().join("db"), data.join("db")).unwrap();
+    let (status, _, stderr) = Running::start(&on(&data, &args)).end();
+    assert_eq!(status.code(), Some(0), "nothing is damaged: {stderr}");
+}
+
 #[test]
 fn a_folder_in_use_is_refused_and_its_user_goes_on() {
     let folder = tempfile::tempdir().unwrap();
