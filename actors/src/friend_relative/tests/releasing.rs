@@ -4,18 +4,14 @@ use crate::friend_relative::messages::{Conduct, Decide, Decision};
 use crate::hospital::messages::DeliverPartials;
 use crate::patient::messages::Veto;
 use crate::ports::names::ActorName;
-use crate::ports::network::LinkRule;
-use crate::testing::{AUTHOR, House, PATIENCE, TestRequest, TestUpload, kin};
-use crate::validator::messages::{Prove, Submit};
+use crate::testing::{AUTHOR, House, TestRequest, TestUpload, kin};
 use kithkin_protocol::crypto::group::PointBytes;
 use kithkin_protocol::emergency::{Case, Phase};
 use kithkin_protocol::ids::CaseId;
-use kithkin_protocol::ledger::{TxBody, release_digest};
+use kithkin_protocol::ledger::release_digest;
 use kithkin_protocol::record::CheckedCapsule;
 use kithkin_protocol::sharing::{Opening, PartialOpening, SignedPartial, combine, verify_partial};
 use kithkin_protocol::units::Tier;
-use std::sync::{Arc, Mutex};
-use tokio::sync::watch;
 
 const ALL: [u8; 5] = [0, 1, 2, 3, 4];
 
@@ -144,46 +140,6 @@ async fn a_crash_in_the_middle_sends_the_same_bytes_again_and_announces_once() {
     assert!(case.releases.values().all(|digests| digests.len() == 1));
     // The hospital of this test knows no such case, but it is there again; nothing but the session's end stops a kin.
     house.release(AUTHOR).await;
-}
-
-/// Whatever was computed is kept before anybody is told of it: a kin that announced one digest and sent other bytes
-/// would look like a forger.
-#[actix::test]
-async fn a_crash_while_announcing_announces_the_same_again() {
-    let house = House::enrolled(1).await;
-    house.write(Tier::Chart, &["one"], &ALL).await;
-    let announced = Arc::new(Mutex::new(Vec::new()));
-    let seen = announced.clone();
-    house.cluster.network().tap(move |event| {
-        if event.from == kin(0)
-            && let Some(Submit(transaction)) = event.content.downcast_ref()
-            && let TxBody::Release { digest, .. } = transaction.content.body
-        {
-            let first = {
-                let mut seen = seen.lock().expect("not poisoned");
-                seen.push(digest);
-                seen.len() == 1
-            };
-            // On the kin's own thread, before anything has left.
-            assert!(!first, "injected");
-        }
-    });
-    let request = house.request(&[Tier::Chart]).await;
-    approve(&house, request.case, &[0, 1, 2]).await;
-    let sent = house.until_sent(3).await;
-    let case = house
-        .until_case(request.case, |case| case.releases.len() == 3)
-        .await;
-    let announced = announced.lock().expect("not poisoned").clone();
-    assert!(announced.len() >= 2);
-    assert!(announced.windows(2).all(|pair| pair[0] == pair[1]));
-    let (_, sent) = sent
-        .iter()
-        .find(|(from, _)| *from == kin(0))
-        .expect("released");
-    let (_, digest) = unsealed(&house, &case, &request, sent);
-    assert_eq!(case.releases[&house.kin(0)], [digest]);
-    assert_eq!(announced[0], digest);
 }
 
 #[actix::test]
@@ -321,44 +277,6 @@ async fn after_a_veto_nothing_leaves_any_more() {
     for n in ALL {
         assert_eq!(house.held(n).await.released, Vec::new());
     }
-}
-
-/// The ledger holds the announcement, and the veto behind it: what was announced stays here.
-#[actix::test]
-async fn a_veto_between_announcing_and_sending_stops_the_sending() {
-    let house = House::enrolled(1).await;
-    house.write(Tier::Chart, &["one"], &ALL).await;
-    for n in [1, 2] {
-        house.ask_kin(n, Conduct::Withhold).await;
-    }
-    // Slow enough for a veto to overtake the proof that the kin asks for after its announcement.
-    let slow = LinkRule::delayed(1_200);
-    let network = house.cluster.network();
-    network.set_link(kin(0), ActorName::Validator(0), slow);
-    let (announced, mut proving) = watch::channel((false, false));
-    network.tap(move |event| {
-        if event.from == kin(0) && !event.reply {
-            if let Some(Submit(transaction)) = event.content.downcast_ref()
-                && let TxBody::Release { .. } = transaction.content.body
-            {
-                announced.send_modify(|(release, _)| *release = true);
-            }
-            if event.content.is::<Prove>() {
-                announced.send_modify(|(release, prove)| *prove |= *release);
-            }
-        }
-    });
-    let request = house.request(&[Tier::Chart]).await;
-    approve(&house, request.case, &[1, 2, 0]).await;
-    let waiting = proving.wait_for(|(_, prove)| *prove);
-    let waiting = tokio::time::timeout(PATIENCE, waiting).await;
-    drop(waiting.expect("in time"));
-    house.ask_patient(Veto(request.case)).await.expect("final");
-    house.until_looked(kin(0), 3).await;
-    assert!(house.sent().is_empty());
-    assert_eq!(house.held(0).await.released, Vec::new());
-    let case = house.case(request.case).await;
-    assert!(case.releases.contains_key(&house.kin(0)));
 }
 
 async fn approve_late(house: &House, case: CaseId) {
