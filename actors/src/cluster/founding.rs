@@ -11,7 +11,7 @@ use crate::ports::random::SystemRng;
 use crate::ports::vault::{KeySpace, Vault, VaultError};
 use kithkin_protocol::consensus;
 use kithkin_protocol::crypto::vrf::VrfSecretKey;
-use kithkin_protocol::crypto::{Secret32, SigningKey};
+use kithkin_protocol::crypto::{Secret32, SigningKey, VerifyingKey};
 use kithkin_protocol::ids::{AccountId, ValidatorId};
 use kithkin_protocol::ledger::{Genesis, GenesisError, HospitalInfo, Profile, ValidatorInfo};
 use kithkin_protocol::sharing::{KIN_MAX, KIN_MIN};
@@ -228,8 +228,13 @@ pub(super) fn found(
     }
     let vault = Vault::open(&dir.join("keys"))?;
     let mut validators = Vec::new();
+    let mut network_keys = Vec::new();
     for n in 0..shape.validators {
         let keys = vault.keys_of(&ActorName::Validator(n).to_string());
+        let network = SigningKey::from_seed(
+            keys.load_or_create("network", || Secret32::random(&mut SystemRng))?,
+        );
+        network_keys.push(network.verifying_key());
         validators.push(Arc::new(validator_identity(ValidatorId(n), &keys)?));
     }
     let mut identities = BTreeMap::new();
@@ -245,6 +250,7 @@ pub(super) fn found(
             let genesis = genesis(
                 shape,
                 &validators,
+                &network_keys,
                 &identities,
                 &reviewer,
                 now,
@@ -286,6 +292,7 @@ fn validator_identity(id: ValidatorId, keys: &KeySpace) -> Result<consensus::Ide
 fn genesis(
     shape: Shape,
     validators: &[Arc<consensus::Identity>],
+    network_keys: &[VerifyingKey],
     identities: &BTreeMap<ActorName, Identity>,
     reviewer: &Identity,
     now: Millis,
@@ -304,11 +311,13 @@ fn genesis(
         profile: shape.profile,
         validators: validators
             .iter()
+            .zip(network_keys)
             .enumerate()
-            .map(|(n, identity)| ValidatorInfo {
+            .map(|(n, (identity, network_key))| ValidatorInfo {
                 id: identity.id,
                 vote_key: identity.vote_key.verifying_key(),
                 vrf_key: identity.vrf_key.public_key(),
+                network_key: *network_key,
                 hospital: hospitals.get(n % hospitals.len()).map(HospitalInfo::id),
             })
             .collect(),

@@ -63,6 +63,7 @@ impl House {
                     id: identity.id,
                     vote_key: identity.vote_key.verifying_key(),
                     vrf_key: identity.vrf_key.public_key(),
+                    network_key: SigningKey::random(&mut SystemRng).verifying_key(),
                     hospital: None,
                 })
                 .collect(),

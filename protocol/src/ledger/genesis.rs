@@ -44,6 +44,9 @@ pub struct ValidatorInfo {
     pub vote_key: VerifyingKey,
     /// Makes the beacon; never equal to the vote key.
     pub vrf_key: VrfPublicKey,
+    /// Authenticates its node to the other nodes on the network (an Ed25519 key; the node's peer identity). Neither the
+    /// vote key nor the VRF key: it lies on the machine that faces the network.
+    pub network_key: VerifyingKey,
     /// The hospital that runs it and whose misconduct costs it credit.
     pub hospital: Option<HospitalId>,
 }
@@ -102,7 +105,7 @@ pub enum GenesisError {
         /// The number in question.
         id: ValidatorId,
     },
-    /// A key that stands twice, or a vote key that is also a VRF key.
+    /// A key that stands twice: as a vote, VRF or network key of any validator.
     #[error("a key of validator {id} is used twice")]
     KeyTwice {
         /// The validator with the second use.
@@ -143,7 +146,12 @@ impl Genesis {
                 return Err(GenesisError::Order { id });
             }
             last = Some(id);
-            if !keys.insert(validator.vote_key.0) || !keys.insert(validator.vrf_key.0) {
+            let own = [
+                validator.vote_key.0,
+                validator.vrf_key.0,
+                validator.network_key.0,
+            ];
+            if !own.into_iter().all(|key| keys.insert(key)) {
                 return Err(GenesisError::KeyTwice { id });
             }
         }

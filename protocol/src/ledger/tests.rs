@@ -39,6 +39,7 @@ fn genesis() -> Genesis {
             id: ValidatorId(0),
             vote_key: key(VALIDATOR).verifying_key(),
             vrf_key: VrfSecretKey::from_seed(Secret32::new([99; 32])).public_key(),
+            network_key: key(98).verifying_key(),
             hospital: Some(HospitalId::of(&key(HOSPITAL).verifying_key())),
         }],
         hospitals: vec![hospital(HOSPITAL), hospital(OTHER_HOSPITAL)],

@@ -39,6 +39,7 @@ pub fn fixture(n: u16, profile: Profile) -> Fixture {
         id: identity.id,
         vote_key: identity.vote_key.verifying_key(),
         vrf_key: identity.vrf_key.public_key(),
+        network_key: SigningKey::from_seed(seed(5, identity.id.0)).verifying_key(),
         hospital: None,
     });
     let genesis = Genesis {
