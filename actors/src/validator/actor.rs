@@ -105,11 +105,7 @@ impl Validator {
         let (store, ledger, wal) = ChainStore::open(space, &config.genesis)?;
         let me = config.identity.id;
         let (core, first) = consensus::Consensus::start(
-            Config {
-                me: Some(config.identity.clone()),
-                timing: config.timing,
-                vote_from: Height(0),
-            },
+            Config::new(config.identity.clone(), config.timing),
             ledger,
             wal,
             config.clock.now(),

@@ -30,24 +30,29 @@ impl Book {
 
     /// Whether a vote may be signed, as far as other votes of the same view are concerned.
     pub(super) fn permit(&self, kind: VoteKind, view: View, id: BlockId) -> Permit {
-        // spec 2, sign: a kind is signed once per view
-        if let Some(vote) = self.0.get(&(view, kind)) {
-            return if vote.id == id {
-                Permit::Signed(vote.clone())
-            } else {
-                Permit::Never
-            };
+        match self.permit_once(kind, view, id) {
+            Permit::Sign if self.is_opposed(kind, view) => Permit::Never,
+            permit => permit,
         }
-        // spec 2, sign: never both NUL and FIN in one view
+    }
+
+    /// spec 2, sign: a kind is signed once per view.
+    pub(super) fn permit_once(&self, kind: VoteKind, view: View, id: BlockId) -> Permit {
+        match self.0.get(&(view, kind)) {
+            None => Permit::Sign,
+            Some(vote) if vote.id == id => Permit::Signed(vote.clone()),
+            Some(_) => Permit::Never,
+        }
+    }
+
+    /// spec 2, sign: never both NUL and FIN in one view.
+    fn is_opposed(&self, kind: VoteKind, view: View) -> bool {
         let opposite = match kind {
             VoteKind::Notarize => None,
             VoteKind::Nullify => Some(VoteKind::Finalize),
             VoteKind::Finalize => Some(VoteKind::Nullify),
         };
-        if opposite.is_some_and(|opposite| self.0.contains_key(&(view, opposite))) {
-            return Permit::Never;
-        }
-        Permit::Sign
+        opposite.is_some_and(|opposite| self.0.contains_key(&(view, opposite)))
     }
 
     pub(super) fn record(&mut self, vote: Vote) {

@@ -88,4 +88,21 @@ pub struct Config {
     pub timing: Timing,
     /// No votes and no proposals below this height: the quarantine after a lost write-ahead log (spec section 5).
     pub vote_from: Height,
+    /// A bug that is planted in this node; for tests.
+    #[cfg(any(test, feature = "testing"))]
+    pub mutant: Option<crate::consensus::Mutant>,
+}
+
+impl Config {
+    /// A validator that may vote from the first height on.
+    #[must_use]
+    pub fn new(me: Arc<Identity>, timing: Timing) -> Self {
+        Self {
+            me: Some(me),
+            timing,
+            vote_from: Height(0),
+            #[cfg(any(test, feature = "testing"))]
+            mutant: None,
+        }
+    }
 }

@@ -9,6 +9,8 @@ use crate::consensus::config::Config;
 use crate::consensus::io::{Fault, Input, Note, NullifyReason, Output, Timer, TimerKind};
 use crate::consensus::late::LateVotes;
 use crate::consensus::message::Message;
+#[cfg(any(test, feature = "testing"))]
+use crate::consensus::mutant::{Mutant, QuorumScope};
 use crate::consensus::pool::EvidencePool;
 use crate::consensus::round::{Past, Round};
 use crate::consensus::vote::{Certificate, VoteKind};
@@ -44,6 +46,8 @@ impl Consensus {
     /// Starts after the ledger's head, with what was durable of the next height (spec section 2, `start`).
     #[must_use]
     pub fn start(config: Config, ledger: Ledger, mut wal: Wal, now: Millis) -> (Self, Vec<Output>) {
+        #[cfg(any(test, feature = "testing"))]
+        let _scope = QuorumScope::enter(config.plants(Mutant::ShortQuorum));
         let restored = !wal.is_empty();
         let head_certificate = wal.head_certificate.take();
         let mut core = Self {
@@ -90,6 +94,8 @@ impl Consensus {
         if self.halted {
             return Vec::new();
         }
+        #[cfg(any(test, feature = "testing"))]
+        let _scope = QuorumScope::enter(self.config.plants(Mutant::ShortQuorum));
         self.now = now;
         match input {
             Input::Message { from, message } => self.receive(from, message),

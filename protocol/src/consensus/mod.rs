@@ -18,6 +18,7 @@
 //! | `activity`, `late`, `pool`, `catchup` | the idle rule, late votes, waiting evidence, catching up: pure structs |
 //! | `core`, `round` | [`Consensus`]: one step; what belongs to one height |
 //! | `receive`, `transition`, `propose`, `commit` | [`Consensus`] continued: messages, views, proposals, commits |
+//! | `mutant` | bugs planted on purpose, for tests only |
 //!
 //! # The idle rule
 //!
@@ -52,6 +53,7 @@ mod inbox;
 mod io;
 mod late;
 mod message;
+mod mutant;
 mod pool;
 mod proposals;
 mod propose;
@@ -72,6 +74,10 @@ pub use message::{
     BALLOTS_PER_MESSAGE, Ballot, COMMITTED_PER_MESSAGE, Finalized, Justification, Message,
     NULLIFICATIONS_PER_MESSAGE, NewView, Proposal,
 };
+#[cfg(any(test, feature = "testing"))]
+pub use mutant::Mutant;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use mutant::short_quorum;
 pub use vote::{Certificate, Evidence, SignedProposalId, Vote, VoteKind};
 pub use wal::{Wal, WalEntry, WalError};
 

@@ -13,6 +13,7 @@ use crate::consensus::message::{
     BALLOTS_PER_MESSAGE, Ballot, Justification, Message, NULLIFICATIONS_PER_MESSAGE, NewView,
     Proposal,
 };
+use crate::consensus::mutant::Mutant;
 use crate::consensus::proposals::Waiting;
 use crate::consensus::tally::Tally;
 use crate::consensus::vote::{Certificate, Evidence, SignedProposalId, VoteKind};
@@ -197,7 +198,8 @@ impl Consensus {
             Ordering::Equal => {}
             // spec 1: a long J travels in bounded pages, only what the receiver lacks
             Ordering::Less => {
-                if self.limiter.allow(from, Service::Page, self.now) {
+                let forwards = !self.config.plants(Mutant::NoNewView);
+                if forwards && self.limiter.allow(from, Service::Page, self.now) {
                     let justification = self.round.views.page_for(view);
                     let view = self.view();
                     let page = NewView {

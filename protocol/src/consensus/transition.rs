@@ -6,6 +6,7 @@ use crate::consensus::catchup::Service;
 use crate::consensus::core::Consensus;
 use crate::consensus::io::{Fault, Note, NullifyReason, Output, TimerKind, ViewReason};
 use crate::consensus::message::{BALLOTS_PER_MESSAGE, Ballot, Message, NewView};
+use crate::consensus::mutant::Mutant;
 use crate::consensus::tally::Tally;
 use crate::consensus::vote::{Certificate, Evidence, SignedProposalId, Vote, VoteKind};
 use crate::consensus::wal::WalEntry;
@@ -27,7 +28,12 @@ impl Consensus {
         let Some(me) = self.round.voter.clone() else {
             return;
         };
-        match self.round.book.permit(kind, view, id) {
+        let permit = if self.config.plants(Mutant::NullifiesAndFinalizes) {
+            self.round.book.permit_once(kind, view, id)
+        } else {
+            self.round.book.permit(kind, view, id)
+        };
+        match permit {
             Permit::Sign => {}
             Permit::Never => return,
             // spec 2, sign: re-send the STORED vote. Not more often than we would answer anybody.
@@ -62,7 +68,9 @@ impl Consensus {
         );
         self.round.book.record(vote.clone());
         // spec 2, sign: FSYNC, then broadcast. The shell syncs whatever stands before a message.
-        self.out.push(Output::Persist(WalEntry::Vote(vote.clone())));
+        if !self.config.plants(Mutant::VotesNotDurable) {
+            self.out.push(Output::Persist(WalEntry::Vote(vote.clone())));
+        }
         let ballots = vec![self.ballot(vote.clone())];
         self.broadcast(Message::Ballots(ballots));
         self.count(&vote);
@@ -165,13 +173,22 @@ impl Consensus {
     /// spec 2, onNotar: first time: wal.notar[v] = C; sign(FIN, v, id). `try_advance` then leaves the view, always.
     pub(super) fn on_notarization(&mut self, cert: Certificate) {
         let (view, id) = (cert.view, cert.id);
+        if self.config.plants(Mutant::IgnoresNotarization)
+            && self.round.book.has(view, VoteKind::Nullify)
+        {
+            return;
+        }
         if !self.round.views.add_notarization(cert.clone()) {
             return;
         }
         for vote in cert.iter_votes() {
             self.count(&vote);
         }
-        self.out.push(Output::Persist(WalEntry::Notarization(cert)));
+        let volatile = self.config.plants(Mutant::NotarizationNotDurable)
+            || self.config.plants(Mutant::ViewNotDurable);
+        if !volatile {
+            self.out.push(Output::Persist(WalEntry::Notarization(cert)));
+        }
         self.sign(VoteKind::Finalize, view, id);
     }
 
@@ -182,8 +199,10 @@ impl Consensus {
         for vote in cert.iter_votes() {
             self.count(&vote);
         }
-        self.out
-            .push(Output::Persist(WalEntry::Nullification(cert)));
+        if !self.config.plants(Mutant::ViewNotDurable) {
+            self.out
+                .push(Output::Persist(WalEntry::Nullification(cert)));
+        }
     }
 
     /// Enters the highest view that the known certificates justify (spec section 2, `enter`).
@@ -191,14 +210,21 @@ impl Consensus {
         let Some(next) = self.round.views.next() else {
             return false;
         };
+        if self.config.plants(Mutant::WaitsAfterFinalize)
+            && self.round.book.has(self.view(), VoteKind::Finalize)
+        {
+            return false;
+        }
         self.round.views.enter(next);
         let (height, view) = (self.round.height, next.view);
         // spec 2, enter: wal.view = (v, J); the certificates of J were written when they came
-        self.out.push(Output::Persist(WalEntry::View {
-            height,
-            view,
-            base: next.base,
-        }));
+        if !self.config.plants(Mutant::ViewNotDurable) {
+            self.out.push(Output::Persist(WalEntry::View {
+                height,
+                view,
+                base: next.base,
+            }));
+        }
         let leader = self.round.leader(view);
         self.note(Note::ViewChanged {
             height,
@@ -233,6 +259,9 @@ impl Consensus {
     }
 
     fn announce_view(&mut self) {
+        if self.config.plants(Mutant::NoNewView) {
+            return;
+        }
         let message = self.new_view();
         self.broadcast(message);
     }
@@ -250,6 +279,9 @@ impl Consensus {
 
     /// spec 2, every REBCAST_MS while in v: own stored votes of this height, NewView, own proposal if master.
     pub(super) fn rebroadcast(&mut self) {
+        if self.config.plants(Mutant::NoRebroadcast) {
+            return;
+        }
         let votes = self.round.book.latest(VOTES_REPEATED);
         let ballots: Vec<_> = votes.into_iter().map(|vote| self.ballot(vote)).collect();
         if !ballots.is_empty() {
@@ -293,8 +325,10 @@ impl Consensus {
             return;
         }
         self.round.bodies.insert(id, Arc::clone(block));
-        self.out
-            .push(Output::Persist(WalEntry::Body(Arc::clone(block))));
+        if !self.config.plants(Mutant::BodyNotDurable) {
+            self.out
+                .push(Output::Persist(WalEntry::Body(Arc::clone(block))));
+        }
     }
 
     /// A valid header shows votes on the height before that may contradict those which came here.
@@ -320,7 +354,8 @@ impl Consensus {
             return false;
         };
         // Certificates that are still missing come with the others' NewView.
-        if !self.round.views.justifies(waiting.base, view) {
+        let complete = self.round.views.justifies(waiting.base, view);
+        if !complete && !self.config.plants(Mutant::AcceptsGaps) {
             return false;
         }
         let header = &waiting.block.header;

@@ -18,11 +18,15 @@ mod hashing;
 mod hpke;
 pub mod merkle;
 mod signing;
+#[cfg(any(test, feature = "testing"))]
+mod simulated;
 pub mod vrf;
 
 pub use hashing::{Digest, HashWriter, hash, hash_wide};
 pub use hpke::{HpkeError, OpeningKey, Sealed, SealingKey};
 pub use signing::{Signature, SignatureError, SigningKey, VerifyingKey, verify_batch};
+#[cfg(any(test, feature = "testing"))]
+pub use simulated::Simulated;
 
 /// Thirty-two secret bytes: wiped on drop, never printed.
 #[derive(Clone, PartialEq, Eq, zeroize::Zeroize, zeroize::ZeroizeOnDrop)]

@@ -4,7 +4,9 @@
 //! randomness but not choose it. The VRF key is never the vote key.
 
 use crate::bytes::byte_newtype;
-use crate::crypto::{Digest, Secret32, hash};
+#[cfg(any(test, feature = "testing"))]
+use crate::crypto::simulated;
+use crate::crypto::{Digest, Secret32, SigningKey, hash};
 use vrf_rfc9381::ec::edwards25519::EdVrfProof;
 use vrf_rfc9381::ec::edwards25519::elligator2::{
     EdVrfEdwards25519Ell2PublicKey, EdVrfEdwards25519Ell2SecretKey,
@@ -26,7 +28,11 @@ byte_newtype!(
 pub struct VrfError;
 
 /// The private key of a VRF.
-pub struct VrfSecretKey(Secret32);
+pub struct VrfSecretKey {
+    seed: Secret32,
+    /// Computed once: it takes a scalar multiplication.
+    public: VrfPublicKey,
+}
 
 impl VrfSecretKey {
     /// Draws a fresh key.
@@ -38,13 +44,16 @@ impl VrfSecretKey {
     /// The key that belongs to a stored seed.
     #[must_use]
     pub fn from_seed(seed: Secret32) -> Self {
-        Self(seed)
+        // `vrf-rfc9381` keeps the encoding of its public key to itself. RFC 8032 defines the same one, so the
+        // Ed25519 face gives it (a test below holds the two together).
+        let public = VrfPublicKey(SigningKey::from_seed(seed.clone()).verifying_key().0);
+        Self { seed, public }
     }
 
     /// The seed, for storing the key.
     #[must_use]
     pub fn seed(&self) -> &Secret32 {
-        &self.0
+        &self.seed
     }
 }
 
@@ -58,13 +67,7 @@ impl VrfSecretKey {
     /// The public key.
     #[must_use]
     pub fn public_key(&self) -> VrfPublicKey {
-        // `vrf-rfc9381` keeps the encoding of its public key to itself. RFC 8032 defines the same one, so the
-        // Ed25519 face gives it (a test below holds the two together).
-        VrfPublicKey(
-            crate::crypto::SigningKey::from_seed(self.0.clone())
-                .verifying_key()
-                .0,
-        )
+        self.public
     }
 
     /// Proves the one output that this key has for `input`.
@@ -72,8 +75,16 @@ impl VrfSecretKey {
     /// # Errors
     /// [`VrfError`] when the library cannot map the input to the curve; does not happen with ELL2.
     pub fn prove(&self, input: &[u8]) -> Result<(Digest, VrfProof), VrfError> {
+        #[cfg(any(test, feature = "testing"))]
+        if simulated::Simulated::is_on() {
+            let key = &self.public.0;
+            return Ok((
+                simulated::output(key, input),
+                VrfProof(simulated::proof(key, input)),
+            ));
+        }
         let key =
-            EdVrfEdwards25519Ell2SecretKey::from_slice(self.0.expose()).map_err(|_| VrfError)?;
+            EdVrfEdwards25519Ell2SecretKey::from_slice(self.seed.expose()).map_err(|_| VrfError)?;
         let proof = key.prove(input).map_err(|_| VrfError)?.encode_to_pi();
         let proof = VrfProof(proof.try_into().map_err(|_| VrfError)?);
         let output = self.public_key().verify(input, &proof)?;
@@ -87,6 +98,13 @@ impl VrfPublicKey {
     /// # Errors
     /// [`VrfError`] for a wrong proof, a proof in a second encoding, or a key of small order.
     pub fn verify(&self, input: &[u8], proof: &VrfProof) -> Result<Digest, VrfError> {
+        #[cfg(any(test, feature = "testing"))]
+        if simulated::Simulated::is_on() {
+            let holds = simulated::proof(&self.0, input) == proof.0;
+            return holds
+                .then(|| simulated::output(&self.0, input))
+                .ok_or(VrfError);
+        }
         let key = EdVrfEdwards25519Ell2PublicKey::from_slice(&self.0).map_err(|_| VrfError)?;
         let decoded = EdVrfProof::decode_pi(&proof.0).map_err(|_| VrfError)?;
         // RFC 9381 section 5.4.4: the response must be reduced. The library reduces it instead of refusing.

@@ -104,11 +104,7 @@ impl Node {
             self.disk.wal.clone(),
         )
         .unwrap();
-        let config = Config {
-            me: Some(Arc::clone(&self.identity)),
-            timing,
-            vote_from: Height(0),
-        };
+        let config = Config::new(Arc::clone(&self.identity), timing);
         self.life += 1;
         let (core, outputs) = Consensus::start(config, ledger, wal, now);
         self.core = Some(core);

@@ -52,7 +52,7 @@ impl Solo {
         let config = Config {
             me: identity,
             timing: Timing::default(),
-            vote_from: Height(0),
+            ..Config::default()
         };
         let now = fixture.genesis.time_ms.plus(1_000);
         let (core, seen) = Consensus::start(config, ledger, wal, now);

@@ -410,6 +410,7 @@ fn those_who_may_not_vote_follow() {
             me: me.map(|me| Arc::clone(&fixture.identities[usize::from(me.0)])),
             timing: Timing::default(),
             vote_from: Height(3),
+            ..Config::default()
         };
         let now = fixture.genesis.time_ms.plus(1_000);
         let (core, seen) = Consensus::start(config, ledger, Wal::default(), now);
