@@ -13,7 +13,9 @@ use kithkin_protocol::consensus;
 use kithkin_protocol::crypto::vrf::VrfSecretKey;
 use kithkin_protocol::crypto::{Secret32, SigningKey, VerifyingKey};
 use kithkin_protocol::ids::{AccountId, ValidatorId};
-use kithkin_protocol::ledger::{Genesis, GenesisError, HospitalInfo, Profile, ValidatorInfo};
+use kithkin_protocol::ledger::{
+    Genesis, GenesisError, HospitalInfo, Profile, ValidatorInfo, Workload,
+};
 use kithkin_protocol::sharing::{KIN_MAX, KIN_MIN};
 use kithkin_protocol::units::Millis;
 use serde::{Deserialize, Serialize};
@@ -309,6 +311,7 @@ fn genesis(
     Genesis {
         time_ms: now,
         profile: shape.profile,
+        workload: Workload::Records,
         validators: validators
             .iter()
             .zip(network_keys)

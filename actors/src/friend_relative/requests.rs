@@ -47,7 +47,7 @@ pub(super) async fn proved(desk: &Arc<Desk>, case: CaseId) -> Result<Arc<ProvedR
     let deadline = Instant::now() + PROVE_WITHIN;
     // The client has checked certificate, path and signature.
     let proof = desk.client.await_tx(TxId(case.0), deadline).await?.proof;
-    let content = proof.transaction.content;
+    let content = proof.transaction.content.clone();
     let TxBody::Request(request) = content.body else {
         return Err(bad(case, "the transaction is no request"));
     };

@@ -20,7 +20,7 @@ use kithkin_protocol::crypto::vrf::VrfSecretKey;
 use kithkin_protocol::crypto::{OpeningKey, SigningKey};
 use kithkin_protocol::ids::{CaseId, ValidatorId};
 use kithkin_protocol::ledger::{
-    AdmissionError, Genesis, HospitalInfo, Profile, State, TxBody, ValidatorInfo,
+    AdmissionError, Genesis, HospitalInfo, Profile, State, TxBody, ValidatorInfo, Workload,
 };
 use kithkin_protocol::units::{Height, Millis};
 use std::collections::BTreeMap;
@@ -57,6 +57,7 @@ impl House {
         let genesis = Arc::new(Genesis {
             time_ms: SystemClock.now(),
             profile: Profile::Balanced,
+            workload: Workload::Records,
             validators: identities
                 .iter()
                 .map(|identity| ValidatorInfo {

@@ -98,14 +98,19 @@ impl Consensus {
                 break;
             }
             let id = block.id();
-            if certificate.id != id || !self.is_finalization(&certificate) {
+            // The certificate says nothing about the transactions' bytes: whoever hands the block on could have
+            // exchanged them, or their signatures.
+            let complete = |core: &Self| {
+                core.round.bodies.contains_key(&id) || core.ledger.check_body(&block).is_ok()
+            };
+            if certificate.id != id || !self.is_finalization(&certificate) || !complete(self) {
                 self.fault(from, Fault::Committed { height });
                 self.catch_up.failed(from);
                 self.ask_next();
                 return;
             }
             // The commit itself makes the block durable.
-            self.round.bodies.insert(id, block);
+            self.round.bodies.entry(id).or_insert(block);
             self.round.finalization = Some(certificate);
             self.try_commit();
         }
@@ -242,17 +247,25 @@ impl Consensus {
         }
     }
 
-    /// Takes a body only if it was asked for.
-    pub(super) fn on_body(&mut self, block: &Arc<Block>) {
+    /// Takes a body only if it was asked for, and complete.
+    pub(super) fn on_body(&mut self, from: ValidatorId, block: &Arc<Block>) {
         let id = block.id();
-        if self
-            .round
+        if !self.is_wanted(id) {
+            return;
+        }
+        if let Err(error) = self.ledger.check_body(block) {
+            let error = Box::new(error);
+            return self.fault(from, Fault::Block { error });
+        }
+        self.round.fetch = None;
+        self.keep_body(id, block);
+    }
+
+    /// Whether this is the body that is being fetched.
+    fn is_wanted(&self, id: BlockId) -> bool {
+        self.round
             .fetch
             .as_ref()
             .is_some_and(|fetch| fetch.id == id)
-        {
-            self.round.fetch = None;
-            self.keep_body(id, block);
-        }
     }
 }

@@ -10,7 +10,6 @@ use crate::crypto::vrf::VrfProof;
 use crate::ids::{BlockId, ValidatorId};
 use crate::ledger::{BLOCK_BYTES_MAX, Block, Header, SignedTransaction};
 use crate::units::{Height, Millis, View};
-use crate::wire;
 use std::sync::Arc;
 
 impl Consensus {
@@ -48,12 +47,9 @@ impl Consensus {
         let time_ms = self.now.max(self.ledger.head_time().plus(1));
         self.round.building = Some((view, time_ms));
         let height = self.round.height;
-        let empty = Block {
-            header: self.header(view, time_ms, &[]),
-            transactions: Vec::new(),
-        };
+        let empty = Block::new(self.header(view, time_ms, &[]), Vec::new());
         // Lengths of lists take a few bytes more when they are not empty.
-        let used = wire::encode(&empty).len().saturating_add(16);
+        let used = empty.encoded_len().saturating_add(16);
         let bytes_max = BLOCK_BYTES_MAX.saturating_sub(used);
         self.out.push(Output::Build {
             height,
@@ -88,17 +84,11 @@ impl Consensus {
             return;
         }
         let header = self.header(view, time_ms, &transactions);
-        let mut block = Block {
-            header,
-            transactions,
-        };
+        let mut block = Block::new(header, transactions);
         if let Err(error) = self.ledger.check_block(&block) {
             self.note(Note::OwnBlockRefused { height, error });
             // Transactions that do not fit must not cost the view.
-            block = Block {
-                header: self.header(view, time_ms, &[]),
-                transactions: Vec::new(),
-            };
+            block = Block::new(self.header(view, time_ms, &[]), Vec::new());
             if let Err(error) = self.ledger.check_block(&block) {
                 self.note(Note::OwnBlockRefused { height, error });
                 return;

@@ -37,7 +37,7 @@ impl Consensus {
             } => self.on_get_committed(from, height, count),
             Message::Committed(finalized) => self.on_committed(from, finalized),
             Message::GetBody { height, id } => self.on_get_body(from, height, id),
-            Message::Body(block) => self.on_body(&block),
+            Message::Body(block) => self.on_body(from, &block),
             Message::Evidence(evidence) => self.on_evidence(from, &evidence),
         }
     }
@@ -73,9 +73,7 @@ impl Consensus {
         if !self.absorb(from, justification, view) {
             return;
         }
-        if self.is_wanted(id) {
-            self.on_body(&block);
-        }
+        self.on_body(from, &block);
         if view >= self.view() {
             self.round.pending.put(
                 view,
@@ -97,13 +95,6 @@ impl Consensus {
         }
         // Known, or a third block of a master that is convicted anyway.
         self.round.seen.contains(view, id)
-    }
-
-    fn is_wanted(&self, id: BlockId) -> bool {
-        self.round
-            .fetch
-            .as_ref()
-            .is_some_and(|fetch| fetch.id == id)
     }
 
     /// A proposal of a later height. The next one's header carries the finalization of the present height.

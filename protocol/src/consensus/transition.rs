@@ -393,6 +393,14 @@ impl Consensus {
                 self.nullify(view, NullifyReason::InvalidBlock);
                 return true;
             }
+        } else if !self.round.bodies.contains_key(&waiting.id)
+            && let Err(error) = self.ledger.check_body(&waiting.block)
+        {
+            // The notarized identifier says nothing about the signatures, nor whether these are its transactions.
+            self.round.pending.remove(view);
+            let error = Box::new(error);
+            self.fault(waiting.leader, Fault::Block { error });
+            return true;
         }
         self.learn_parent_votes(&waiting.block);
         self.round.pending.remove(view);

@@ -14,18 +14,18 @@ use crate::ledger::BlockError;
 use crate::ledger::block::Block;
 use crate::ledger::enrolment::{Enrolment, EnrolmentError};
 use crate::ledger::event::{Effects, Event, Rejection, What};
+use crate::ledger::genesis::Workload;
 use crate::ledger::sequence::SequenceError;
 use crate::ledger::state::{BatchEntry, Meta, Patient, State};
 use crate::ledger::transaction::{
-    SignedTransaction, TRANSACTION_BYTES_MAX, TxBody, VALIDITY_MS_MAX,
+    OPAQUE_BYTES_MAX, SignedTransaction, TRANSACTION_BYTES_MAX, TxBody, VALIDITY_MS_MAX,
 };
 use crate::record::{
     BatchHeader, BatchStatus, Receipt, ReceiptBody, ReceiptError, ReceiptLine, receipts_root,
 };
 use crate::sharing::Threshold;
 use crate::units::{Height, Millis, Tier};
-use crate::wire;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Most cases of one patient that are live at once, over all hospitals.
 pub const LIVE_CASES_MAX: u16 = 256;
@@ -81,6 +81,24 @@ pub enum EnvelopeError {
     /// Its sequence number cannot be used.
     #[error(transparent)]
     Sequence(#[from] SequenceError),
+    /// Not what this ledger is for.
+    #[error("a ledger for {workload} takes no such transaction")]
+    Workload {
+        /// What it is for.
+        workload: Workload,
+    },
+    /// An opaque payload that is too large.
+    #[error("the opaque payload has {bytes} bytes; at most {OPAQUE_BYTES_MAX} are allowed")]
+    OpaqueTooLong {
+        /// Its size.
+        bytes: usize,
+    },
+    /// The block holds it already.
+    #[error("the block holds transaction {id} twice")]
+    Twice {
+        /// The transaction.
+        id: TxId,
+    },
     /// Nobody on this ledger has that key.
     #[error("{signer} is not known to this ledger")]
     UnknownSigner {
@@ -97,12 +115,13 @@ impl State {
         now: Millis,
     ) -> Result<(), EnvelopeError> {
         let content = &transaction.content;
-        let expected = self.meta().chain;
+        let meta = self.meta();
+        let expected = meta.chain;
         if content.chain != expected {
             let found = content.chain;
             return Err(EnvelopeError::Chain { found, expected });
         }
-        let bytes = wire::encode(transaction).len();
+        let bytes = transaction.encoded_len();
         if bytes > TRANSACTION_BYTES_MAX {
             return Err(EnvelopeError::TooLong { bytes });
         }
@@ -113,12 +132,30 @@ impl State {
         if until > now.plus(VALIDITY_MS_MAX.0) {
             return Err(EnvelopeError::ValidTooLong { until, now });
         }
+        check_workload(meta.workload, transaction)?;
+        if meta.workload == Workload::OpaqueUnsigned {
+            return Ok(());
+        }
         let signer = transaction.account();
         if !self.knows(signer) && !self.is_sponsored(signer.into(), &content.body) {
             return Err(EnvelopeError::UnknownSigner { signer });
         }
         self.sequences(signer).check(content.sequence)?;
         Ok(())
+    }
+
+    /// Checks the signature, as far as this ledger asks for one.
+    pub(crate) fn check_signature(
+        &self,
+        transaction: &SignedTransaction,
+    ) -> Result<(), EnvelopeError> {
+        if self.meta().workload == Workload::OpaqueUnsigned {
+            // The envelope's check has seen that there is none.
+            return Ok(());
+        }
+        transaction.verify().map_err(|_| EnvelopeError::Signature {
+            id: transaction.id(),
+        })
     }
 
     /// Whether `account` has any role on this ledger.
@@ -159,6 +196,7 @@ impl State {
             now: header.time_ms,
             effects: Effects::default(),
             standings: self.standings().clone(),
+            unsigned: BTreeSet::new(),
         };
         run.effects.credit = run.standings.apply(header, block.id());
         self.pass_time(&mut run);
@@ -201,6 +239,11 @@ impl State {
         transaction: &SignedTransaction,
         index: usize,
     ) -> Result<(), EnvelopeError> {
+        if self.meta().workload == Workload::OpaqueUnsigned {
+            let id = transaction.id();
+            let fresh = run.unsigned.insert(id);
+            return fresh.then_some(()).ok_or(EnvelopeError::Twice { id });
+        }
         let signer = transaction.account();
         let mut window = self.sequences(signer);
         window.take(transaction.content.sequence)?;
@@ -248,6 +291,8 @@ impl State {
             TxBody::Close { case } => {
                 self.step(run, cause, *case, |case| case.on_close(signer.into(), now))
             }
+            // The envelope is all there is to it.
+            TxBody::Opaque(_) => Ok(()),
             TxBody::Review { case, verdict } => self.review(run, signer, cause, *case, *verdict),
         }
     }
@@ -606,6 +651,29 @@ impl State {
     }
 }
 
+/// Checks that a transaction is of the kind that the ledger is for.
+fn check_workload(
+    workload: Workload,
+    transaction: &SignedTransaction,
+) -> Result<(), EnvelopeError> {
+    let fits = match (workload, &transaction.content.body) {
+        (Workload::Records, TxBody::Opaque(_)) => false,
+        (Workload::Records | Workload::Opaque, _) => true,
+        (Workload::OpaqueUnsigned, TxBody::Opaque(_)) => transaction.is_unsigned(),
+        (Workload::OpaqueUnsigned, _) => false,
+    };
+    if !fits {
+        return Err(EnvelopeError::Workload { workload });
+    }
+    match &transaction.content.body {
+        TxBody::Opaque(payload) if payload.len() > OPAQUE_BYTES_MAX => {
+            let bytes = payload.len();
+            Err(EnvelopeError::OpaqueTooLong { bytes })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Checks that each receipt was signed by the kin of its index for exactly this upload, and returns their root. An
 /// honest kin has checked every capsule and shard before it signs, so a majority of receipts also shows that the
 /// upload can be opened: nobody can put one on chain that would stand in the way of the others.
@@ -649,6 +717,8 @@ struct Run {
     now: Millis,
     effects: Effects,
     standings: Standings,
+    /// Transactions without a sender: each once.
+    unsigned: BTreeSet<TxId>,
 }
 
 impl Run {

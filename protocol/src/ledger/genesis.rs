@@ -35,6 +35,38 @@ impl Profile {
     }
 }
 
+/// What a ledger is for. Anything but records is for measuring; the genesis, and so the chain id, says so.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Workload {
+    /// Health records. Opaque transactions cannot stand on chain.
+    #[default]
+    Records,
+    /// Opaque transactions as well, of which nothing but the envelope is executed: signature and sequence count.
+    Opaque,
+    /// Opaque transactions of nobody, and nothing else: there is no signature, no sender and no sequence to check. A
+    /// block holds each once; that no later block repeats one is left to the masters' mempools.
+    OpaqueUnsigned,
+}
+
+impl Workload {
+    /// The workload's name in text.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Records => "records",
+            Self::Opaque => "opaque",
+            Self::OpaqueUnsigned => "opaque-unsigned",
+        }
+    }
+}
+
+impl std::fmt::Display for Workload {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// One validator as the genesis, or later a governance transaction, names it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ValidatorInfo {
@@ -77,6 +109,9 @@ pub struct Genesis {
     pub time_ms: Millis,
     /// How leaders are ordered.
     pub profile: Profile,
+    /// What the ledger is for.
+    #[serde(default)]
+    pub workload: Workload,
     /// The first validators, ordered by number.
     pub validators: Vec<ValidatorInfo>,
     /// Accredited hospitals.

@@ -3,7 +3,6 @@
 use crate::ids::{AccountId, TxId};
 use crate::ledger::{EnvelopeError, Ledger, SignedTransaction};
 use crate::units::{Millis, Sequence};
-use crate::wire;
 use std::collections::BTreeMap;
 
 /// Most bytes that wait in all.
@@ -77,15 +76,13 @@ impl Mempool {
                 return Err(AdmissionError::SenderFull);
             }
         }
-        let bytes = wire::encode(&transaction).len();
+        let bytes = transaction.encoded_len();
         if self.bytes.saturating_add(bytes) > POOL_BYTES_MAX {
             return Err(AdmissionError::PoolFull);
         }
         ledger.state().check_envelope(&transaction, now)?;
         // The dearest check comes last.
-        transaction
-            .verify()
-            .map_err(|_| EnvelopeError::Signature { id })?;
+        ledger.state().check_signature(&transaction)?;
         self.arrivals += 1;
         let arrival = self.arrivals;
         self.bytes += bytes;

@@ -18,11 +18,13 @@ mod table;
 mod transaction;
 mod tree;
 
-pub use block::{BLOCK_BYTES_MAX, Block, Header};
+pub use block::{BLOCK_BYTES_MAX, Block, BlockParts, Header};
 pub use enrolment::{Enrolment, EnrolmentError, Member, TierShares};
 pub use event::{Effects, Event, Rejection, What};
 pub use execute::{EnvelopeError, LIVE_CASES_MAX, LIVE_CASES_PER_HOSPITAL_MAX, SUSPENSION_MS};
-pub use genesis::{Genesis, GenesisError, HospitalInfo, Profile, VALIDATORS_MAX, ValidatorInfo};
+pub use genesis::{
+    Genesis, GenesisError, HospitalInfo, Profile, VALIDATORS_MAX, ValidatorInfo, Workload,
+};
 pub use mempool::{AdmissionError, Mempool, PER_SENDER_MAX, POOL_BYTES_MAX};
 pub use proof::{
     Confirmed, HEAD_AGE_MS_MAX, HeadStatement, ProofError, TxProof, confirm_head, confirm_state,
@@ -31,8 +33,8 @@ pub use sequence::{SEQUENCE_WINDOW, SequenceError, SequenceWindow};
 pub use state::{BatchEntry, BatchPlace, Hospital, Meta, Patient, RestoreError, State};
 pub use table::Write;
 pub use transaction::{
-    Approval, SignedTransaction, TRANSACTION_BYTES_MAX, Transaction, TxBody, VALIDITY_MS_MAX,
-    read_digest, release_digest,
+    Approval, Envelope, OPAQUE_BYTES_MAX, SignedTransaction, TRANSACTION_BYTES_MAX, Transaction,
+    TxBody, VALIDITY_MS_MAX, read_digest, release_digest,
 };
 pub use tree::{StateProof, StateProofError, TreeError};
 
@@ -40,7 +42,6 @@ use crate::credit::{Head, HeaderError, Standings};
 use crate::crypto::{Digest, verify_batch};
 use crate::ids::{BlockId, ChainId};
 use crate::units::{Height, Millis};
-use crate::wire;
 use tree::StateTree;
 
 /// The state after one height, with its tree.
@@ -190,22 +191,39 @@ impl Ledger {
     /// The first [`BlockError`] found.
     pub fn check_block(&self, block: &Block) -> Result<(), BlockError> {
         self.standings().check_header(&block.header, &self.head())?;
-        let bytes = wire::encode(block).len();
-        if bytes > BLOCK_BYTES_MAX {
-            return Err(BlockError::TooLong { bytes });
-        }
-        if Block::tx_root(&block.transactions) != block.header.tx_root {
-            return Err(BlockError::TxRoot);
-        }
-        check_signatures(&block.transactions)?;
+        self.check_body(block)?;
         self.try_execute(block).map(|_| ())
     }
 
-    /// Executes a block that has been checked, or that a quorum has finalized.
+    /// Checks that the transactions are those which the header commits to, that their signatures hold, and the size. For
+    /// a block whose header was judged otherwise: the identifier binds the header only, and the header the content of the
+    /// transactions but not their signatures. So whoever hands on a block that is notarized or final could still spoil it.
+    ///
+    /// # Errors
+    /// [`BlockError::TooLong`], [`BlockError::TxRoot`], or [`BlockError::Envelope`] with a bad signature.
+    pub fn check_body(&self, block: &Block) -> Result<(), BlockError> {
+        let bytes = block.encoded_len();
+        if bytes > BLOCK_BYTES_MAX {
+            return Err(BlockError::TooLong { bytes });
+        }
+        if !block.commits() {
+            return Err(BlockError::TxRoot);
+        }
+        match self.state.meta().workload {
+            Workload::Records | Workload::Opaque => check_signatures(&block.transactions),
+            // Execution sees to it that there are none.
+            Workload::OpaqueUnsigned => Ok(()),
+        }
+    }
+
+    /// Executes a block that has been checked, or that a quorum has finalized and [`Self::check_body`] found complete.
     ///
     /// # Errors
     /// [`BlockError`] when it cannot be executed; nothing changes.
     pub fn execute(&mut self, block: &Block) -> Result<Effects, BlockError> {
+        if !block.commits() {
+            return Err(BlockError::TxRoot);
+        }
         let (state, effects) = self.try_execute(block)?;
         self.tree.apply(&effects.writes)?;
         self.state = state;

@@ -35,6 +35,7 @@ fn genesis() -> Genesis {
     Genesis {
         time_ms: Millis(1_000_000),
         profile: Profile::Balanced,
+        workload: Workload::Records,
         validators: vec![ValidatorInfo {
             id: ValidatorId(0),
             vote_key: key(VALIDATOR).verifying_key(),
@@ -59,7 +60,15 @@ struct Chain {
 
 impl Chain {
     fn new() -> Self {
-        let (ledger, writes) = Ledger::genesis(&genesis()).expect("a valid genesis");
+        Self::of(Workload::Records)
+    }
+
+    fn of(workload: Workload) -> Self {
+        let genesis = Genesis {
+            workload,
+            ..genesis()
+        };
+        let (ledger, writes) = Ledger::genesis(&genesis).expect("a valid genesis");
         let mut chain = Self {
             ledger,
             stored: BTreeMap::new(),
@@ -103,8 +112,8 @@ impl Chain {
         let (_, vrf_proof) = vrf
             .prove(&self.ledger.standings().beacon_input())
             .expect("provable");
-        Block {
-            header: Header {
+        Block::new(
+            Header {
                 chain: self.ledger.chain(),
                 height: self.ledger.height().plus(1),
                 parent_id: self.ledger.head_id(),
@@ -119,7 +128,7 @@ impl Chain {
                 vrf_proof,
             },
             transactions,
-        }
+        )
     }
 
     /// Executes a block and checks that what was stored gives the same ledger back.
@@ -397,10 +406,8 @@ fn envelopes_that_no_block_may_hold() {
     assert!(matches!(forged, E::Signature { .. }));
     let stranger = refused(&chain, &|c| c.signer = key(77).verifying_key(), 77);
     assert!(matches!(stranger, E::UnknownSigner { .. }));
-    let root = Block {
-        transactions: vec![good.clone()],
-        ..chain.block(1, Vec::new())
-    };
+    let header = chain.block(1, Vec::new()).into_parts().header;
+    let root = Block::new(header, vec![good.clone()]);
     assert_eq!(chain.ledger.check_block(&root), Err(BlockError::TxRoot));
     assert_eq!(
         chain.ledger.check_block(&chain.block(1, vec![good])),
@@ -753,8 +760,9 @@ fn the_pool_takes_each_transaction_once_and_empties_with_the_block() {
         pool.admit(rival, &chain.ledger, now),
         Err(AdmissionError::SequenceWaiting { .. })
     ));
-    let mut forged = chain.sign(KIN[2], body);
-    forged.signature.0[0] ^= 1;
+    let forged = chain
+        .sign(KIN[2], body)
+        .altered(|envelope| envelope.signature.0[0] ^= 1);
     assert!(matches!(
         pool.admit(forged, &chain.ledger, now),
         Err(AdmissionError::Envelope(EnvelopeError::Signature { .. }))
@@ -767,4 +775,83 @@ fn the_pool_takes_each_transaction_once_and_empties_with_the_block() {
     chain.run(chosen);
     pool.on_block(&chain.ledger, chain.ledger.head_time());
     assert!(pool.is_empty());
+}
+
+/// Opaque payloads stand on the ledgers that were founded for them, and nowhere else.
+#[test]
+fn opaque_transactions_stand_where_they_belong() {
+    type E = EnvelopeError;
+    let refusal = |chain: &Chain, transactions: Vec<SignedTransaction>| match chain
+        .ledger
+        .check_block(&chain.block(1, transactions))
+    {
+        Err(BlockError::Envelope { source, .. }) => source,
+        other => panic!("expected a bad envelope, got {other:?}"),
+    };
+    let opaque = |bytes: usize| TxBody::Opaque(vec![5; bytes]);
+    let unsigned = |chain: &Chain, n: u64| {
+        let until = chain.ledger.head_time().plus(60_000);
+        SignedTransaction::unsigned(chain.ledger.chain(), Sequence(n), until, vec![7; 512])
+    };
+
+    let mut records = Chain::new();
+    let transaction = records.sign(HOSPITAL, opaque(10));
+    assert!(matches!(
+        refusal(&records, vec![transaction]),
+        E::Workload { .. }
+    ));
+    // The key of zeros is a point of small order, under which the signature of zeros holds.
+    assert!(matches!(
+        refusal(&records, vec![unsigned(&records, 0)]),
+        E::Workload { .. }
+    ));
+
+    let mut signed = Chain::of(Workload::Opaque);
+    let large = signed.sign_with(HOSPITAL, Sequence(0), opaque(OPAQUE_BYTES_MAX + 1));
+    assert!(matches!(
+        refusal(&signed, vec![large]),
+        E::OpaqueTooLong { .. }
+    ));
+    let stranger = signed.sign_with(77, Sequence(0), opaque(3));
+    assert!(matches!(
+        refusal(&signed, vec![stranger]),
+        E::UnknownSigner { .. }
+    ));
+    let transactions = vec![
+        signed.sign(HOSPITAL, opaque(OPAQUE_BYTES_MAX)),
+        signed.sign(HOSPITAL, opaque(0)),
+    ];
+    assert!(signed.run(transactions.clone()).is_empty());
+    assert!(matches!(
+        refusal(&signed, transactions),
+        E::Sequence(SequenceError::Used { .. })
+    ));
+
+    let mut bare = Chain::of(Workload::OpaqueUnsigned);
+    let with_sender = bare.sign(HOSPITAL, opaque(10));
+    let with_body = unsigned(&bare, 0).altered(|envelope| {
+        envelope.content.body = TxBody::Close {
+            case: CaseId([1; 32]),
+        };
+    });
+    for bad in [with_sender, with_body] {
+        assert!(matches!(refusal(&bare, vec![bad]), E::Workload { .. }));
+    }
+    let foreign = unsigned(&signed, 0);
+    assert!(matches!(refusal(&bare, vec![foreign]), E::Chain { .. }));
+    let one = unsigned(&bare, 1);
+    assert!(matches!(
+        refusal(&bare, vec![one.clone(), unsigned(&bare, 2), one.clone()]),
+        E::Twice { .. }
+    ));
+    let offered = [one.clone(), one.clone(), unsigned(&bare, 2)];
+    let now = bare.ledger.head_time().plus(1);
+    let chosen = bare
+        .ledger
+        .state()
+        .select(&offered, now, one.encoded_len() * 3);
+    assert_eq!(chosen, [one, unsigned(&bare, 2)]);
+    let before = bare.stored.len();
+    assert!(bare.run(chosen).is_empty());
+    assert_eq!(bare.stored.len(), before, "nothing is kept of them");
 }

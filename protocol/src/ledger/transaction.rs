@@ -13,10 +13,14 @@ use crate::ledger::enrolment::Enrolment;
 use crate::record::{BatchHeader, ReceiptLine};
 use crate::units::{Millis, Sequence, Tier};
 use crate::wire;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::sync::{Arc, OnceLock};
 
 /// Largest transaction in bytes, as a frame.
 pub const TRANSACTION_BYTES_MAX: usize = 64 * 1024;
+
+/// Largest payload of an opaque transaction in bytes.
+pub const OPAQUE_BYTES_MAX: usize = 32 * 1024;
 
 /// Longest time that a transaction may ask to stay valid.
 pub const VALIDITY_MS_MAX: Millis = Millis(24 * 3_600_000);
@@ -86,6 +90,9 @@ pub enum TxBody {
         /// The verdict.
         verdict: Verdict,
     },
+    /// A payload that means nothing to the ledger. Only a ledger that was founded for it takes it
+    /// ([`Workload`](crate::ledger::Workload)), and executes its envelope alone. At most [`OPAQUE_BYTES_MAX`] bytes.
+    Opaque(#[serde(with = "serde_bytes")] Vec<u8>),
 }
 
 /// A kin's agreement. Every field that the kin was shown is signed, so the approval fits this request only.
@@ -140,20 +147,35 @@ pub struct Transaction {
     pub body: TxBody,
 }
 
-/// A transaction with its signature.
+/// A transaction and a signature that may or may not hold: the content of a [`SignedTransaction`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SignedTransaction {
+pub struct Envelope {
     /// What is signed.
     pub content: Transaction,
     /// Ed25519 over [`Transaction::message`].
     pub signature: Signature,
 }
 
+/// A transaction with its signature: shared, never changed.
+///
+/// Cloning copies a pointer. Identifier, length, account and the verdict on the signature are worked out when they are
+/// first asked for and kept with the transaction, whoever holds it; since nothing in it can change, neither can they.
+#[derive(Clone)]
+pub struct SignedTransaction(Arc<Shared>);
+
+struct Shared {
+    envelope: Envelope,
+    /// Identifier, and length of the whole as a frame.
+    identity: OnceLock<(TxId, usize)>,
+    account: OnceLock<AccountId>,
+    verdict: OnceLock<Result<(), SignatureError>>,
+}
+
 impl Transaction {
     /// The identifier: a digest of the content without the signature.
     #[must_use]
     pub fn id(&self) -> TxId {
-        hash("kithkin/tx/1", &[&wire::encode(self)]).into()
+        id_of(&wire::encode(self))
     }
 
     /// The bytes that a transaction with this identifier signs.
@@ -166,33 +188,201 @@ impl Transaction {
     #[must_use]
     pub fn sign(self, key: &SigningKey) -> SignedTransaction {
         let signature = key.sign(&Self::message(self.id()));
-        SignedTransaction {
-            content: self,
-            signature,
-        }
+        SignedTransaction::new(self, signature)
     }
 }
 
+fn id_of(encoded: &[u8]) -> TxId {
+    hash("kithkin/tx/1", &[encoded]).into()
+}
+
+/// Bytes around the encoded content in a frame: the head of the pair, and the signature with its length. The version
+/// byte is the content's own.
+const ENVELOPE_BYTES: usize = 1 + 2 + Signature::LEN;
+
 impl SignedTransaction {
+    /// Puts content and signature together; whether the signature holds is for [`Self::verify`] to say.
+    #[must_use]
+    pub fn new(content: Transaction, signature: Signature) -> Self {
+        Envelope { content, signature }.into()
+    }
+
+    /// An opaque payload without a sender, as a ledger of
+    /// [`Workload::OpaqueUnsigned`](crate::ledger::Workload::OpaqueUnsigned) takes it. `sequence` only tells equal payloads apart.
+    #[must_use]
+    pub fn unsigned(
+        chain: ChainId,
+        sequence: Sequence,
+        valid_until_ms: Millis,
+        payload: Vec<u8>,
+    ) -> Self {
+        let content = Transaction {
+            chain,
+            signer: VerifyingKey([0; VerifyingKey::LEN]),
+            sequence,
+            valid_until_ms,
+            body: TxBody::Opaque(payload),
+        };
+        Self::new(content, Signature([0; Signature::LEN]))
+    }
+
+    /// Another transaction: a copy with a change.
+    #[must_use]
+    pub fn altered(&self, change: impl FnOnce(&mut Envelope)) -> Self {
+        let mut envelope = self.0.envelope.clone();
+        change(&mut envelope);
+        envelope.into()
+    }
+
+    /// Content and signature.
+    #[must_use]
+    pub fn envelope(&self) -> &Envelope {
+        &self.0.envelope
+    }
+
     /// The identifier of the content.
     #[must_use]
     pub fn id(&self) -> TxId {
-        self.content.id()
+        self.identity().0
+    }
+
+    /// Length in bytes, as a frame.
+    #[must_use]
+    pub fn encoded_len(&self) -> usize {
+        self.identity().1
+    }
+
+    fn identity(&self) -> (TxId, usize) {
+        *self.0.identity.get_or_init(|| {
+            let content = wire::encode(&self.content);
+            (id_of(&content), content.len() + ENVELOPE_BYTES)
+        })
     }
 
     /// The account that signed.
     #[must_use]
     pub fn account(&self) -> AccountId {
-        AccountId::of(&self.content.signer)
+        let key = &self.content.signer;
+        *self.0.account.get_or_init(|| AccountId::of(key))
     }
 
-    /// Checks the signature.
+    /// Whether there is neither signer nor signature.
+    #[must_use]
+    pub fn is_unsigned(&self) -> bool {
+        self.content.signer.0 == [0; VerifyingKey::LEN] && self.signature.0 == [0; Signature::LEN]
+    }
+
+    /// Checks the signature, once: the verdict stays with the transaction.
     ///
     /// # Errors
     /// [`SignatureError`] when it does not hold.
     pub fn verify(&self) -> Result<(), SignatureError> {
-        self.content
-            .signer
-            .verify(&Transaction::message(self.id()), &self.signature)
+        *self.0.verdict.get_or_init(|| {
+            let message = Transaction::message(self.id());
+            self.content.signer.verify(&message, &self.signature)
+        })
+    }
+}
+
+impl From<Envelope> for SignedTransaction {
+    fn from(envelope: Envelope) -> Self {
+        Self(Arc::new(Shared {
+            envelope,
+            identity: OnceLock::new(),
+            account: OnceLock::new(),
+            verdict: OnceLock::new(),
+        }))
+    }
+}
+
+impl std::ops::Deref for SignedTransaction {
+    type Target = Envelope;
+
+    fn deref(&self) -> &Envelope {
+        &self.0.envelope
+    }
+}
+
+impl PartialEq for SignedTransaction {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.0.envelope == other.0.envelope
+    }
+}
+
+impl Eq for SignedTransaction {}
+
+impl std::fmt::Debug for SignedTransaction {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.envelope.fmt(f)
+    }
+}
+
+impl Serialize for SignedTransaction {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.envelope.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for SignedTransaction {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Envelope::deserialize(deserializer).map(Self::from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::Secret32;
+
+    fn transaction(payload: usize, sequence: u64) -> SignedTransaction {
+        let key = SigningKey::from_seed(Secret32::new([3; 32]));
+        let content = Transaction {
+            chain: ChainId([1; 32]),
+            signer: key.verifying_key(),
+            sequence: Sequence(sequence),
+            valid_until_ms: Millis(sequence << 8),
+            body: TxBody::Opaque(vec![7; payload]),
+        };
+        content.sign(&key)
+    }
+
+    /// What is kept beside the transaction is what would be worked out anew, and it travels as content and signature.
+    #[test]
+    fn what_is_kept_is_true() {
+        for payload in [0, 1, 255, 256, 512, 65_535, 65_536] {
+            for sequence in [0, 127, 128, 65_536, u64::MAX >> 8] {
+                let sent = transaction(payload, sequence);
+                let frame = wire::encode(&sent);
+                assert_eq!(sent.encoded_len(), frame.len());
+                assert_eq!(sent.id(), sent.content.id());
+                assert_eq!(sent.account(), AccountId::of(&sent.content.signer));
+                assert_eq!(wire::encode(sent.envelope()), frame);
+                let came: SignedTransaction = wire::decode(&frame).expect("decodes");
+                assert_eq!(
+                    (came.id(), came.encoded_len(), came.verify()),
+                    (sent.id(), frame.len(), Ok(()))
+                );
+                assert_eq!(came, sent);
+            }
+        }
+    }
+
+    /// The verdict belongs to one content with one signature; the same identifier with another signature is judged by itself.
+    #[test]
+    fn a_verdict_is_not_lent_to_another_signature() {
+        let good = transaction(5, 1);
+        assert_eq!(good.verify(), Ok(()));
+        for bit in [0, 300, 511] {
+            let forged = good.altered(|envelope| envelope.signature.0[bit / 8] ^= 1 << (bit % 8));
+            assert_eq!(forged.id(), good.id());
+            assert_ne!(forged, good);
+            assert_eq!(
+                (forged.verify(), forged.verify()),
+                (Err(SignatureError), Err(SignatureError))
+            );
+            assert_eq!(good.clone().verify(), Ok(()));
+        }
+        let other = good.altered(|envelope| envelope.content.sequence = Sequence(2));
+        assert_eq!(other.verify(), Err(SignatureError));
     }
 }

@@ -111,10 +111,10 @@ fn halves(peers: &[ValidatorId], one: &Message, other: &Message) -> Vec<Sending>
 
 /// A second, equally valid block for the same view: a millisecond later.
 fn twin(me: &Identity, chain: ChainId, proposal: &Proposal) -> Proposal {
-    let mut block = proposal.block.as_ref().clone();
-    if proposal.justification.base.is_none() {
-        block.header.time_ms = block.header.time_ms.plus(1);
-    }
+    let later = u64::from(proposal.justification.base.is_none());
+    let block = proposal
+        .block
+        .altered(|parts| parts.header.time_ms.0 += later);
     let (height, view, id) = (proposal.height, proposal.view, block.id());
     let signed = SignedProposalId::sign(chain, height, view, id, me.id, &me.vote_key);
     Proposal {

@@ -5,7 +5,7 @@ use crate::crypto::vrf::VrfSecretKey;
 use crate::crypto::{OpeningKey, Secret32, SigningKey};
 use crate::ids::{CaseId, ChainId, ValidatorId};
 use crate::ledger::{
-    Genesis, HospitalInfo, Profile, SignedTransaction, Transaction, TxBody, ValidatorInfo,
+    Genesis, HospitalInfo, Profile, SignedTransaction, Transaction, TxBody, ValidatorInfo, Workload,
 };
 use crate::units::{Millis, Sequence};
 use std::sync::Arc;
@@ -45,6 +45,7 @@ pub fn fixture(n: u16, profile: Profile) -> Fixture {
     let genesis = Genesis {
         time_ms: Millis(GENESIS_MS),
         profile,
+        workload: Workload::Records,
         validators: validators.collect(),
         hospitals: vec![HospitalInfo {
             key: hospital.verifying_key(),

@@ -171,10 +171,7 @@ impl Solo {
             evidence: Vec::new(),
             vrf_proof: self.identity(author).vrf_key.prove(&input).unwrap().1,
         };
-        Block {
-            header,
-            transactions: Vec::new(),
-        }
+        Block::new(header, Vec::new())
     }
 
     /// A proposal of `block` by the master of `view`.

@@ -60,8 +60,9 @@ fn a_height_from_proposal_to_commit() {
 #[test]
 fn invalid_blocks_are_nullified_at_once() {
     let mut solo = Solo::follower(4, 3);
-    let mut block = solo.block(1);
-    block.header.vrf_proof.0[0] ^= 1;
+    let block = solo
+        .block(1)
+        .altered(|parts| parts.header.vrf_proof.0[0] ^= 1);
     let outputs = solo.send_proposal(1, &block, Justification::default());
     assert_eq!(
         votes_sent(&outputs),
@@ -99,8 +100,8 @@ fn proposals_of_others_than_the_master_are_refused() {
 #[test]
 fn blocks_from_the_future_wait() {
     let mut solo = Solo::follower(4, 3);
-    let mut block = solo.block(1);
-    block.header.time_ms = solo.now.plus(2_001);
+    let late = solo.now.plus(2_001);
+    let block = solo.block(1).altered(|parts| parts.header.time_ms = late);
     let outputs = solo.send_proposal(1, &block, Justification::default());
     assert!(votes_sent(&outputs).is_empty() && faults(&outputs).is_empty());
     solo.now = solo.now.plus(1);
@@ -342,8 +343,7 @@ fn missing_bodies_are_fetched() {
     let first = asked(&outputs).expect("somebody is asked");
     let outputs = solo.fire_latest(TimerKind::Fetch);
     assert_ne!(asked(&outputs).unwrap(), first, "the next one");
-    let mut wrong = block.clone();
-    wrong.header.time_ms = wrong.header.time_ms.plus(1);
+    let wrong = block.altered(|parts| parts.header.time_ms.0 += 1);
     assert!(written(&solo.receive(first, Message::Body(Arc::new(wrong)))).is_empty());
     let outputs = solo.receive(first, Message::Body(Arc::new(block)));
     assert!(
@@ -351,6 +351,83 @@ fn missing_bodies_are_fetched() {
             .iter()
             .any(|output| matches!(output, Output::Commit { .. }))
     );
+}
+
+/// An identifier binds neither the presence of the transactions nor their signatures. Whoever hands on a notarized or
+/// final block without them, or with others, is refused, and the right block is taken from the next.
+#[test]
+fn bodies_are_not_taken_on_their_headers_word() {
+    let spoiled = |block: &Block| {
+        [
+            block.altered(|parts| parts.transactions.clear()),
+            block.altered(|parts| parts.transactions.push(parts.transactions[0].clone())),
+            block.altered(|parts| {
+                let first = &mut parts.transactions[0];
+                *first = first.altered(|envelope| envelope.signature.0[9] ^= 1);
+            }),
+        ]
+    };
+    let with_transaction = |solo: &Solo| {
+        let transaction = solo.fixture.transaction(solo.chain(), 0);
+        solo.block(1).altered(|parts| {
+            parts.transactions = vec![transaction];
+            parts.header.tx_root = Block::tx_root(&parts.transactions);
+        })
+    };
+    let commits = |outputs: &[Output]| {
+        outputs
+            .iter()
+            .any(|output| matches!(output, Output::Commit { .. }))
+    };
+
+    // Caught up with.
+    let mut solo = Solo::follower(4, 3);
+    let (block, peer) = (with_transaction(&solo), solo.others()[1]);
+    let certificate = solo.certificate(&solo.others(), VoteKind::Finalize, 1, block.id());
+    let message = |block: &Block| {
+        Message::Committed(vec![Finalized {
+            block: Arc::new(block.clone()),
+            certificate: certificate.clone(),
+        }])
+    };
+    for bad in spoiled(&block) {
+        assert_eq!(bad.id(), block.id());
+        let outputs = solo.receive(peer, message(&bad));
+        assert!(matches!(faults(&outputs)[..], [Fault::Committed { .. }]));
+        assert_eq!(solo.core.height(), Height(1));
+    }
+    assert!(commits(&solo.receive(peer, message(&block))));
+
+    // Fetched.
+    let mut solo = Solo::follower(4, 3);
+    for signer in solo.others() {
+        solo.send_vote(signer, VoteKind::Finalize, 1, block.id());
+    }
+    for bad in spoiled(&block) {
+        let outputs = solo.receive(peer, Message::Body(Arc::new(bad)));
+        assert!(matches!(faults(&outputs)[..], [Fault::Block { .. }]));
+        assert!(written(&outputs).is_empty());
+    }
+    assert!(commits(
+        &solo.receive(peer, Message::Body(Arc::new(block.clone())))
+    ));
+
+    // Proposed again.
+    for (bad, votes) in spoiled(&block)
+        .into_iter()
+        .map(|bad| (bad, false))
+        .chain([(block.clone(), true)])
+    {
+        let mut solo = Solo::follower(4, 3);
+        let base = solo.certificate(&solo.others(), VoteKind::Notarize, 1, block.id());
+        let justification = Justification {
+            base: Some(base),
+            nullifications: vec![],
+        };
+        let outputs = solo.send_proposal(2, &bad, justification);
+        let notarize = (VoteKind::Notarize, 2, block.id());
+        assert_eq!(votes_sent(&outputs).contains(&notarize), votes);
+    }
 }
 
 /// Finalized blocks are taken from anybody, each proved by itself; the second of two in one message as well.
@@ -363,8 +440,7 @@ fn finalized_blocks_prove_themselves() {
     let block = Arc::new(block);
     let mut few = certificate.clone();
     few.votes.truncate(2);
-    let mut other = block.as_ref().clone();
-    other.header.time_ms = other.header.time_ms.plus(1);
+    let other = block.altered(|parts| parts.header.time_ms.0 += 1);
     for (block, certificate) in [
         (Arc::clone(&block), few),
         (Arc::new(other), certificate.clone()),

@@ -84,8 +84,7 @@ fn records_must_fit_together() {
 fn a_restarted_node_keeps_its_word() {
     let mut solo = Solo::follower(4, 3);
     let block = solo.block(1);
-    let mut rival = block.clone();
-    rival.header.time_ms = rival.header.time_ms.plus(1);
+    let rival = block.altered(|parts| parts.header.time_ms.0 += 1);
     let outputs = solo.send_proposal(1, &block, Justification::default());
     assert_eq!(votes_sent(&outputs), [(VoteKind::Notarize, 1, block.id())]);
     let wal = solo_wal(written(&outputs)).unwrap();
