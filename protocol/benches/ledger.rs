@@ -7,10 +7,10 @@ use kithkin_protocol::consensus::{Certificate, Vote, VoteKind};
 use kithkin_protocol::crypto::{OpeningKey, Secret32, SigningKey};
 use kithkin_protocol::ledger::{
     BLOCK_BYTES_MAX, Block, Header, HospitalInfo, Ledger, Mempool, Profile, SignedTransaction,
-    Transaction, TxBody, Workload,
+    Transaction, TxBody, Workload, verify_many,
 };
 use kithkin_protocol::testing::{Fixture, fixture};
-use kithkin_protocol::units::{Millis, Sequence, View};
+use kithkin_protocol::units::{Height, Millis, Sequence, View};
 use kithkin_protocol::wire;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -210,8 +210,12 @@ fn blocks(report: &mut Report, workload: Workload, count: usize, runs: usize) {
             arrived.iter().map(SignedTransaction::id).count()
         });
         if workload == Workload::Opaque {
+            let again: Vec<_> = arrived.iter().map(|tx| tx.altered(|_| ())).collect();
             report.time("transactions: one signature at a time", || {
-                arrived.iter().filter(|tx| tx.verify().is_ok()).count()
+                again.iter().filter(|tx| tx.verify().is_ok()).count()
+            });
+            report.time("transactions: signatures in batches", || {
+                verify_many(&arrived)
             });
         }
         let admitted = arrived.clone();
@@ -221,7 +225,9 @@ fn blocks(report: &mut Report, workload: Workload, count: usize, runs: usize) {
                     .expect("admitted");
             }
         });
-        let candidates = report.time("mempool: oldest", || pool.oldest(BLOCK_BYTES_MAX));
+        let candidates = report.time("mempool: oldest", || {
+            pool.oldest(Height(0), BLOCK_BYTES_MAX)
+        });
         let state = chain.ledger.state().clone();
         let chosen = report.time("leader: select", || {
             state.select(&candidates, now, BLOCK_BYTES_MAX)
@@ -245,7 +251,9 @@ fn blocks(report: &mut Report, workload: Workload, count: usize, runs: usize) {
             chain.ledger.execute(&block).expect("valid")
         });
         let now = chain.ledger.head_time();
-        report.time("mempool: on block", || pool.on_block(&chain.ledger, now));
+        report.time("mempool: on block", || {
+            pool.on_block(&block, &chain.ledger, now)
+        });
         assert!(pool.is_empty(), "run {run}");
         chain.certify(&block);
     }

@@ -24,6 +24,7 @@ pub mod crypto;
 pub mod emergency;
 pub mod ids;
 pub mod ledger;
+mod memo;
 pub mod record;
 pub mod sharing;
 #[cfg(any(test, feature = "testing"))]

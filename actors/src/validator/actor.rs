@@ -155,7 +155,7 @@ impl Validator {
         all.extend(outputs);
         let mut batch = Batch::default();
         let mut actions = Vec::new();
-        let mut committed = false;
+        let mut committed = Vec::new();
         for output in all {
             match output {
                 Output::Persist(entry) => self.store.put_wal(&mut batch, &entry),
@@ -166,7 +166,7 @@ impl Validator {
                     ..
                 } => {
                     put_commit(&mut batch, &block, &certificate, &effects);
-                    committed = true;
+                    committed.push(Arc::clone(&block));
                     actions.push(Action::Committed(Box::new(Commit {
                         seen: Seen::new(self.me, &self.core, &block),
                         block,
@@ -186,9 +186,11 @@ impl Validator {
             }
         }
         self.defer(batch, actions, ctx);
-        if committed {
+        if !committed.is_empty() {
             let now = self.now();
-            self.pool.on_block(self.core.ledger(), now);
+            for block in committed {
+                self.pool.on_block(&block, self.core.ledger(), now);
+            }
             let outputs = self.core.step(now, Input::Work(!self.pool.is_empty()));
             self.execute(outputs, ctx);
         }
@@ -287,7 +289,7 @@ impl Validator {
             time_ms,
             bytes_max,
             state: self.ledger().state().clone(),
-            candidates: self.pool.oldest(bytes_max),
+            candidates: self.pool.oldest(height, bytes_max),
         };
         let leader = ActorName::Leader(self.me.0);
         self.port.tell::<Leader, _>(leader, order);

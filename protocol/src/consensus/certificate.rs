@@ -4,7 +4,7 @@
 
 use crate::consensus::vote::{Certificate, Vote, VoteKind};
 use crate::credit::ValidatorSet;
-use crate::crypto::{Signature, VerifyingKey, verify_batch};
+use crate::crypto::{Signature, VerifyingKey, verify_batch, verify_each};
 use crate::ids::{BlockId, ChainId, ValidatorId};
 
 /// Why a certificate does not hold.
@@ -116,42 +116,26 @@ impl Certificate {
 #[must_use]
 pub fn verify_votes(chain: ChainId, set: &ValidatorSet, votes: &[Vote]) -> Vec<bool> {
     let mut verdicts = vec![false; votes.len()];
-    let candidates: Vec<(usize, Candidate)> = votes
+    let candidates: Vec<(usize, VerifyingKey, Vec<u8>)> = votes
         .iter()
         .enumerate()
         .filter(|(_, vote)| vote.is_well_formed())
         .filter_map(|(place, vote)| {
             let key = set.get(vote.signer)?.vote_key;
             let message = Vote::message(chain, vote.kind, vote.height, vote.view, vote.id);
-            Some((place, (key, message, vote.signature)))
+            Some((place, key, message))
         })
         .collect();
-    bisect(&candidates, &mut verdicts);
-    verdicts
-}
-
-/// Key, message and signature of one vote.
-type Candidate = (VerifyingKey, Vec<u8>, Signature);
-
-fn bisect(candidates: &[(usize, Candidate)], verdicts: &mut [bool]) {
     let items: Vec<_> = candidates
         .iter()
-        .map(|(_, (key, message, signature))| (*key, message.as_slice(), *signature))
+        .filter_map(|(place, key, message)| {
+            Some((*key, message.as_slice(), votes.get(*place)?.signature))
+        })
         .collect();
-    // One signature costs less by itself than as a batch; the rule is the same.
-    let holds = match items.as_slice() {
-        [(key, message, signature)] => key.verify(message, signature).is_ok(),
-        batch => verify_batch(batch).is_ok(),
-    };
-    if holds {
-        for (place, _) in candidates {
-            if let Some(verdict) = verdicts.get_mut(*place) {
-                *verdict = true;
-            }
+    for ((place, ..), holds) in candidates.iter().zip(verify_each(&items)) {
+        if let Some(verdict) = verdicts.get_mut(*place) {
+            *verdict = holds;
         }
-    } else if candidates.len() > 1 {
-        let (left, right) = candidates.split_at(candidates.len() / 2);
-        bisect(left, verdicts);
-        bisect(right, verdicts);
     }
+    verdicts
 }

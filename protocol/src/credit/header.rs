@@ -181,12 +181,8 @@ impl Standings {
         self.check_parent_cert(header, head)?;
         self.check_late_votes(header)?;
         self.check_offences(header)?;
-        self.validators()
-            .get(header.author)
-            .ok_or(HeaderError::Beacon)?
-            .vrf_key
-            .verify(&self.beacon_input(), &header.vrf_proof)
-            .map_err(|_| HeaderError::Beacon)?;
+        self.beacon_output(header.author, &header.vrf_proof)
+            .ok_or(HeaderError::Beacon)?;
         Ok(())
     }
 

@@ -10,12 +10,15 @@ use crate::credit::score::{
     LOSE_INACTIVE, LOSE_OVERDUE, LOSE_UNJUSTIFIED, Record, StandingRow, grade,
 };
 use crate::credit::{EVIDENCE_AGE, LAG, LATE, ValidatorSet};
+use crate::crypto::vrf::VrfProof;
 use crate::crypto::{Digest, HashWriter, hash};
 use crate::ids::{BlockId, ChainId, HospitalId, ValidatorId};
 use crate::ledger::{Genesis, Header, Profile};
+use crate::memo::Memo;
 use crate::units::{Height, View};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 /// Validators, credit and seed after one height: the consensus part of the ledger state.
 ///
@@ -39,6 +42,12 @@ pub struct Standings {
     /// The last [`LATE`] blocks: whose finalize votes already earned credit.
     pub(super) recent: BTreeMap<Height, Credited>,
     parent: Option<Parent>,
+    /// The masters of the next height.
+    #[serde(skip)]
+    leaders: Memo<Arc<LeaderOrder>>,
+    /// The first proof that was asked about, whose, and what it proves: the same block is checked and executed.
+    #[serde(skip)]
+    beacon: Memo<(ValidatorId, VrfProof, Option<Digest>)>,
 }
 
 /// A finalized block and those whose votes for it were credited.
@@ -76,6 +85,8 @@ impl Standings {
             authors: Vec::new(),
             recent: BTreeMap::new(),
             parent: None,
+            leaders: Memo::default(),
+            beacon: Memo::default(),
         }
     }
 
@@ -127,16 +138,20 @@ impl Standings {
     /// The masters of the next height, the first view's first.
     #[must_use]
     pub fn leader_order(&self) -> Vec<ValidatorId> {
-        self.next_leaders().order
+        self.next_leaders().order.clone()
     }
 
     /// The candidates for the first view of the next height, best first.
     #[must_use]
     pub fn leader_set(&self) -> Vec<ValidatorId> {
-        self.next_leaders().leader_set
+        self.next_leaders().leader_set.clone()
     }
 
-    fn next_leaders(&self) -> LeaderOrder {
+    fn next_leaders(&self) -> &LeaderOrder {
+        self.leaders.get_or_init(|| Arc::new(self.draw_leaders()))
+    }
+
+    fn draw_leaders(&self) -> LeaderOrder {
         // spec 3: R = S_{max(0, h-1-LAG)}; here h-1 is our height. Before LAG heights the oldest is S_0.
         let now;
         let ranking = if let Some(ranking) = self.rankings.front() {
@@ -163,6 +178,19 @@ impl Standings {
         input.extend_from_slice(&self.height.plus(1).0.to_be_bytes());
         input.extend_from_slice(&self.seed.0);
         input
+    }
+
+    /// The output that `author` proves to the beacon, when the proof holds.
+    pub(super) fn beacon_output(&self, author: ValidatorId, proof: &VrfProof) -> Option<Digest> {
+        let verify = || {
+            let key = self.validators().get(author)?.vrf_key;
+            key.verify(&self.beacon_input(), proof).ok()
+        };
+        let first = self.beacon.get_or_init(|| (author, *proof, verify()));
+        match first {
+            (who, what, output) if (who, what) == (&author, proof) => *output,
+            _ => verify(),
+        }
     }
 
     /// The block finalized at `height`, one of the last [`LATE`], when the vote of `validator` for it has earned no
@@ -207,6 +235,8 @@ impl Standings {
         self.seed = self.next_seed(header);
         self.remember(header, block_id, &order);
         self.height = height;
+        self.leaders = Memo::default();
+        self.beacon = Memo::default();
         changes
     }
 
@@ -286,9 +316,7 @@ impl Standings {
     /// `S_h.seed = H("kithkin/seed/1" || S_{h-1}.seed || h || beta)` with the author's VRF output as beta.
     fn next_seed(&self, header: &Header) -> Digest {
         let beta = self
-            .validators()
-            .get(header.author)
-            .and_then(|info| info.vrf_key.verify(&self.beacon_input(), &header.vrf_proof).ok())
+            .beacon_output(header.author, &header.vrf_proof)
             // Not reached with a checked header; the same on every node all the same.
             .unwrap_or_else(|| hash("kithkin/beacon-unproved/1", &[header.vrf_proof.as_ref()]));
         let mut writer = HashWriter::new("kithkin/seed/1");
@@ -395,5 +423,6 @@ impl Standings {
                 .or_insert_with(|| Record::newcomer(from));
         }
         self.later_sets.insert(from, set);
+        self.leaders = Memo::default();
     }
 }

@@ -7,7 +7,7 @@ use crate::crypto::{Digest, hash};
 use ct_merkle::mem_backed_tree::MemoryBackedTree;
 use ct_merkle::{InclusionProof, RootHash};
 use serde::{Deserialize, Serialize};
-use sha2::Sha256;
+use sha2::{Digest as _, Sha256};
 
 /// Most leaves of one tree.
 pub const LEAVES_MAX: usize = 1 << 24;
@@ -71,7 +71,38 @@ impl MerkleTree {
 /// The root over `leaves`, in order, without keeping the tree.
 #[must_use]
 pub fn root<L: AsRef<[u8]>>(leaves: impl IntoIterator<Item = L>) -> Digest {
-    MerkleTree::new(leaves).root()
+    // Roots of full subtrees, the largest first: after `count` leaves one for each set bit of `count` (RFC 6962, 2.1).
+    let mut full: Vec<[u8; 32]> = Vec::new();
+    let mut count: u64 = 0;
+    for leaf in leaves {
+        let mut hasher = Sha256::new_with_prefix([0]);
+        hasher.update(leaf.as_ref());
+        let mut node: [u8; 32] = hasher.finalize().into();
+        let mut level = count;
+        while level & 1 == 1
+            && let Some(left) = full.pop()
+        {
+            node = parent(&left, &node);
+            level >>= 1;
+        }
+        full.push(node);
+        count += 1;
+    }
+    let inner = full
+        .into_iter()
+        .rev()
+        .reduce(|right, left| parent(&left, &right))
+        .unwrap_or_else(|| Sha256::digest([]).into());
+    bind(&inner, count)
+}
+
+fn parent(left: &[u8; 32], right: &[u8; 32]) -> [u8; 32] {
+    let mut node = [1; 65];
+    let (_, children) = node.split_at_mut(1);
+    let (first, second) = children.split_at_mut(32);
+    first.copy_from_slice(left);
+    second.copy_from_slice(right);
+    Sha256::digest(node).into()
 }
 
 impl MerklePath {
@@ -98,6 +129,18 @@ fn bind(inner: &[u8], leaves: u64) -> Digest {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_root_without_a_tree_is_the_trees() {
+        for count in (0..70usize).chain([127, 128, 129, 1_000]) {
+            let leaves: Vec<[u8; 32]> = (0..count).map(|i| [i as u8; 32]).collect();
+            assert_eq!(
+                root(&leaves),
+                MerkleTree::new(&leaves).root(),
+                "{count} leaves"
+            );
+        }
+    }
 
     #[test]
     fn every_leaf_has_a_path_that_fits_nothing_else() {

@@ -3,7 +3,7 @@
 //! | job | library | here |
 //! |---|---|---|
 //! | SHA-256, SHA-512, HKDF, AES-256-GCM, Ed25519 signing | `ring` | [`hash`], [`aead`], [`SigningKey`] |
-//! | Ed25519 verification, single and batch, one rule (ZIP-215) | `ed25519-consensus` | [`VerifyingKey`], [`verify_batch`] |
+//! | Ed25519 verification, single and batch, one rule (ZIP-215) | `ed25519-consensus` | [`VerifyingKey`], [`verify_batch, verify_each`] |
 //! | sealing to a person (RFC 9180) | `hpke` | [`SealingKey`], [`OpeningKey`] |
 //! | ristretto255 (RFC 9496) | `curve25519-dalek` | [`group`] |
 //! | ECVRF (RFC 9381) | `vrf-rfc9381` | [`vrf`] |
@@ -24,7 +24,7 @@ pub mod vrf;
 
 pub use hashing::{Digest, HashWriter, hash, hash_wide};
 pub use hpke::{HpkeError, OpeningKey, Sealed, SealingKey};
-pub use signing::{Signature, SignatureError, SigningKey, VerifyingKey, verify_batch};
+pub use signing::{Signature, SignatureError, SigningKey, VerifyingKey, verify_batch, verify_each};
 #[cfg(any(test, feature = "testing"))]
 pub use simulated::Simulated;
 

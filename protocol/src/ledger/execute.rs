@@ -15,7 +15,7 @@ use crate::ledger::block::Block;
 use crate::ledger::enrolment::{Enrolment, EnrolmentError};
 use crate::ledger::event::{Effects, Event, Rejection, What};
 use crate::ledger::genesis::Workload;
-use crate::ledger::sequence::SequenceError;
+use crate::ledger::sequence::{SequenceError, SequenceWindow};
 use crate::ledger::state::{BatchEntry, Meta, Patient, State};
 use crate::ledger::transaction::{
     OPAQUE_BYTES_MAX, SignedTransaction, TRANSACTION_BYTES_MAX, TxBody, VALIDITY_MS_MAX,
@@ -114,6 +114,20 @@ impl State {
         transaction: &SignedTransaction,
         now: Millis,
     ) -> Result<(), EnvelopeError> {
+        self.check_content(transaction, now)?;
+        if self.meta().workload == Workload::OpaqueUnsigned {
+            return Ok(());
+        }
+        let window = self.sequences(transaction.account());
+        Ok(window.check(transaction.content.sequence)?)
+    }
+
+    /// Checks an envelope, all but signature and sequence, as of block time `now`.
+    pub(crate) fn check_content(
+        &self,
+        transaction: &SignedTransaction,
+        now: Millis,
+    ) -> Result<(), EnvelopeError> {
         let content = &transaction.content;
         let meta = self.meta();
         let expected = meta.chain;
@@ -140,7 +154,6 @@ impl State {
         if !self.knows(signer) && !self.is_sponsored(signer.into(), &content.body) {
             return Err(EnvelopeError::UnknownSigner { signer });
         }
-        self.sequences(signer).check(content.sequence)?;
         Ok(())
     }
 
@@ -197,13 +210,17 @@ impl State {
             effects: Effects::default(),
             standings: self.standings().clone(),
             unsigned: BTreeSet::new(),
+            windows: BTreeMap::new(),
         };
         run.effects.credit = run.standings.apply(header, block.id());
         self.pass_time(&mut run);
         for (index, transaction) in block.transactions.iter().enumerate() {
-            self.check_envelope(transaction, run.now)
+            self.check_content(transaction, run.now)
                 .and_then(|()| self.run_transaction(&mut run, transaction, index))
                 .map_err(|source| BlockError::Envelope { index, source })?;
+        }
+        for (account, window) in run.windows {
+            self.accounts.put(account, window);
         }
         self.standings.put((), run.standings);
         let meta = Meta {
@@ -245,9 +262,11 @@ impl State {
             return fresh.then_some(()).ok_or(EnvelopeError::Twice { id });
         }
         let signer = transaction.account();
-        let mut window = self.sequences(signer);
+        let window = run
+            .windows
+            .entry(signer)
+            .or_insert_with(|| self.sequences(signer));
         window.take(transaction.content.sequence)?;
-        self.accounts.put(signer, window);
         // A block of 4 MiB holds far fewer transactions than a u32 counts.
         let cause = (transaction.id(), u32::try_from(index).unwrap_or(u32::MAX));
         if let Err(reason) = self.run_body(run, signer, cause, &transaction.content.body) {
@@ -719,6 +738,8 @@ struct Run {
     standings: Standings,
     /// Transactions without a sender: each once.
     unsigned: BTreeSet<TxId>,
+    /// Sequence numbers of those who have signed something so far; written back at the end.
+    windows: BTreeMap<AccountId, SequenceWindow>,
 }
 
 impl Run {

@@ -25,7 +25,7 @@ pub use execute::{EnvelopeError, LIVE_CASES_MAX, LIVE_CASES_PER_HOSPITAL_MAX, SU
 pub use genesis::{
     Genesis, GenesisError, HospitalInfo, Profile, VALIDATORS_MAX, ValidatorInfo, Workload,
 };
-pub use mempool::{AdmissionError, Mempool, PER_SENDER_MAX, POOL_BYTES_MAX};
+pub use mempool::{AdmissionError, Mempool, PER_SENDER_MAX, POOL_BYTES_MAX, SETTLED_MAX};
 pub use proof::{
     Confirmed, HEAD_AGE_MS_MAX, HeadStatement, ProofError, TxProof, confirm_head, confirm_state,
 };
@@ -34,20 +34,28 @@ pub use state::{BatchEntry, BatchPlace, Hospital, Meta, Patient, RestoreError, S
 pub use table::Write;
 pub use transaction::{
     Approval, Envelope, OPAQUE_BYTES_MAX, SignedTransaction, TRANSACTION_BYTES_MAX, Transaction,
-    TxBody, VALIDITY_MS_MAX, read_digest, release_digest,
+    TxBody, VALIDITY_MS_MAX, read_digest, release_digest, verify_many,
 };
 pub use tree::{StateProof, StateProofError, TreeError};
 
 use crate::credit::{Head, HeaderError, Standings};
-use crate::crypto::{Digest, verify_batch};
+use crate::crypto::Digest;
 use crate::ids::{BlockId, ChainId};
 use crate::units::{Height, Millis};
+use std::collections::VecDeque;
 use tree::StateTree;
 
+/// Most blocks whose execution is remembered until one of them is final: more than one only when a master equivocates or
+/// views fail.
+const TRIED_MAX: usize = 2;
+
 /// The state after one height, with its tree.
+#[derive(Clone)]
 pub struct Ledger {
     state: State,
     tree: StateTree,
+    /// Blocks that were checked on this state, with what executing them gives.
+    tried: VecDeque<(BlockId, State, Effects)>,
 }
 
 /// Why a ledger cannot be set up.
@@ -94,6 +102,14 @@ pub enum BlockError {
 }
 
 impl Ledger {
+    fn new(state: State, tree: StateTree) -> Self {
+        Self {
+            state,
+            tree,
+            tried: VecDeque::new(),
+        }
+    }
+
     /// The ledger at height 0, and the entries to store for it.
     ///
     /// # Errors
@@ -103,7 +119,7 @@ impl Ledger {
         let mut state = State::genesis(genesis);
         let writes = state.drain();
         let tree = StateTree::build(&writes)?;
-        Ok((Self { state, tree }, writes))
+        Ok((Self::new(state, tree), writes))
     }
 
     /// The ledger as it was stored: all entries that were written and not removed since.
@@ -121,7 +137,7 @@ impl Ledger {
             .map(|(key, value)| (key.clone(), Some(value.clone())))
             .collect();
         let tree = StateTree::build(&writes)?;
-        Ok(Self { state, tree })
+        Ok(Self::new(state, tree))
     }
 
     /// The tables.
@@ -185,14 +201,25 @@ impl Ledger {
         self.tree.prove(key)
     }
 
-    /// Checks everything about a block but whether its time lies in the future.
+    /// Checks everything about a block but whether its time lies in the future. What executing it gives is remembered,
+    /// so that [`Self::execute`] need not do it again.
     ///
     /// # Errors
     /// The first [`BlockError`] found.
-    pub fn check_block(&self, block: &Block) -> Result<(), BlockError> {
+    pub fn check_block(&mut self, block: &Block) -> Result<(), BlockError> {
+        let id = block.id();
+        // The identifier binds the header, and by the root the content of the transactions. Their signatures it does not.
+        if self.tried.iter().any(|(tried, ..)| *tried == id) {
+            return self.check_body(block);
+        }
         self.standings().check_header(&block.header, &self.head())?;
         self.check_body(block)?;
-        self.try_execute(block).map(|_| ())
+        let (state, effects) = self.try_execute(block)?;
+        self.tried.push_back((id, state, effects));
+        if self.tried.len() > TRIED_MAX {
+            self.tried.pop_front();
+        }
+        Ok(())
     }
 
     /// Checks that the transactions are those which the header commits to, that their signatures hold, and the size. For
@@ -224,7 +251,13 @@ impl Ledger {
         if !block.commits() {
             return Err(BlockError::TxRoot);
         }
-        let (state, effects) = self.try_execute(block)?;
+        let id = block.id();
+        let tried = std::mem::take(&mut self.tried);
+        let known = tried.into_iter().find(|(tried, ..)| *tried == id);
+        let (state, effects) = match known {
+            Some((_, state, effects)) => (state, effects),
+            None => self.try_execute(block)?,
+        };
         self.tree.apply(&effects.writes)?;
         self.state = state;
         Ok(effects)
@@ -238,35 +271,17 @@ impl Ledger {
 }
 
 fn check_signatures(transactions: &[SignedTransaction]) -> Result<(), BlockError> {
-    let messages: Vec<Vec<u8>> = transactions
-        .iter()
-        .map(|transaction| Transaction::message(transaction.id()))
-        .collect();
-    let items: Vec<_> = transactions
-        .iter()
-        .zip(&messages)
-        .map(|(transaction, message)| {
-            (
-                transaction.content.signer,
-                message.as_slice(),
-                transaction.signature,
-            )
-        })
-        .collect();
-    if verify_batch(&items).is_ok() {
-        return Ok(());
+    let verdicts = verify_many(transactions);
+    let bad = verdicts.iter().position(|&holds| !holds);
+    match bad.and_then(|index| Some((index, transactions.get(index)?))) {
+        None => Ok(()),
+        Some((index, transaction)) => Err(BlockError::Envelope {
+            index,
+            source: EnvelopeError::Signature {
+                id: transaction.id(),
+            },
+        }),
     }
-    // Only now, to say which one it was.
-    for (index, transaction) in transactions.iter().enumerate() {
-        if transaction.verify().is_err() {
-            let id = transaction.id();
-            return Err(BlockError::Envelope {
-                index,
-                source: EnvelopeError::Signature { id },
-            });
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -388,7 +388,7 @@ fn envelopes_that_no_block_may_hold() {
         let mut content = good.content.clone();
         spoil(&mut content);
         let block = chain.block(1, vec![content.sign(&key(signer))]);
-        match chain.ledger.check_block(&block) {
+        match chain.ledger.clone().check_block(&block) {
             Err(BlockError::Envelope { source, .. }) => source,
             other => panic!("expected a bad envelope, got {other:?}"),
         }
@@ -772,8 +772,9 @@ fn the_pool_takes_each_transaction_once_and_empties_with_the_block() {
         .state()
         .select(pool.iter(), now.plus(1), BLOCK_BYTES_MAX);
     assert_eq!(chosen, vec![first, second]);
+    let block = chain.block(1, chosen.clone());
     chain.run(chosen);
-    pool.on_block(&chain.ledger, chain.ledger.head_time());
+    pool.on_block(&block, &chain.ledger, chain.ledger.head_time());
     assert!(pool.is_empty());
 }
 
@@ -783,6 +784,7 @@ fn opaque_transactions_stand_where_they_belong() {
     type E = EnvelopeError;
     let refusal = |chain: &Chain, transactions: Vec<SignedTransaction>| match chain
         .ledger
+        .clone()
         .check_block(&chain.block(1, transactions))
     {
         Err(BlockError::Envelope { source, .. }) => source,
@@ -854,4 +856,64 @@ fn opaque_transactions_stand_where_they_belong() {
     let before = bare.stored.len();
     assert!(bare.run(chosen).is_empty());
     assert_eq!(bare.stored.len(), before, "nothing is kept of them");
+}
+
+/// What a check remembers changes no verdict and no result: the identifier binds neither presence nor signatures of
+/// the transactions, and what was tried is what is executed.
+#[test]
+fn a_remembered_block_lends_its_verdict_to_no_other() {
+    let mut chain = Chain::of(Workload::Opaque);
+    let transactions: Vec<_> = (0..20)
+        .map(|_| chain.sign(HOSPITAL, TxBody::Opaque(vec![1; 30])))
+        .collect();
+    let block = chain.block(1, transactions);
+    let spoiled = [
+        block.altered(|parts| {
+            let last = &mut parts.transactions[19];
+            *last = last.altered(|envelope| envelope.signature.0[40] ^= 4);
+        }),
+        block.altered(|parts| {
+            let first = &mut parts.transactions[0];
+            *first = first.altered(|envelope| envelope.content.sequence.0 += 30);
+        }),
+        block.altered(|parts| drop(parts.transactions.pop())),
+        block.altered(|parts| parts.transactions.swap(0, 1)),
+    ];
+    let fresh = chain.ledger.clone();
+    assert_eq!(chain.ledger.check_block(&block), Ok(()));
+    for bad in &spoiled {
+        assert_eq!(bad.id(), block.id());
+        let verdict = fresh.clone().check_block(bad);
+        assert!(verdict.is_err());
+        assert_eq!(chain.ledger.check_block(bad), verdict);
+    }
+    for bad in &spoiled[1..] {
+        assert_eq!(
+            chain.ledger.execute(bad).expect_err("incomplete"),
+            BlockError::TxRoot
+        );
+    }
+    // Others are checked in between; more than are remembered.
+    for after_ms in 2..6 {
+        let rival = chain.block(after_ms, Vec::new());
+        assert_eq!(chain.ledger.check_block(&rival), Ok(()));
+        assert_eq!(chain.ledger.check_block(&block), Ok(()));
+        let (mut remembering, mut forgetful) = (chain.ledger.clone(), fresh.clone());
+        let known = remembering.execute(&block).expect("checked");
+        let anew = forgetful.execute(&block).expect("valid");
+        assert_eq!(known.writes, anew.writes);
+        assert_eq!(known.events, anew.events);
+        assert_eq!(known.credit, anew.credit);
+        assert_eq!(remembering.state_root(), forgetful.state_root());
+        assert_eq!(
+            remembering.standings().leader_order(),
+            forgetful.standings().leader_order()
+        );
+        // Nothing that was tried on the old state is taken for the new one.
+        assert_eq!(
+            remembering.check_block(&block),
+            forgetful.check_block(&block)
+        );
+        assert!(remembering.check_block(&block).is_err());
+    }
 }

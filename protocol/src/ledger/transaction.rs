@@ -6,7 +6,7 @@
 //! stands on chain, so attempts leave a trace.
 
 use crate::crypto::Digest;
-use crate::crypto::{Signature, SignatureError, SigningKey, VerifyingKey, hash};
+use crate::crypto::{Signature, SignatureError, SigningKey, VerifyingKey, hash, verify_each};
 use crate::emergency::{Purpose, Reason, RefusalReason, Request, Verdict};
 use crate::ids::{AccountId, BatchId, CaseId, ChainId, HospitalId, RecordId, TxId};
 use crate::ledger::enrolment::Enrolment;
@@ -284,6 +284,43 @@ impl SignedTransaction {
     }
 }
 
+/// Most signatures in one batch: beyond it a batch gains little, and one bad signature spoils more.
+const BATCH_MAX: usize = 512;
+
+/// Checks the signatures of many transactions, in batches, and keeps the verdicts with the transactions: whoever asks one
+/// of them, or a clone, to [`verify`](SignedTransaction::verify) again pays nothing. So a shell may do this anywhere, on
+/// a thread of its own say, before it hands the transactions on. Verdicts in the order of `transactions`.
+#[must_use]
+pub fn verify_many(transactions: &[SignedTransaction]) -> Vec<bool> {
+    let unknown: Vec<&SignedTransaction> = transactions
+        .iter()
+        .filter(|transaction| transaction.0.verdict.get().is_none())
+        .collect();
+    for batch in unknown.chunks(BATCH_MAX) {
+        let messages: Vec<_> = batch
+            .iter()
+            .map(|transaction| Transaction::message(transaction.id()))
+            .collect();
+        let items: Vec<_> = batch
+            .iter()
+            .zip(&messages)
+            .map(|(transaction, message)| {
+                let Envelope { content, signature } = transaction.envelope();
+                (content.signer, message.as_slice(), *signature)
+            })
+            .collect();
+        for (transaction, holds) in batch.iter().zip(verify_each(&items)) {
+            let verdict = holds.then_some(()).ok_or(SignatureError);
+            // Somebody else may have been quicker, with the same result.
+            let _ = transaction.0.verdict.set(verdict);
+        }
+    }
+    transactions
+        .iter()
+        .map(|transaction| transaction.verify().is_ok())
+        .collect()
+}
+
 impl From<Envelope> for SignedTransaction {
     fn from(envelope: Envelope) -> Self {
         Self(Arc::new(Shared {
@@ -365,6 +402,32 @@ mod tests {
                 assert_eq!(came, sent);
             }
         }
+    }
+
+    /// In a batch, alone, before or after: the verdict is the same, whichever signatures, contents and order.
+    #[test]
+    fn batches_change_no_verdict() {
+        use proptest::prelude::*;
+        let good: Vec<_> = (0..40).map(|n| transaction(30, n)).collect();
+        proptest!(|(spoils in prop::collection::vec(0u8..5, 0..40), ask in any::<u64>())| {
+            let mixed: Vec<_> = spoils.iter().zip(&good).map(|(spoil, tx)| match spoil {
+                0 => tx.altered(|envelope| envelope.signature.0[63] ^= 1),
+                1 => tx.altered(|envelope| envelope.content.valid_until_ms.0 += 1),
+                2 => tx.altered(|envelope| envelope.signature = good[0].signature),
+                _ => tx.altered(|_| ()),
+            }).collect();
+            let alone: Vec<bool> = mixed.iter().map(|tx| tx.altered(|_| ()).verify().is_ok()).collect();
+            // Some are known before, singly.
+            for (place, tx) in mixed.iter().enumerate() {
+                if ask >> place & 1 == 1 {
+                    prop_assert_eq!(tx.verify().is_ok(), alone[place]);
+                }
+            }
+            let twice: Vec<_> = mixed.iter().chain(&mixed).cloned().collect();
+            prop_assert_eq!(verify_many(&twice), [alone.clone(), alone.clone()].concat());
+            let after: Vec<bool> = mixed.iter().map(|tx| tx.verify().is_ok()).collect();
+            prop_assert_eq!(after, alone);
+        });
     }
 
     /// The verdict belongs to one content with one signature; the same identifier with another signature is judged by itself.

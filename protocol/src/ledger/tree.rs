@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The tree over the state after one height. Its version counts updates since it was built; it is no part of the root.
+#[derive(Clone)]
 pub(crate) struct StateTree {
     nodes: BTreeMap<NodeKey, Node>,
     values: BTreeMap<KeyHash, OwnedValue>,

@@ -50,9 +50,12 @@ fn an_idle_cluster_writes_heartbeats_only() {
 
 /// Transactions that only one node knows: gossip was lost. The others help, and the block comes, without waiting for
 /// the heartbeat: about a height a second, until the one node leads one.
+///
+/// It must lead within 16 heights: a node that nullifies every first view earns no credit and is no candidate after
+/// that. So only small clusters are sure of it; in larger ones it takes gossip, which the shell repeats.
 #[test]
 fn work_that_only_one_node_knows_is_not_forgotten() {
-    for n in [2, 3, 4, 7] {
+    for n in [2, 3, 4] {
         for node in 0..n {
             let mut cluster = Cluster::new(Setup::new(n, 2));
             cluster.run_for(15_000);
@@ -65,7 +68,7 @@ fn work_that_only_one_node_knows_is_not_forgotten() {
                         !block.transactions.is_empty()
                     })
             };
-            let quick = cluster.run_until(60_000, mempool_is_empty);
+            let quick = cluster.run_until(20_000, mempool_is_empty);
             assert!(quick, "n {n}, node {node}");
         }
     }
