@@ -7,6 +7,9 @@ use crate::credit::ValidatorSet;
 use crate::crypto::{Signature, VerifyingKey, verify_batch, verify_each};
 use crate::ids::{BlockId, ChainId, ValidatorId};
 
+/// Says of a vote whether exactly it, with its signature, was found to hold under the validators of its height.
+pub(crate) type Known<'a> = &'a dyn Fn(&Vote) -> bool;
+
 /// Why a certificate does not hold.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CertError {
@@ -75,6 +78,16 @@ impl Certificate {
     /// # Errors
     /// The first [`CertError`] found.
     pub fn verify(&self, chain: ChainId, set: &ValidatorSet) -> Result<(), CertError> {
+        self.verify_knowing(chain, set, &|_| false)
+    }
+
+    /// [`Self::verify`] for somebody who has verified some of the votes before, signature and all: `known` says which.
+    pub(crate) fn verify_knowing(
+        &self,
+        chain: ChainId,
+        set: &ValidatorSet,
+        known: Known<'_>,
+    ) -> Result<(), CertError> {
         let (votes, quorum, n) = (self.votes.len(), set.quorum(), set.n());
         if votes == 0 || votes < quorum || votes > n {
             return Err(CertError::Count { votes, quorum, n });
@@ -88,13 +101,16 @@ impl Certificate {
         let message = Vote::message(chain, self.kind, self.height, self.view, self.id);
         let mut items: Vec<(VerifyingKey, &[u8], Signature)> = Vec::with_capacity(votes);
         let mut last = None;
-        for &(signer, signature) in &self.votes {
+        for vote in self.iter_votes() {
+            let signer = vote.signer;
             if last.is_some_and(|last| last >= signer) {
                 return Err(CertError::Order { signer });
             }
             last = Some(signer);
             let info = set.get(signer).ok_or(CertError::Stranger { signer })?;
-            items.push((info.vote_key, &message, signature));
+            if !known(&vote) {
+                items.push((info.vote_key, &message, vote.signature));
+            }
         }
         verify_batch(&items).map_err(|_| CertError::Signature)
     }

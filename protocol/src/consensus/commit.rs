@@ -5,7 +5,7 @@ use crate::consensus::core::Consensus;
 use crate::consensus::io::{Fault, Note, Output, TimerKind};
 use crate::consensus::message::{COMMITTED_PER_MESSAGE, Finalized, Message};
 use crate::consensus::round::{Fetch, Round};
-use crate::consensus::vote::{Certificate, VoteKind};
+use crate::consensus::vote::{Certificate, Vote, VoteKind};
 use crate::consensus::wal::Wal;
 use crate::credit::EVIDENCE_MAX;
 use crate::ids::{BlockId, ValidatorId};
@@ -121,11 +121,19 @@ impl Consensus {
         }
     }
 
+    /// Verifies a certificate of this height; votes that are counted already cost nothing.
+    pub(super) fn verify_certificate(&self, certificate: &Certificate) -> bool {
+        let known = |vote: &Vote| self.round.tally.knows(vote);
+        certificate
+            .verify_knowing(self.chain, &self.round.set, &known)
+            .is_ok()
+    }
+
     /// Whether a certificate finalizes some block at the current height.
     pub(super) fn is_finalization(&self, certificate: &Certificate) -> bool {
         certificate.kind == VoteKind::Finalize
             && certificate.height == self.round.height
-            && certificate.verify(self.chain, &self.round.set).is_ok()
+            && self.verify_certificate(certificate)
     }
 
     /// A peer works on a later height: it says to have finalized this one.

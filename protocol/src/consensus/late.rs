@@ -17,6 +17,11 @@ impl LateVotes {
         self.0.contains_key(&(vote.height, vote.signer))
     }
 
+    /// Whether exactly this vote is kept, and so was verified.
+    pub(super) fn knows(&self, vote: &Vote) -> bool {
+        self.0.get(&(vote.height, vote.signer)) == Some(vote)
+    }
+
     /// Whether a vote, should it hold, can still earn credit.
     pub(super) fn wants(&self, vote: &Vote, standings: &Standings) -> bool {
         vote.kind == VoteKind::Finalize

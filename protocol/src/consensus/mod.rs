@@ -65,6 +65,7 @@ mod views;
 mod vote;
 mod wal;
 
+pub(crate) use certificate::Known;
 pub use certificate::{CertError, verify_votes};
 pub use config::{Config, Identity, Timing};
 pub use core::Consensus;

@@ -85,11 +85,11 @@ impl Consensus {
         }
         let header = self.header(view, time_ms, &transactions);
         let mut block = Block::new(header, transactions);
-        if let Err(error) = self.ledger.check_block(&block) {
+        if let Err(error) = self.check_block(&block) {
             self.note(Note::OwnBlockRefused { height, error });
             // Transactions that do not fit must not cost the view.
             block = Block::new(self.header(view, time_ms, &[]), Vec::new());
-            if let Err(error) = self.ledger.check_block(&block) {
+            if let Err(error) = self.check_block(&block) {
                 self.note(Note::OwnBlockRefused { height, error });
                 return;
             }

@@ -154,7 +154,7 @@ impl Consensus {
         };
         cert.kind == kind
             && cert.height == self.round.height
-            && (known || cert.verify(self.chain, &self.round.set).is_ok())
+            && (known || self.verify_certificate(cert))
     }
 
     fn on_new_view(&mut self, from: ValidatorId, new_view: NewView) {

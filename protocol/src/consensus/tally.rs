@@ -42,6 +42,14 @@ impl Tally {
             .is_some_and(|signers| signers.contains_key(&vote.signer))
     }
 
+    /// Whether exactly this vote is counted, and so was verified.
+    pub(super) fn knows(&self, vote: &Vote) -> bool {
+        let votes = self.votes.get(&(vote.view, vote.kind));
+        let signers = votes.and_then(|votes| votes.get(&vote.id));
+        vote.height == self.height
+            && signers.and_then(|signers| signers.get(&vote.signer)) == Some(&vote.signature)
+    }
+
     /// How many votes are counted for a block.
     pub(super) fn count(&self, view: View, kind: VoteKind, id: BlockId) -> usize {
         let votes = self.votes.get(&(view, kind));

@@ -12,7 +12,7 @@ use crate::consensus::vote::{Certificate, Evidence, SignedProposalId, Vote, Vote
 use crate::consensus::wal::WalEntry;
 use crate::crypto::Signature;
 use crate::ids::BlockId;
-use crate::ledger::Block;
+use crate::ledger::{Block, BlockError};
 use crate::units::View;
 use std::sync::Arc;
 
@@ -319,6 +319,14 @@ impl Consensus {
         self.rebroadcast();
     }
 
+    /// Checks a fresh block. Most votes in its header this node has verified when they came.
+    pub(super) fn check_block(&mut self, block: &Block) -> Result<(), BlockError> {
+        let (past, late) = (self.past.as_ref(), &self.late);
+        let known =
+            |vote: &Vote| late.knows(vote) || past.is_some_and(|past| past.tally.knows(vote));
+        self.ledger.check_block_knowing(block, &known)
+    }
+
     /// Makes a block body durable, once.
     pub(super) fn keep_body(&mut self, id: BlockId, block: &Arc<Block>) {
         if self.round.bodies.contains_key(&id) {
@@ -379,7 +387,7 @@ impl Consensus {
                 }
                 return false;
             }
-            if let Err(error) = self.ledger.check_block(&waiting.block) {
+            if let Err(error) = self.check_block(&waiting.block) {
                 self.round.pending.remove(view);
                 self.fault(
                     waiting.leader,

@@ -3,7 +3,9 @@
 //! Transactions and their root are checked by the ledger; whether a block's
 //! time lies in the future is asked by the consensus core, which has a clock.
 
-use crate::consensus::{CertError, Certificate, Evidence, EvidenceError, VoteKind, verify_votes};
+use crate::consensus::{
+    CertError, Certificate, Evidence, EvidenceError, Known, Vote, VoteKind, verify_votes,
+};
 use crate::credit::order::leader;
 use crate::credit::score::OFFENCES_MAX;
 use crate::credit::standings::Standings;
@@ -172,14 +174,24 @@ impl Standings {
     /// # Errors
     /// The first [`HeaderError`] found.
     pub fn check_header(&self, header: &Header, head: &Head) -> Result<(), HeaderError> {
+        self.check_header_knowing(header, head, &|_| false)
+    }
+
+    /// [`Self::check_header`] for somebody who has verified some of the votes in it before.
+    pub(crate) fn check_header_knowing(
+        &self,
+        header: &Header,
+        head: &Head,
+        known: Known<'_>,
+    ) -> Result<(), HeaderError> {
         self.check_place(header, head)?;
         // Evidence is counted before any signature is looked at.
         let count = header.evidence.len();
         if count > EVIDENCE_MAX {
             return Err(HeaderError::EvidenceCount { count });
         }
-        self.check_parent_cert(header, head)?;
-        self.check_late_votes(header)?;
+        self.check_parent_cert(header, head, known)?;
+        self.check_late_votes(header, known)?;
         self.check_offences(header)?;
         self.beacon_output(header.author, &header.vrf_proof)
             .ok_or(HeaderError::Beacon)?;
@@ -233,7 +245,12 @@ impl Standings {
         Ok(())
     }
 
-    fn check_parent_cert(&self, header: &Header, head: &Head) -> Result<(), HeaderError> {
+    fn check_parent_cert(
+        &self,
+        header: &Header,
+        head: &Head,
+        known: Known<'_>,
+    ) -> Result<(), HeaderError> {
         match (&header.parent_cert, head.height) {
             (None, Height(0)) => Ok(()),
             (None, _) | (Some(_), Height(0)) => Err(HeaderError::ParentCertPresence),
@@ -241,12 +258,13 @@ impl Standings {
                 if !finalizes(cert, height, head.id) {
                     return Err(HeaderError::ParentCertSubject);
                 }
-                Ok(cert.verify(self.chain, self.previous_validators())?)
+                let set = self.previous_validators();
+                Ok(cert.verify_knowing(self.chain, set, known)?)
             }
         }
     }
 
-    fn check_late_votes(&self, header: &Header) -> Result<(), HeaderError> {
+    fn check_late_votes(&self, header: &Header, known: Known<'_>) -> Result<(), HeaderError> {
         let oldest = header.height.minus(LATE);
         let mut last = None;
         for (index, vote) in header.late_votes.iter().enumerate() {
@@ -277,8 +295,15 @@ impl Standings {
             let Some(height) = votes.first().map(|vote| vote.height) else {
                 continue;
             };
-            let verdicts = verify_votes(self.chain, self.validators_at(height), votes);
-            if let Some(bad) = verdicts.iter().position(|&holds| !holds) {
+            let (places, unknown): (Vec<usize>, Vec<Vote>) = votes
+                .iter()
+                .enumerate()
+                .filter(|(_, vote)| !known(vote))
+                .map(|(place, vote)| (place, vote.clone()))
+                .unzip();
+            let verdicts = verify_votes(self.chain, self.validators_at(height), &unknown);
+            let bad = places.iter().zip(verdicts).find(|(_, holds)| !holds);
+            if let Some((bad, _)) = bad {
                 let index = bad.saturating_add(before);
                 return Err(HeaderError::LateVote {
                     index,

@@ -38,6 +38,7 @@ pub use transaction::{
 };
 pub use tree::{StateProof, StateProofError, TreeError};
 
+use crate::consensus::Known;
 use crate::credit::{Head, HeaderError, Standings};
 use crate::crypto::Digest;
 use crate::ids::{BlockId, ChainId};
@@ -207,12 +208,22 @@ impl Ledger {
     /// # Errors
     /// The first [`BlockError`] found.
     pub fn check_block(&mut self, block: &Block) -> Result<(), BlockError> {
+        self.check_block_knowing(block, &|_| false)
+    }
+
+    /// [`Self::check_block`] for somebody who has verified some of the header's votes before.
+    pub(crate) fn check_block_knowing(
+        &mut self,
+        block: &Block,
+        known: Known<'_>,
+    ) -> Result<(), BlockError> {
         let id = block.id();
         // The identifier binds the header, and by the root the content of the transactions. Their signatures it does not.
         if self.tried.iter().any(|(tried, ..)| *tried == id) {
             return self.check_body(block);
         }
-        self.standings().check_header(&block.header, &self.head())?;
+        self.standings()
+            .check_header_knowing(&block.header, &self.head(), known)?;
         self.check_body(block)?;
         let (state, effects) = self.try_execute(block)?;
         self.tried.push_back((id, state, effects));

@@ -1,6 +1,8 @@
 //! What is signed, verified and sent.
 
 use super::*;
+use crate::consensus::late::LateVotes;
+use crate::consensus::tally::Tally;
 use crate::consensus::{CertError, Evidence, EvidenceError, verify_votes};
 use crate::credit::ValidatorSet;
 use crate::wire;
@@ -51,6 +53,51 @@ fn quorums_are_n_minus_f() {
         assert!(2 * quorum - usize::from(n) > f);
     }
     assert_eq!(ValidatorSet::default().quorum(), 0);
+}
+
+/// Votes that a node has counted cost nothing and change no verdict: whichever were counted, whichever signature is
+/// spoiled or put in another's place.
+#[test]
+fn known_votes_change_no_verdict() {
+    let fixture = fixture(5, Profile::Balanced);
+    let (set, chain) = (set(&fixture), fixture.genesis.chain_id());
+    let good = cert(&fixture, &[0, 1, 2, 3], VoteKind::Notarize, ID);
+    let mut certs = vec![good.clone()];
+    for place in 0..4 {
+        let mut spoiled = good.clone();
+        spoiled.votes[place].1.0[5] ^= 1;
+        let mut swapped = good.clone();
+        swapped.votes[place].1 = good.votes[(place + 1) % 4].1;
+        let mut twice = good.clone();
+        twice.votes[place] = good.votes[(place + 1) % 4];
+        certs.extend([spoiled, swapped, twice]);
+    }
+    for change in 0..3 {
+        let mut other = good.clone();
+        match change {
+            0 => other.id = BlockId([8; 32]),
+            1 => other.view = View(3),
+            _ => other.kind = VoteKind::Finalize,
+        }
+        certs.push(other);
+    }
+    for counted in 0..16u8 {
+        let mut tally = Tally::new(Height(3));
+        let mut late = LateVotes::default();
+        for (place, vote) in good.iter_votes().enumerate() {
+            if counted >> place & 1 == 1 {
+                tally.insert(&vote);
+                late.keep(vote);
+            }
+        }
+        for cert in &certs {
+            let verdict = cert.verify(chain, &set);
+            assert_eq!(verdict.is_ok(), *cert == good);
+            let by_tally = cert.verify_knowing(chain, &set, &|vote| tally.knows(vote));
+            let by_late = cert.verify_knowing(chain, &set, &|vote| late.knows(vote));
+            assert_eq!((&by_tally, &by_late), (&verdict, &verdict));
+        }
+    }
 }
 
 #[test]
