@@ -21,6 +21,7 @@ use crate::units::{Height, Millis, View};
 use std::collections::BTreeMap;
 
 /// The consensus of one node. Pure: the same inputs at the same times give the same outputs.
+#[derive(Clone)]
 pub struct Consensus {
     pub(super) config: Config,
     pub(super) chain: ChainId,

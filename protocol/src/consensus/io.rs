@@ -34,7 +34,7 @@ pub enum Input {
 }
 
 /// What the shell is to do, in this order.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Output {
     /// Make durable before anything after it leaves.
     Persist(WalEntry),

@@ -48,6 +48,8 @@ mod certificate;
 mod commit;
 mod config;
 mod core;
+#[cfg(any(test, feature = "testing"))]
+mod essence;
 mod evidence;
 mod inbox;
 mod io;
@@ -69,6 +71,8 @@ pub(crate) use certificate::Known;
 pub use certificate::{CertError, verify_votes};
 pub use config::{Config, Identity, Timing};
 pub use core::Consensus;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use essence::Essence;
 pub use evidence::EvidenceError;
 pub use io::{Fault, Input, Note, NullifyReason, Output, Timer, TimerKind, ViewReason};
 pub use message::{

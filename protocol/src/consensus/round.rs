@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// One height that is being agreed on.
+#[derive(Clone)]
 pub(super) struct Round {
     pub(super) height: Height,
     pub(super) set: ValidatorSet,
@@ -53,6 +54,7 @@ pub(super) struct Round {
 }
 
 /// A block body that is asked for, peer after peer.
+#[derive(Clone)]
 pub(super) struct Fetch {
     pub(super) id: BlockId,
     /// Signers of a certificate for it, most of which must have it.
@@ -62,6 +64,7 @@ pub(super) struct Fetch {
 }
 
 /// What is kept of the height before, for late votes and offences that show late.
+#[derive(Clone)]
 pub(super) struct Past {
     pub(super) height: Height,
     pub(super) set: ValidatorSet,

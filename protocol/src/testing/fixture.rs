@@ -11,7 +11,7 @@ use crate::units::{Millis, Sequence};
 use std::sync::Arc;
 
 /// Block time of height 0 in tests.
-pub(super) const GENESIS_MS: u64 = 1_700_000_000_000;
+pub(in crate::testing) const GENESIS_MS: u64 = 1_700_000_000_000;
 
 /// A genesis and the secrets behind it.
 pub struct Fixture {
@@ -83,5 +83,24 @@ impl Fixture {
             },
         };
         content.sign(&self.hospital)
+    }
+
+    /// Signs a transaction of the hospital.
+    pub(super) fn signed(&self, content: Transaction) -> SignedTransaction {
+        content.sign(&self.hospital)
+    }
+
+    /// The same request as the hospital would make it on `chain`.
+    pub(super) fn resign(
+        &self,
+        transaction: &SignedTransaction,
+        chain: ChainId,
+        sequence: u64,
+    ) -> SignedTransaction {
+        let plain = self.transaction(chain, sequence);
+        self.signed(Transaction {
+            body: transaction.content.body.clone(),
+            ..plain.content.clone()
+        })
     }
 }

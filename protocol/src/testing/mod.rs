@@ -18,8 +18,10 @@
 mod byzantine;
 mod chaos;
 mod cluster;
+pub mod decoders;
 mod fixture;
 mod invariants;
+pub mod model;
 mod node;
 mod setup;
 
