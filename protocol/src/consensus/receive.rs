@@ -270,16 +270,18 @@ impl Consensus {
                 self.note_signature(vote.view, vote.id, signature);
             }
             self.round.inbox.put(ballot);
-            let quorum = self.round.set.quorum();
-            let round = &mut self.round;
             // Idle rule: before the height is roused each vote matters by itself.
+            let round = &mut self.round;
             let due = if round.activity.level() < Level::Called {
                 round.inbox.drain()
             } else {
-                let mut due = round.inbox.take_conflict(&vote, &round.tally);
-                due.extend(round.inbox.take_quorum(&vote, &round.tally, quorum));
-                due
+                round.inbox.take_conflict(&vote, &round.tally)
             };
+            self.verify_and_count(due);
+            // Only now: a vote that contradicts another may be the last one of a quorum as well.
+            let round = &mut self.round;
+            let quorum = round.set.quorum();
+            let due = round.inbox.take_quorum(&vote, &round.tally, quorum);
             self.verify_and_count(due);
         }
     }

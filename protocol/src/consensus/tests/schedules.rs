@@ -143,3 +143,21 @@ fn contradictions_are_noticed_in_certificates_too() {
     });
     assert_eq!(accused, Some(liar));
 }
+
+/// Found by the model check: the last vote of a quorum contradicts an earlier one of its signer. It convicts, and
+/// it counts.
+#[test]
+fn a_contradicting_vote_completes_a_quorum() {
+    let mut solo = Solo::follower(4, 3);
+    let block = solo.block(1);
+    solo.step(Input::Work(true));
+    solo.send_proposal(1, &block, Justification::default());
+    let others = solo.others();
+    solo.send_vote(others[2], VoteKind::Nullify, 1, BlockId::NONE);
+    solo.send_vote(others[0], VoteKind::Finalize, 1, block.id());
+    solo.send_vote(others[1], VoteKind::Finalize, 1, block.id());
+    let outputs = solo.send_vote(others[2], VoteKind::Finalize, 1, block.id());
+    let accused = outputs.iter().any(|output| matches!(output, Output::Accuse(_)));
+    let committed = outputs.iter().any(|output| matches!(output, Output::Commit { .. }));
+    assert!(accused && committed);
+}

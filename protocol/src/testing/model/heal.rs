@@ -13,8 +13,8 @@ const EVENTS_MAX: usize = 20_000;
 /// Milliseconds from sending to arrival.
 const DELAY_MS: u64 = 1;
 
-struct Healing<'a> {
-    world: &'a World,
+#[derive(Default)]
+struct Healing {
     nodes: Vec<(ValidatorId, Consensus, Option<Finalized>)>,
     /// By time and order of scheduling.
     queue: BTreeMap<(u64, u64), (usize, Input)>,
@@ -23,12 +23,7 @@ struct Healing<'a> {
 
 /// Runs the cluster on from these nodes, with all their timers running.
 pub(super) fn heal(world: &World, locals: &[&Local]) -> Result<(), Broken> {
-    let mut healing = Healing {
-        world,
-        nodes: Vec::new(),
-        queue: BTreeMap::new(),
-        scheduled: 0,
-    };
+    let mut healing = Healing::default();
     let mut start = 0;
     for local in locals {
         let id = world.players[local.player].id;
@@ -73,7 +68,7 @@ pub(super) fn heal(world: &World, locals: &[&Local]) -> Result<(), Broken> {
     ))
 }
 
-impl Healing<'_> {
+impl Healing {
     fn schedule(&mut self, at: u64, place: usize, input: Input) {
         self.scheduled += 1;
         self.queue.insert((at, self.scheduled), (place, input));

@@ -176,10 +176,9 @@ impl Locals {
             }
             Event::Learn(group) => votes_for(world, local, group, sent),
             Event::Propose(offer) => {
-                let offer = &world.offers[offer];
                 vec![Input::Message {
-                    from: offer.leader,
-                    message: offer.message.clone(),
+                    from: world.offers[offer].leader,
+                    message: world.offer_message(offer, sent),
                 }]
             }
         };
@@ -240,7 +239,8 @@ impl Locals {
             _ => None,
         });
         let name = world.group_name(group);
-        let id = id.ok_or_else(|| (Rule::I2, format!("the {name} is not executed")))?;
+        let by = &world.players[player].name;
+        let id = id.ok_or_else(|| (Rule::I2, format!("{by} does not execute the {name}")))?;
         if id != world.groups[group].id {
             return Err((Rule::I2, format!("the {name} executes another block")));
         }
@@ -402,14 +402,10 @@ impl Locals {
     }
 }
 
-/// Leaves out what cannot matter any more (rules 2 and 3).
+/// Leaves out what cannot matter any more (rule 3).
 fn essential(mut essence: Essence, leads: Option<u64>, views: u64) -> Essence {
     let view = essence.view;
-    let led = leads.map(View);
-    if led.is_none_or(|led| led <= view) {
-        essence.notarizations.clear();
-    }
-    if led != Some(view) || essence.proposals.contains_key(&view) {
+    if leads != Some(view.0) || essence.proposals.contains_key(&view) {
         essence.base = None;
     }
     essence.votes.retain(|(view, _), _| view.0 <= views);

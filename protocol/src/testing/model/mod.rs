@@ -181,3 +181,36 @@ pub fn check(scenario: Scenario) -> Report {
     let _scope = crate::crypto::Simulated::enter();
     search::Search::new(scenario).run()
 }
+
+impl std::fmt::Display for Report {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            states,
+            steps,
+            local_states,
+            core_steps,
+            last_states,
+            healed,
+            ..
+        } = self;
+        let extent = if self.exhaustive {
+            "all states"
+        } else {
+            "not all states"
+        };
+        let list = |views: &BTreeSet<u64>| {
+            let views: Vec<_> = views.iter().map(u64::to_string).collect();
+            views.join(",")
+        };
+        write!(
+            f,
+            "{extent}: {states} states, {steps} steps, {local_states} states of single nodes, {core_steps} steps of the \
+             core, {last_states} last states, {healed} healed; finalized in views {}; re-proposed in views {}, and \
+             finalized there in views {}; violations: {:?}",
+            list(&self.finalized_views),
+            list(&self.re_proposed_views),
+            list(&self.re_proposed_finalized_views),
+            self.violations.keys().collect::<Vec<_>>(),
+        )
+    }
+}

@@ -411,6 +411,21 @@ impl World {
         }))
     }
 
+    /// A proposal as it arrives after these votes: its certificates made of votes that were sent. Whoever first made
+    /// the proposal in this check may have had others.
+    pub(super) fn offer_message(&self, offer: usize, sent: &Bits) -> Message {
+        let mut message = self.offers[offer].message.clone();
+        if let Message::Proposal(proposal) = &mut message {
+            let justification = &mut proposal.justification;
+            let nulls = justification.nullifications.iter_mut();
+            for cert in nulls.chain(&mut justification.base) {
+                let key = (cert.kind, cert.view.0, cert.id);
+                *cert = self.certificate(self.group_numbers[&key], Some(sent));
+            }
+        }
+        message
+    }
+
     /// A block's name in traces.
     pub(super) fn block_name(&self, id: BlockId) -> String {
         match self.blocks.get(&id) {
