@@ -88,7 +88,9 @@ fn fold(a: u64, b: u64) -> u64 {
 fn expand<const N: usize>(lanes: [u64; 2]) -> [u8; N] {
     let mut bytes = [0; N];
     for (place, word) in bytes.chunks_mut(8).enumerate() {
-        let value = fold(lanes[place % 2], lanes[1].wrapping_add(place as u64) | 1);
+        let [even, odd] = lanes;
+        let lane = if place.is_multiple_of(2) { even } else { odd };
+        let value = fold(lane, odd.wrapping_add(place as u64) | 1);
         for (to, from) in word.iter_mut().zip(value.to_le_bytes()) {
             *to = from;
         }

@@ -209,8 +209,7 @@ impl Scene {
     }
 
     fn sign_block(&self, block: &mut Arc<Block>) {
-        let block = Arc::make_mut(block);
-        let header = &mut block.header;
+        let mut header = block.header.clone();
         header.tx_root = Block::tx_root(&block.transactions);
         if let Some(cert) = &mut header.parent_cert {
             self.sign_certificate(cert);
@@ -225,6 +224,7 @@ impl Scene {
             let input = self.ledger.standings().beacon_input();
             header.vrf_proof = author.vrf_key.prove(&input).unwrap().1;
         }
+        *block = Arc::new(Block::new(header, block.transactions.clone()));
     }
 
     fn sign_justification(&self, justification: &mut Justification) {
@@ -317,10 +317,7 @@ fn block(
         evidence: Vec::new(),
         vrf_proof: key.prove(&ledger.standings().beacon_input()).unwrap().1,
     };
-    Block {
-        header,
-        transactions,
-    }
+    Block::new(header, transactions)
 }
 
 fn certify(
@@ -694,7 +691,7 @@ fn record(frame: &[u8]) {
     if let Some(receipt) = decoded::<Receipt>(frame) {
         let key = fixture(1, Profile::Balanced).genesis.hospitals[0].key;
         let _ = receipt.verify(&key);
-        let _ = crate::record::receipts_root(&[receipt.clone(), receipt]);
+        let _ = crate::record::receipts_root(&[receipt, receipt]);
     }
     let _ = decoded::<Vec<ReceiptLine>>(frame);
     if let Some(header) = decoded::<BatchHeader>(frame) {

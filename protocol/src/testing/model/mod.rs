@@ -18,7 +18,7 @@
 //!    Which quorum of several it was does not matter to the rest of the height.
 //! 2. A nullification matters in the view that it ends. Later it travels inside of proposals.
 //! 3. A notarization of a view left behind matters if the finalize vote can still be signed, or if the node leads a
-//!    later view, where it may become the base. A node that leads no later view needs to remember no base.
+//!    later view, where it may become the base; proposals bring theirs along. A base matters to the master of its view.
 //! 4. What a master does by itself (build, fetch the block of its base, re-propose after a while), a node does at once.
 //! 5. A vote to notarize the only proposal of an honest master, and a late finalize vote, take nothing away from what
 //!    the node may do later, and all rules are about what is sent: to do it at once loses no violation. To stop after a
@@ -26,7 +26,8 @@
 //!    and one node is given each of them, to see that it commits that block.
 //! 6. A second proposal of a view in which the node has voted, evidence and the repetition of messages change nothing
 //!    that is agreed on in this height. A message for a later view does what the certificates in it, one by one, do.
-//! 7. Validators differ by the views they lead alone, so the faulty one is tried in the place of each master.
+//! 7. A justification with gaps waits at its receiver until the certificates are there: the same as a complete one then.
+//! 8. Validators differ by the views they lead alone, so the faulty one is tried in the place of each master.
 //!
 //! Exhaustive is the check therefore up to these, within its bounds: one height, empty blocks, views up to
 //! [`Scenario::views`] (who comes to the view after is parked there), clocks that agree to a millisecond.
@@ -36,6 +37,11 @@
 //! No state may be a dead end: if all that was sent arrives and all timers fire, everybody leaves every view. And
 //! from a sample of states (every last one, and some on the way) the cluster is let go on with a good network
 //! and a silent adversary: all honest validators must commit the same block.
+
+#![expect(
+    clippy::disallowed_types,
+    reason = "millions of states in hash tables that are asked, never walked through"
+)]
 
 mod bits;
 mod heal;

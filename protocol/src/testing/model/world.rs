@@ -192,10 +192,7 @@ impl World {
             evidence: Vec::new(),
             vrf_proof: identity.vrf_key.prove(&input).unwrap().1,
         };
-        Block {
-            header,
-            transactions: Vec::new(),
-        }
+        Block::new(header, Vec::new())
     }
 
     fn number_fact(&mut self, fact: Fact) -> usize {
