@@ -180,8 +180,7 @@ impl Scene {
         let (kind, height, view, id) = (cert.kind, cert.height, cert.view, cert.id);
         for (signer, signature) in &mut cert.votes {
             if let Some(me) = self.identity(*signer) {
-                let vote =
-                    Vote::sign(self.chain, kind, height, view, id, *signer, &me.vote_key);
+                let vote = Vote::sign(self.chain, kind, height, view, id, *signer, &me.vote_key);
                 *signature = vote.signature;
             }
         }
@@ -610,7 +609,9 @@ fn proof_seeds() -> Vec<Vec<u8>> {
         let proof = TxProof {
             header: block.header.clone(),
             certificate: certificate.clone(),
-            path: crate::crypto::merkle::MerkleTree::new(leaves).path(0).unwrap(),
+            path: crate::crypto::merkle::MerkleTree::new(leaves)
+                .path(0)
+                .unwrap(),
             transaction,
         };
         let head = Confirmed {
@@ -860,7 +861,9 @@ mod tests {
             _ => {
                 let other = &seeds[draw(rng, seeds.len())];
                 let from = draw(rng, other.len());
-                let length = draw(rng, 64).min(other.len() - from).min(frame.len() - place);
+                let length = draw(rng, 64)
+                    .min(other.len() - from)
+                    .min(frame.len() - place);
                 frame[place..place + length].copy_from_slice(&other[from..from + length]);
             }
         }

@@ -157,7 +157,11 @@ fn a_contradicting_vote_completes_a_quorum() {
     solo.send_vote(others[0], VoteKind::Finalize, 1, block.id());
     solo.send_vote(others[1], VoteKind::Finalize, 1, block.id());
     let outputs = solo.send_vote(others[2], VoteKind::Finalize, 1, block.id());
-    let accused = outputs.iter().any(|output| matches!(output, Output::Accuse(_)));
-    let committed = outputs.iter().any(|output| matches!(output, Output::Commit { .. }));
+    let accused = outputs
+        .iter()
+        .any(|output| matches!(output, Output::Accuse(_)));
+    let committed = outputs
+        .iter()
+        .any(|output| matches!(output, Output::Commit { .. }));
     assert!(accused && committed);
 }

@@ -10,7 +10,10 @@ pub(super) struct Bits([u64; WORDS]);
 
 impl Bits {
     pub(super) fn insert(&mut self, bit: usize) {
-        assert!(bit < BITS, "the check needs more facts than it has room for");
+        assert!(
+            bit < BITS,
+            "the check needs more facts than it has room for"
+        );
         self.0[bit / 64] |= 1 << (bit % 64);
     }
 

@@ -1,8 +1,8 @@
 //! States of single nodes: interned, and what an event makes of them, computed once by the real core.
 
+use super::Rule;
 use super::bits::Bits;
 use super::world::{Fact, HEIGHT, World};
-use super::Rule;
 use crate::consensus::{
     Consensus, Essence, Input, Message, Mutant, Note, Output, Timer, TimerKind, VoteKind, Wal,
     WalEntry,
@@ -170,8 +170,8 @@ impl Locals {
             }
             Event::Timeout => {
                 let running = local.timers.get(&TimerKind::View);
-                let &(timer, _) = running
-                    .ok_or_else(|| (Rule::I20, "no timer runs in its view".to_owned()))?;
+                let &(timer, _) =
+                    running.ok_or_else(|| (Rule::I20, "no timer runs in its view".to_owned()))?;
                 vec![Input::TimerFired(timer)]
             }
             Event::Learn(group) => votes_for(world, local, group, sent),
@@ -361,9 +361,9 @@ impl Locals {
         let key = Key {
             player,
             // A node that builds no more block does not look at its clock.
-            life: if leads.is_some_and(|led| {
-                led >= view && !whole.proposals.contains_key(&View(led))
-            }) {
+            life: if leads
+                .is_some_and(|led| led >= view && !whole.proposals.contains_key(&View(led)))
+            {
                 life
             } else {
                 0
@@ -546,7 +546,10 @@ fn check_own_votes(world: &World, sent: &Bits) -> Result<(), Broken> {
             }
         };
         if twice {
-            return Err((Rule::I3, "two statements of one honest validator".to_owned()));
+            return Err((
+                Rule::I3,
+                "two statements of one honest validator".to_owned(),
+            ));
         }
     }
     Ok(())

@@ -226,7 +226,10 @@ impl Search {
             if nullified.contains_key(&view) {
                 note(Rule::I4, format!("view {view}"));
             }
-            if notarized.get(&view).is_none_or(|&of| self.world.groups[of].id != id) {
+            if notarized
+                .get(&view)
+                .is_none_or(|&of| self.world.groups[of].id != id)
+            {
                 note(Rule::I6, format!("view {view}"));
             }
             // Rule 5 of the module documentation: it is executed, and it is that block.
@@ -345,12 +348,16 @@ impl Search {
                 .players
                 .iter()
                 .any(|master| master.leads == Some(view) && master.honest);
-            for (fact, number) in self.world.facts.iter().enumerate().filter_map(|(n, fact)| {
-                match fact {
-                    Fact::Proposed(offer) => Some((n, *offer)),
-                    Fact::Vote(..) => None,
-                }
-            }) {
+            for (fact, number) in
+                self.world
+                    .facts
+                    .iter()
+                    .enumerate()
+                    .filter_map(|(n, fact)| match fact {
+                        Fact::Proposed(offer) => Some((n, *offer)),
+                        Fact::Vote(..) => None,
+                    })
+            {
                 let offer = &self.world.offers[number];
                 if offer.view != view || offer.leader == player.id || !sent.contains(fact) {
                     continue;
@@ -398,11 +405,18 @@ impl Search {
                     .base
                     .map_or("none".to_owned(), |base| format!("view {base}"));
                 let block = self.world.block_name(offer.id);
-                format!("gets {block} proposed for view {}, base: {base}", offer.view)
+                format!(
+                    "gets {block} proposed for view {}, base: {base}",
+                    offer.view
+                )
             }
             Event::Restart => "restarts".to_owned(),
         };
-        let crashed = if step.crashed { ", crashes and restarts" } else { "" };
+        let crashed = if step.crashed {
+            ", crashes and restarts"
+        } else {
+            ""
+        };
         format!("{name} {what}{crashed}")
     }
 }

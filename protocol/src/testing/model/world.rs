@@ -269,9 +269,7 @@ impl World {
         let of_kind = |kind| {
             let groups = &self.groups;
             let chosen = certs.iter().copied();
-            chosen.filter(move |&number| {
-                groups[number].kind == kind && groups[number].view < view
-            })
+            chosen.filter(move |&number| groups[number].kind == kind && groups[number].view < view)
         };
         let mut nulls: Vec<_> = of_kind(VoteKind::Nullify)
             .map(|number| (self.groups[number].view, number))
