@@ -34,7 +34,7 @@ impl Concern {
                 Self::Patient(concerned),
             ) => patient == concerned,
             (What::Case { hospital, .. }, Self::Hospital(concerned)) => hospital == concerned,
-            (What::Rejected { .. }, _)
+            (What::Rejected { .. } | What::Amended { .. }, _)
             | (What::Enrolled { .. } | What::Batch { .. }, Self::Hospital(_)) => false,
         }
     }

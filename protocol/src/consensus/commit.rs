@@ -68,6 +68,9 @@ impl Consensus {
         let next = Round::new(&self.config, &self.ledger, Wal::default());
         self.past = Some(std::mem::replace(&mut self.round, next).into_past());
         self.drop_timers();
+        if self.needs_upgrade() {
+            return;
+        }
         self.pool.prune(self.ledger.standings());
         if height.0.is_multiple_of(EVIDENCE_REPEATED_EVERY) {
             let waiting: Vec<_> = self.pool.iter().take(EVIDENCE_MAX).cloned().collect();
@@ -76,6 +79,17 @@ impl Consensus {
             }
         }
         self.refresh_rouse();
+    }
+
+    /// spec 5: a node that does not know the rules of the next height stops instead of guessing.
+    pub(super) fn needs_upgrade(&mut self) -> bool {
+        let Err(error) = self.ledger.check_version() else {
+            return false;
+        };
+        self.halted = true;
+        let height = self.round.height;
+        self.note(Note::Halted { height, error });
+        true
     }
 
     /// spec 2, on Finalization/Committed(h, B, C) from anyone: verify C under V_h and id(B): commit

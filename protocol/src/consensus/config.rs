@@ -84,6 +84,9 @@ impl Timing {
 pub struct Config {
     /// Number and keys; none for a node that only follows.
     pub me: Option<Arc<Identity>>,
+    /// The same validator's keys after a governance vote that changes them: the node goes on with them at the height
+    /// from which they count, without a restart.
+    pub successor: Option<Arc<Identity>>,
     /// Local timing policy.
     pub timing: Timing,
     /// No votes and no proposals below this height: the quarantine after a lost write-ahead log (spec section 5).
@@ -99,6 +102,7 @@ impl Config {
     pub fn new(me: Arc<Identity>, timing: Timing) -> Self {
         Self {
             me: Some(me),
+            successor: None,
             timing,
             vote_from: Height(0),
             #[cfg(any(test, feature = "testing"))]

@@ -76,6 +76,10 @@ impl Consensus {
         {
             core.late.keep(vote);
         }
+        if core.needs_upgrade() {
+            let outputs = std::mem::take(&mut core.out);
+            return (core, outputs);
+        }
         // The others may have gone on while this node was away.
         let from = core.round.height;
         core.broadcast(Message::GetCommitted { from, count: 1 });

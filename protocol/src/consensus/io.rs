@@ -164,7 +164,8 @@ pub enum Note {
         /// Why.
         error: BlockError,
     },
-    /// A finalized block cannot be executed: this node's state is damaged, or more than f validators are faulty.
+    /// A finalized block cannot be executed: this node's state is damaged, or more than f validators are faulty; or the
+    /// next height follows rules that this program does not know ([`BlockError::Version`]).
     /// The node has stopped voting for good.
     Halted {
         /// Height.

@@ -139,9 +139,13 @@ impl Round {
 
 /// Our keys, when the validators of the next height include us with exactly these keys.
 fn voter(config: &Config, standings: &Standings) -> Option<Arc<Identity>> {
-    let me = config.me.as_ref()?;
-    let info = standings.validators().get(me.id)?;
-    let same =
-        info.vote_key == me.vote_key.verifying_key() && info.vrf_key == me.vrf_key.public_key();
-    same.then(|| Arc::clone(me))
+    let own = config.me.iter().chain(&config.successor);
+    own.into_iter()
+        .find(|me| {
+            standings.validators().get(me.id).is_some_and(|info| {
+                info.vote_key == me.vote_key.verifying_key()
+                    && info.vrf_key == me.vrf_key.public_key()
+            })
+        })
+        .cloned()
 }

@@ -352,7 +352,9 @@ impl Standings {
         }
         let record = self.records.get(&accused);
         if record.is_some_and(|record| {
-            record.offences >= OFFENCES_MAX || record.punished.contains(&offence)
+            record.offences >= OFFENCES_MAX
+                || offence <= record.pardoned
+                || record.punished.contains(&offence)
         }) {
             return Err(OffenceError::Punished {
                 accused,

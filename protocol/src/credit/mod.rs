@@ -7,10 +7,12 @@
 //! [`crate::consensus`]; transactions are in [`crate::ledger`].
 //!
 //! Read `score` (the arithmetic), `order` and `draw` (the leader order), then
-//! `standings` (the rules of a block) and `header` (the checks).
+//! `standings` (the rules of a block), `header` (the checks) and `membership`
+//! (who votes).
 
 mod draw;
 mod header;
+mod membership;
 mod order;
 mod score;
 mod standings;
@@ -18,6 +20,7 @@ mod validators;
 
 pub use draw::draw_below;
 pub use header::{Head, HeaderError, LateVoteError, OffenceError};
+pub use membership::{CHANGE_DELAY, Electorate};
 pub(crate) use order::leader;
 pub use order::{LeaderOrder, Ranking, leader_order};
 pub use score::{CreditChange, CreditReason, OFFENCES_MAX, Record, StandingRow};

@@ -2,9 +2,7 @@
 //!
 //! When the rules apply is decided in `standings`.
 
-#[cfg(test)]
-use crate::credit::CREDIT_NEWCOMER;
-use crate::credit::{CREDIT_INIT, CREDIT_MAX};
+use crate::credit::{CREDIT_INIT, CREDIT_MAX, CREDIT_NEWCOMER};
 use crate::ids::ValidatorId;
 use crate::units::{Credit, Height, View};
 use serde::{Deserialize, Serialize};
@@ -51,11 +49,13 @@ pub struct Record {
     pub offences: u32,
     /// Views in a row that passed without its block.
     pub miss: u32,
-    /// Height of admission; none for members of the genesis.
+    /// First height it votes on; none for members of the genesis.
     pub joined: Option<Height>,
     /// Heights whose offences were punished. Few, because a validator with [`OFFENCES_MAX`] convictions is not
     /// convicted again: at most `OFFENCES_MAX - 1` and one block's evidence.
     pub(super) punished: BTreeSet<Height>,
+    /// Offences up to this height are settled by a governance vote; 0 when there was none.
+    pub(super) pardoned: Height,
 }
 
 /// Why a credit changed.
@@ -140,11 +140,11 @@ impl Record {
             miss: 0,
             joined: None,
             punished: BTreeSet::new(),
+            pardoned: Height(0),
         }
     }
 
-    /// A validator that is admitted at `height`; governance, which admits, comes with later work.
-    #[cfg(test)]
+    /// A validator that votes from `height` on.
     pub(super) fn newcomer(height: Height) -> Self {
         Self {
             credit: CREDIT_NEWCOMER,
@@ -206,6 +206,15 @@ impl Record {
         self.jailed_until = height.plus(term).max(self.jailed_until);
         self.offences = self.offences.saturating_add(1);
         self.punished.insert(offence);
+    }
+
+    /// A governance vote at `height` ends its exclusion: what it did until now is settled, its credit stays, and one
+    /// more conviction excludes it again.
+    pub(super) fn pardon(&mut self, height: Height) {
+        self.offences = OFFENCES_MAX.saturating_sub(1);
+        self.jailed_until = height;
+        self.pardoned = height;
+        self.punished.clear();
     }
 
     /// Rule 5: a sixty-fourth of what exceeds the initial credit goes; who is active gets some back below it.

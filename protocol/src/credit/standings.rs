@@ -13,7 +13,7 @@ use crate::credit::{EVIDENCE_AGE, LAG, LATE, ValidatorSet};
 use crate::crypto::vrf::VrfProof;
 use crate::crypto::{Digest, HashWriter, hash};
 use crate::ids::{BlockId, ChainId, HospitalId, ValidatorId};
-use crate::ledger::{Genesis, Header, Profile};
+use crate::ledger::{Genesis, Header, PROTOCOL_VERSION, Profile, ProtocolVersion};
 use crate::memo::Memo;
 use crate::units::{Height, View};
 use serde::{Deserialize, Serialize};
@@ -30,10 +30,20 @@ pub struct Standings {
     profile: Profile,
     pub(super) height: Height,
     seed: Digest,
-    /// The validators from height 0 on.
-    first_set: ValidatorSet,
+    /// The oldest set of validators that is remembered.
+    pub(super) first_set: ValidatorSet,
+    /// The first height that it voted on.
+    pub(super) first_from: Height,
     /// Later sets, each under the first height that it votes on.
-    later_sets: BTreeMap<Height, ValidatorSet>,
+    pub(super) later_sets: BTreeMap<Height, ValidatorSet>,
+    /// The number of the next newcomer; one that was used is never used again.
+    pub(super) next_number: ValidatorId,
+    /// How many amendments were adopted.
+    pub(super) amendments: u64,
+    /// The rules before the upgrade that was decided last.
+    pub(super) version: ProtocolVersion,
+    /// That upgrade, and its first height.
+    pub(super) upgrade: Option<(ProtocolVersion, Height)>,
     pub(super) records: BTreeMap<ValidatorId, Record>,
     /// Rankings of the last [`LAG`] heights before this one, oldest first.
     rankings: VecDeque<Ranking>,
@@ -44,7 +54,7 @@ pub struct Standings {
     parent: Option<Parent>,
     /// The masters of the next height.
     #[serde(skip)]
-    leaders: Memo<Arc<LeaderOrder>>,
+    pub(super) leaders: Memo<Arc<LeaderOrder>>,
     /// The first proof that was asked about, whose, and what it proves: the same block is checked and executed.
     #[serde(skip)]
     beacon: Memo<(ValidatorId, VrfProof, Option<Digest>)>,
@@ -79,8 +89,16 @@ impl Standings {
             // spec 3: S_0.seed = H(genesis)
             seed: Digest(chain.0),
             records: set.ids().map(|id| (id, Record::founder())).collect(),
+            next_number: set
+                .ids()
+                .last()
+                .map_or(ValidatorId(0), |last| ValidatorId(last.0.saturating_add(1))),
             first_set: set,
+            first_from: Height(0),
             later_sets: BTreeMap::new(),
+            amendments: 0,
+            version: PROTOCOL_VERSION,
+            upgrade: None,
             rankings: VecDeque::new(),
             authors: Vec::new(),
             recent: BTreeMap::new(),
@@ -357,7 +375,17 @@ impl Standings {
                 break;
             };
             self.first_set = set;
+            self.first_from = from;
             self.later_sets.retain(|&height, _| height > from);
+            // Whoever is in no set that counts cannot be punished any more.
+            let mut sets = self
+                .later_sets
+                .values()
+                .chain([&self.first_set])
+                .collect::<Vec<_>>();
+            sets.dedup();
+            self.records
+                .retain(|&id, _| sets.iter().any(|set| set.contains(id)));
         }
     }
 
@@ -412,17 +440,5 @@ impl Standings {
                 reason,
             });
         }
-    }
-
-    /// Admits or removes validators from `from` on; the rule of spec section 5 (two heights ahead) is the caller's.
-    #[cfg(test)]
-    pub(crate) fn change_set(&mut self, from: Height, set: ValidatorSet) {
-        for id in set.ids() {
-            self.records
-                .entry(id)
-                .or_insert_with(|| Record::newcomer(from));
-        }
-        self.later_sets.insert(from, set);
-        self.leaders = Memo::default();
     }
 }

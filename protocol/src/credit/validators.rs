@@ -45,6 +45,22 @@ impl ValidatorSet {
         self.0.get(&id)
     }
 
+    /// These validators and one more, in the place of the one with its number if there is one.
+    #[must_use]
+    pub fn with(&self, info: ValidatorInfo) -> Self {
+        let mut set = self.clone();
+        set.0.insert(info.id, info);
+        set
+    }
+
+    /// These validators without one.
+    #[must_use]
+    pub fn without(&self, id: ValidatorId) -> Self {
+        let mut set = self.clone();
+        set.0.remove(&id);
+        set
+    }
+
     /// Whether there is a validator with this number.
     #[must_use]
     pub fn contains(&self, id: ValidatorId) -> bool {

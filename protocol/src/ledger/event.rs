@@ -4,7 +4,9 @@ use crate::credit::CreditChange;
 use crate::emergency::{CaseError, CaseEvent};
 use crate::ids::{AccountId, BatchId, CaseId, HospitalId, PatientId, TxId};
 use crate::ledger::enrolment::EnrolmentError;
+use crate::ledger::governance::{Change, GovernanceError};
 use crate::ledger::table::Write;
+use crate::ledger::tree::StateProof;
 use crate::units::{Height, Millis, Tier};
 
 /// One thing that happened in a block.
@@ -49,6 +51,13 @@ pub enum What {
         hospital: HospitalId,
         /// The step.
         step: CaseEvent,
+    },
+    /// An amendment was adopted; a change of the validators takes effect two heights later.
+    Amended {
+        /// Its number.
+        number: u64,
+        /// What it changes.
+        changes: Vec<Change>,
     },
     /// A transaction stands on chain, but what it asked for was refused; nothing else changed.
     Rejected {
@@ -129,6 +138,9 @@ pub enum Rejection {
         /// The case.
         case: CaseId,
     },
+    /// The amendment is not adopted.
+    #[error(transparent)]
+    Governance(#[from] GovernanceError),
     /// The case does not allow the step.
     #[error(transparent)]
     Case(#[from] CaseError),
@@ -149,4 +161,8 @@ pub struct Effects {
     pub events: Vec<Event>,
     /// Changes of credit.
     pub credit: Vec<CreditChange>,
+    /// Proves who votes on the next two heights, under the root of the state after the block: at every
+    /// [`LIGHT_EVERY`](crate::ledger::light::LIGHT_EVERY)th height, and when that has changed. With the next block's header and finalization it
+    /// is a step of a light client.
+    pub electorate: Option<StateProof>,
 }

@@ -10,11 +10,15 @@ mod enrolment;
 mod event;
 mod execute;
 mod genesis;
+mod governance;
+pub mod light;
 mod mempool;
 mod proof;
 mod sequence;
 mod state;
 mod table;
+#[cfg(test)]
+pub(crate) mod test_chain;
 mod transaction;
 mod tree;
 
@@ -24,6 +28,10 @@ pub use event::{Effects, Event, Rejection, What};
 pub use execute::{EnvelopeError, LIVE_CASES_MAX, LIVE_CASES_PER_HOSPITAL_MAX, SUSPENSION_MS};
 pub use genesis::{
     Genesis, GenesisError, HospitalInfo, Profile, VALIDATORS_MAX, ValidatorInfo, Workload,
+};
+pub use governance::{
+    Amendment, CHANGES_MAX, Change, Governance, GovernanceError, PROTOCOL_VERSION, ProtocolVersion,
+    SETS_MAX,
 };
 pub use mempool::{AdmissionError, Mempool, PER_SENDER_MAX, POOL_BYTES_MAX, SETTLED_MAX};
 pub use proof::{
@@ -96,6 +104,16 @@ pub enum BlockError {
         /// Why.
         #[source]
         source: EnvelopeError,
+    },
+    /// From this height on the ledger follows rules that this program does not know.
+    #[error(
+        "from height {height} on the ledger follows version {needed} of its rules; this program knows up to {PROTOCOL_VERSION}: install the newer one"
+    )]
+    Version {
+        /// The height.
+        height: Height,
+        /// The version that is needed.
+        needed: ProtocolVersion,
     },
     /// Our own tree is damaged.
     #[error(transparent)]
@@ -202,6 +220,19 @@ impl Ledger {
         self.tree.prove(key)
     }
 
+    /// Whether this program knows the rules of the next height.
+    ///
+    /// # Errors
+    /// [`BlockError::Version`] when a newer program is needed.
+    pub fn check_version(&self) -> Result<(), BlockError> {
+        let height = self.height().plus(1);
+        let needed = self.standings().version_at(height);
+        if needed > PROTOCOL_VERSION {
+            return Err(BlockError::Version { height, needed });
+        }
+        Ok(())
+    }
+
     /// Checks everything about a block but whether its time lies in the future. What executing it gives is remembered,
     /// so that [`Self::execute`] need not do it again.
     ///
@@ -265,16 +296,23 @@ impl Ledger {
         let id = block.id();
         let tried = std::mem::take(&mut self.tried);
         let known = tried.into_iter().find(|(tried, ..)| *tried == id);
-        let (state, effects) = match known {
+        let (state, mut effects) = match known {
             Some((_, state, effects)) => (state, effects),
             None => self.try_execute(block)?,
         };
         self.tree.apply(&effects.writes)?;
         self.state = state;
+        let key = State::electorate_key();
+        if self.height().0.is_multiple_of(light::LIGHT_EVERY)
+            || effects.writes.iter().any(|(written, _)| *written == key)
+        {
+            effects.electorate = Some(self.prove(key)?);
+        }
         Ok(effects)
     }
 
     fn try_execute(&self, block: &Block) -> Result<(State, Effects), BlockError> {
+        self.check_version()?;
         let mut state = self.state.clone();
         let effects = state.execute(block)?;
         Ok((state, effects))

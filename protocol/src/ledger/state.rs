@@ -3,7 +3,7 @@
 //! Cloning is cheap, so a block is tried on a copy. How a block changes the
 //! state is in [`super::execute`].
 
-use crate::credit::Standings;
+use crate::credit::{Electorate, Standings};
 use crate::crypto::group::PointBytes;
 use crate::emergency::Case;
 use crate::ids::{AccountId, BatchId, BlockId, CaseId, ChainId, HospitalId, KinId, PatientId};
@@ -92,6 +92,7 @@ pub struct State {
     pub(crate) sessions: Table<PointBytes, ()>,
     pub(crate) kin: Table<(KinId, PatientId), ()>,
     pub(crate) patient_cases: Table<(PatientId, Height, u32), CaseId>,
+    pub(crate) electorate: Table<(), Electorate>,
 }
 
 /// A stored state that cannot be read back.
@@ -172,6 +173,10 @@ macro_rules! each_table {
             let $table = &mut $state.patient_cases;
             $do;
         }
+        {
+            let $table = &mut $state.electorate;
+            $do;
+        }
     }};
 }
 
@@ -191,6 +196,7 @@ impl State {
             sessions: Table::new(10),
             kin: Table::new(11),
             patient_cases: Table::new(12),
+            electorate: Table::new(13),
         }
     }
 
@@ -208,7 +214,9 @@ impl State {
                 workload: genesis.workload,
             },
         );
-        state.standings.put((), Standings::genesis(genesis));
+        let standings = Standings::genesis(genesis);
+        state.electorate.put((), standings.electorate());
+        state.standings.put((), standings);
         for info in &genesis.hospitals {
             state.hospitals.put(
                 info.id(),
@@ -256,6 +264,7 @@ impl State {
             10 => self.sessions.load(key, value),
             11 => self.kin.load(key, value),
             12 => self.patient_cases.load(key, value),
+            13 => self.electorate.load(key, value),
             table => return Err(RestoreError::UnknownTable { table: Some(table) }),
         };
         loaded.map_err(|source| RestoreError::Entry { table: tag, source })
@@ -378,6 +387,12 @@ impl State {
     #[must_use]
     pub fn patient_count(&self) -> usize {
         self.patients.iter().count()
+    }
+
+    /// The key of who votes on the next two heights in the authenticated state.
+    #[must_use]
+    pub fn electorate_key() -> Vec<u8> {
+        Table::<(), Electorate>::new(13).state_key(&())
     }
 
     /// The key of a case in the authenticated state.

@@ -10,6 +10,7 @@ use crate::crypto::{Signature, SignatureError, SigningKey, VerifyingKey, hash, v
 use crate::emergency::{Purpose, Reason, RefusalReason, Request, Verdict};
 use crate::ids::{AccountId, BatchId, CaseId, ChainId, HospitalId, RecordId, TxId};
 use crate::ledger::enrolment::Enrolment;
+use crate::ledger::governance::Governance;
 use crate::record::{BatchHeader, ReceiptLine};
 use crate::units::{Millis, Sequence, Tier};
 use crate::wire;
@@ -90,6 +91,8 @@ pub enum TxBody {
         /// The verdict.
         verdict: Verdict,
     },
+    /// Validator, with its vote key: a quorum has decided this about the ledger itself.
+    Governance(Box<Governance>),
     /// A payload that means nothing to the ledger. Only a ledger that was founded for it takes it
     /// ([`Workload`](crate::ledger::Workload)), and executes its envelope alone. At most [`OPAQUE_BYTES_MAX`] bytes.
     Opaque(#[serde(with = "serde_bytes")] Vec<u8>),

@@ -374,8 +374,9 @@ fn standings_survive_storage_and_sets_change_on_time() {
     let bytes = crate::wire::encode(&chain.standings);
     assert_eq!(crate::wire::decode(&bytes), Ok(chain.standings.clone()));
     let larger = crate::testing::fixture(5, Profile::Balanced);
-    let set = crate::credit::ValidatorSet::new(larger.genesis.validators);
-    chain.standings.change_set(Height(8), set);
+    let newcomer = larger.genesis.validators[4].clone();
+    let change = crate::ledger::Change::Admit(newcomer);
+    assert_eq!(chain.standings.amend(&[change]), Ok(()));
     assert_eq!(
         (
             chain.standings.validators().n(),
