@@ -50,12 +50,19 @@ pub enum WireError {
 
 /// Writes `value` as a frame.
 #[must_use]
+pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+    encode_sized(value, 64)
+}
+
+/// [`encode`] for somebody who knows about how many bytes it will take: saves the buffer's growing.
+#[must_use]
 #[expect(
     clippy::expect_used,
     reason = "our types serialise, and writing into memory cannot fail"
 )]
-pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
-    let mut frame = vec![VERSION];
+pub fn encode_sized<T: Serialize>(value: &T, bytes: usize) -> Vec<u8> {
+    let mut frame = Vec::with_capacity(bytes);
+    frame.push(VERSION);
     rmp_serde::encode::write(&mut frame, value).expect("our types serialise");
     frame
 }

@@ -257,7 +257,12 @@ impl SignedTransaction {
 
     fn identity(&self) -> (TxId, usize) {
         *self.0.identity.get_or_init(|| {
-            let content = wire::encode(&self.content);
+            let payload = match &self.content.body {
+                TxBody::Opaque(payload) => payload.len(),
+                _ => 512,
+            };
+            // Chain, signer, numbers and the names of fields: some 120 bytes.
+            let content = wire::encode_sized(&self.content, payload.saturating_add(160));
             (id_of(&content), content.len() + ENVELOPE_BYTES)
         })
     }
