@@ -2,10 +2,10 @@
 //!
 //! For tables, timelines and scenario checks. Nothing that an actor does depends on it.
 
-use kithkin_protocol::consensus::{Consensus, ViewReason};
+use kithkin_protocol::consensus::ViewReason;
 use kithkin_protocol::credit::StandingRow;
 use kithkin_protocol::ids::{BlockId, ValidatorId};
-use kithkin_protocol::ledger::{Block, Event};
+use kithkin_protocol::ledger::{Block, Event, Ledger};
 use kithkin_protocol::units::{Height, Millis, View};
 use std::sync::Arc;
 
@@ -35,8 +35,8 @@ pub struct Seen {
 }
 
 impl Seen {
-    pub(crate) fn new(validator: ValidatorId, core: &Consensus, block: &Block) -> Self {
-        let standings = core.ledger().standings();
+    pub(crate) fn new(validator: ValidatorId, ledger: &Ledger, block: &Block) -> Self {
+        let standings = ledger.standings();
         Self {
             validator,
             height: block.header.height,

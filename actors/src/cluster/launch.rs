@@ -20,7 +20,7 @@ use crate::supervisor::{
 };
 use crate::validator::{Validator, ValidatorConfig};
 use actix::Addr;
-use kithkin_protocol::consensus::{self, Timing};
+use kithkin_protocol::consensus::{self, Algorithm, Timing};
 use kithkin_protocol::crypto::SigningKey;
 use kithkin_protocol::ids::{HospitalId, KinId, PatientId};
 use kithkin_protocol::ledger::Member;
@@ -243,6 +243,7 @@ impl Cluster {
                 identity: identity.clone(),
                 genesis: setting.genesis.clone(),
                 timing,
+                algorithm: Algorithm::default(),
                 clock: setting.clock.clone(),
                 observer: observer.clone(),
             };

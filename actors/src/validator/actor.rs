@@ -15,7 +15,7 @@ use crate::validator::messages::{Assembled, Consensus, Finalized, Follow, Gossip
 use crate::validator::storage::{ChainStore, StorageError, put_commit};
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message};
 use kithkin_protocol::consensus::{
-    self, Certificate, Config, Identity, Input, Note, Output, Timer, Timing,
+    self, Agreement, Algorithm, Certificate, Config, Identity, Input, Note, Output, Timer, Timing,
 };
 use kithkin_protocol::ids::{TxId, ValidatorId};
 use kithkin_protocol::ledger::{
@@ -48,6 +48,8 @@ pub struct ValidatorConfig {
     pub genesis: Arc<Genesis>,
     /// Local timing policy.
     pub timing: Timing,
+    /// What decides on blocks; all validators of a ledger run the same.
+    pub algorithm: Algorithm,
     /// The clock.
     pub clock: SharedClock,
     /// Who is told what happens.
@@ -58,7 +60,7 @@ pub struct ValidatorConfig {
 pub struct Validator {
     pub(super) me: ValidatorId,
     pub(super) port: Port,
-    pub(super) core: consensus::Consensus,
+    pub(super) core: Box<dyn Agreement>,
     pub(super) pool: Mempool,
     pub(super) store: ChainStore,
     pub(super) identity: Arc<Identity>,
@@ -104,7 +106,7 @@ impl Validator {
     pub fn open(config: ValidatorConfig, port: Port, space: Space) -> Result<Self, StorageError> {
         let (store, ledger, wal) = ChainStore::open(space, &config.genesis)?;
         let me = config.identity.id;
-        let (core, first) = consensus::Consensus::start(
+        let (core, first) = config.algorithm.start(
             Config::new(config.identity.clone(), config.timing),
             ledger,
             wal,
@@ -168,7 +170,7 @@ impl Validator {
                     put_commit(&mut batch, &block, &certificate, &effects);
                     committed.push(Arc::clone(&block));
                     actions.push(Action::Committed(Box::new(Commit {
-                        seen: Seen::new(self.me, &self.core, &block),
+                        seen: Seen::new(self.me, self.ledger(), &block),
                         block,
                         certificate,
                         effects,

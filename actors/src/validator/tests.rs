@@ -15,7 +15,7 @@ use crate::supervisor::{
 };
 use crate::validator::messages::{Answer, Look, Prove, Submit};
 use actix::Addr;
-use kithkin_protocol::consensus::{Identity, Timing};
+use kithkin_protocol::consensus::{Algorithm, Identity, Timing};
 use kithkin_protocol::crypto::vrf::VrfSecretKey;
 use kithkin_protocol::crypto::{OpeningKey, SigningKey};
 use kithkin_protocol::ids::{CaseId, ValidatorId};
@@ -94,6 +94,7 @@ impl House {
                     identity: identity.clone(),
                     genesis: genesis.clone(),
                     timing: Timing::default(),
+                    algorithm: Algorithm::default(),
                     clock: Arc::new(SystemClock),
                     observer: observer.clone(),
                 };

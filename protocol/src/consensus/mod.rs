@@ -16,6 +16,7 @@
 //! | `io`, `config`, `wal` | what goes in and out, local policy, the durable records |
 //! | `inbox`, `tally`, `book`, `views`, `proposals` | vote counting, the signing rule, the view rules, proposals: pure structs |
 //! | `activity`, `late`, `pool`, `catchup` | the idle rule, late votes, waiting evidence, catching up: pure structs |
+//! | `agreement` | the seam to the shell, where another core can stand in for measurements |
 //! | `core`, `round` | [`Consensus`]: one step; what belongs to one height |
 //! | `receive`, `transition`, `propose`, `commit` | [`Consensus`] continued: messages, views, proposals, commits |
 //! | `mutant` | bugs planted on purpose, for tests only |
@@ -42,6 +43,7 @@
 //! Views above 1 always run.
 
 mod activity;
+mod agreement;
 mod book;
 mod catchup;
 mod certificate;
@@ -67,6 +69,7 @@ mod views;
 mod vote;
 mod wal;
 
+pub use agreement::{Agreement, Algorithm, Started};
 pub(crate) use certificate::Known;
 pub use certificate::{CertError, verify_votes};
 pub use config::{Config, Identity, Timing};

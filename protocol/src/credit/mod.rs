@@ -14,6 +14,8 @@ mod draw;
 mod header;
 mod membership;
 mod order;
+#[cfg(any(test, feature = "testing"))]
+mod plain;
 mod score;
 mod standings;
 mod validators;

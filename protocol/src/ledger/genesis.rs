@@ -21,6 +21,13 @@ pub enum Profile {
     Balanced,
     /// More candidates than there can be faulty validators.
     Hardened,
+    /// For measurements: validators take turns, credit or not.
+    #[cfg(any(test, feature = "testing"))]
+    #[serde(rename = "round-robin")]
+    RoundRobin,
+    /// For measurements: every validator alike in the lottery, credit or not.
+    #[cfg(any(test, feature = "testing"))]
+    Random,
 }
 
 impl Profile {
@@ -31,6 +38,10 @@ impl Profile {
             Self::Literal => "literal",
             Self::Balanced => "balanced",
             Self::Hardened => "hardened",
+            #[cfg(any(test, feature = "testing"))]
+            Self::RoundRobin => "round-robin",
+            #[cfg(any(test, feature = "testing"))]
+            Self::Random => "random",
         }
     }
 }

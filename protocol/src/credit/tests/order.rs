@@ -268,3 +268,26 @@ fn credit_moves_the_order_after_the_lag() {
     assert_eq!(chain.standings.leader_order().last(), Some(&top));
     assert!(seen[..4].iter().any(|&in_set| in_set), "{seen:?}");
 }
+
+/// The rules to measure against: every validator alike, whatever its credit; rotation in turn, chance by the seed.
+#[test]
+fn rotation_and_chance_know_no_credit() {
+    let (set, none) = (set(4), Ranking::new([]));
+    let first = |profile, height: u64, ranking: &Ranking| {
+        let seed = Digest([5; 32]);
+        leader_order(profile, &set, ranking, &seed, Height(height), &[]).order
+    };
+    assert_eq!(ids(&first(Profile::RoundRobin, 9, &none)), [1, 2, 3, 0]);
+    let mut hits = [0u32; 4];
+    for height in 1..=4_000 {
+        let mut order = first(Profile::Random, height, &none);
+        assert_eq!(order, first(Profile::Random, height, &ranking(4)));
+        hits[usize::from(order[0].0)] += 1;
+        order.sort_unstable();
+        assert_eq!(ids(&order), [0, 1, 2, 3]);
+    }
+    assert!(
+        hits.iter().all(|hits| (900..1_100).contains(hits)),
+        "{hits:?}"
+    );
+}
