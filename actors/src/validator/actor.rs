@@ -336,6 +336,12 @@ impl Validator {
             } => {
                 tracing::debug!(validator = %self.me, %height, %view, ?reason, "nullify");
             }
+            Note::Quarantined { vote_from, forgot } => {
+                tracing::error!(
+                    validator = %self.me, %vote_from, ?forgot,
+                    "in quarantine: this node has forgotten what it signed and votes again from that height on"
+                );
+            }
             Note::CatchingUp { peer, from } => {
                 tracing::info!(validator = %self.me, %peer, %from, "catching up");
             }

@@ -81,6 +81,8 @@ pub(super) enum Service {
     AskPage,
     /// A block body.
     Body,
+    /// Own votes of a peer that has just started.
+    Recall,
     /// A stored vote, when the same proposal comes again.
     Resend,
 }
@@ -93,6 +95,7 @@ impl Service {
             Self::AskedCommitted => 10,
             // spec 2, on Vote: 1 per peer per 100 ms
             Self::Committed | Self::Page | Self::AskPage | Self::Body | Self::Resend => 100,
+            Self::Recall => 100,
         }
     }
 }
@@ -108,7 +111,7 @@ impl Limiter {
         // A clock that was set back must not silence a service.
         let allowed =
             last.is_none_or(|last| now < last || now.minus(last.0).0 >= service.pause_ms());
-        let room = last.is_some() || self.0.len() < PEERS_MAX.saturating_mul(6);
+        let room = last.is_some() || self.0.len() < PEERS_MAX.saturating_mul(7);
         if allowed && room {
             self.0.insert((peer, service), now);
         }

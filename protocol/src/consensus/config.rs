@@ -91,6 +91,11 @@ pub struct Config {
     pub timing: Timing,
     /// No votes and no proposals below this height: the quarantine after a lost write-ahead log (spec section 5).
     pub vote_from: Height,
+    /// Whether the node asks the others for its own votes when it starts, and does not vote before a quorum has
+    /// been heard. Every node with a disk of its own should.
+    pub recall: bool,
+    /// Whether the node is to be in quarantine whatever the others say: its log is lost. Needs `recall`.
+    pub quarantine: bool,
     /// A bug that is planted in this node; for tests.
     #[cfg(any(test, feature = "testing"))]
     pub mutant: Option<crate::consensus::Mutant>,
@@ -105,6 +110,8 @@ impl Config {
             successor: None,
             timing,
             vote_from: Height(0),
+            recall: false,
+            quarantine: false,
             #[cfg(any(test, feature = "testing"))]
             mutant: None,
         }

@@ -12,6 +12,7 @@ use crate::consensus::message::Message;
 #[cfg(any(test, feature = "testing"))]
 use crate::consensus::mutant::{Mutant, QuorumScope};
 use crate::consensus::pool::EvidencePool;
+use crate::consensus::recall::Asking;
 use crate::consensus::round::{Past, Round};
 use crate::consensus::vote::{Certificate, VoteKind};
 use crate::consensus::wal::Wal;
@@ -35,6 +36,8 @@ pub struct Consensus {
     pub(super) catch_up: CatchUp,
     pub(super) limiter: Limiter,
     pub(super) future: Future,
+    /// While the others are asked for our own votes.
+    pub(super) recall: Option<Asking>,
     /// The present timer of each kind.
     timers: BTreeMap<TimerKind, u64>,
     serial: u64,
@@ -46,10 +49,20 @@ pub struct Consensus {
 impl Consensus {
     /// Starts after the ledger's head, with what was durable of the next height (spec section 2, `start`).
     #[must_use]
-    pub fn start(config: Config, ledger: Ledger, mut wal: Wal, now: Millis) -> (Self, Vec<Output>) {
+    pub fn start(
+        mut config: Config,
+        ledger: Ledger,
+        mut wal: Wal,
+        now: Millis,
+    ) -> (Self, Vec<Output>) {
         #[cfg(any(test, feature = "testing"))]
         let _scope = QuorumScope::enter(config.plants(Mutant::ShortQuorum));
         let restored = !wal.is_empty();
+        let vote_from = config.vote_from;
+        let recall = config.recall || config.quarantine;
+        if recall {
+            config.vote_from = Height(u64::MAX);
+        }
         let head_certificate = wal.head_certificate.take();
         let mut core = Self {
             chain: ledger.chain(),
@@ -62,6 +75,7 @@ impl Consensus {
             catch_up: CatchUp::default(),
             limiter: Limiter::default(),
             future: Future::default(),
+            recall: None,
             timers: BTreeMap::new(),
             serial: 0,
             now,
@@ -83,6 +97,9 @@ impl Consensus {
         // The others may have gone on while this node was away.
         let from = core.round.height;
         core.broadcast(Message::GetCommitted { from, count: 1 });
+        if recall {
+            core.begin_recall(vote_from);
+        }
         if restored {
             core.resume();
         } else {
@@ -158,7 +175,8 @@ impl Consensus {
     /// that cannot be made twice, or says that there is nothing to do.
     fn settle(&mut self) {
         while !self.halted
-            && (self.try_commit()
+            && (self.try_finish_recall()
+                || self.try_commit()
                 || self.try_count()
                 || self.try_advance()
                 || self.try_vote()
@@ -198,6 +216,7 @@ impl Consensus {
             TimerKind::Recheck => {}
             TimerKind::Fetch => self.fetch_next(),
             TimerKind::CatchUp => self.on_catch_up_timer(),
+            TimerKind::Recall => self.ask_recall(),
         }
     }
 
@@ -276,13 +295,18 @@ impl Consensus {
         self.out.push(Output::SetTimer { timer, after });
     }
 
+    pub(super) fn forget_timer(&mut self, kind: TimerKind) {
+        self.timers.remove(&kind);
+    }
+
     pub(super) fn is_set(&self, kind: TimerKind) -> bool {
         self.timers.contains_key(&kind)
     }
 
     /// Forgets all timers that belong to a height or view.
     pub(super) fn drop_timers(&mut self) {
-        self.timers.retain(|&kind, _| kind == TimerKind::CatchUp);
+        self.timers
+            .retain(|&kind, _| matches!(kind, TimerKind::CatchUp | TimerKind::Recall));
     }
 
     /// Forgets the timers that belong to a view.
@@ -292,7 +316,7 @@ impl Consensus {
             | TimerKind::Rebroadcast
             | TimerKind::Repropose
             | TimerKind::Recheck => false,
-            TimerKind::Rouse | TimerKind::Fetch | TimerKind::CatchUp => true,
+            TimerKind::Rouse | TimerKind::Fetch | TimerKind::CatchUp | TimerKind::Recall => true,
         });
     }
 

@@ -79,6 +79,12 @@ impl Inbox {
         taken
     }
 
+    /// All votes of one validator that wait, unverified.
+    pub(super) fn votes_of(&self, signer: ValidatorId) -> Vec<Vote> {
+        let mine = self.0.values().filter_map(|group| group.get(&signer));
+        mine.map(|ballot| ballot.vote.clone()).collect()
+    }
+
     /// Everything that waits; for a height that nobody has roused, where each vote matters, and for the end of it.
     pub(super) fn drain(&mut self) -> Vec<Ballot> {
         std::mem::take(&mut self.0)

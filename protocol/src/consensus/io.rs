@@ -118,6 +118,8 @@ pub enum TimerKind {
     Fetch,
     /// A peer did not send finalized blocks.
     CatchUp,
+    /// Too few have said which of our votes they saw.
+    Recall,
 }
 
 /// Something worth showing to an operator; changes nothing.
@@ -149,6 +151,14 @@ pub enum Note {
         peer: ValidatorId,
         /// First height asked for.
         from: Height,
+    },
+    /// This node has forgotten what it signed, or was told so. It follows, and votes from `vote_from` on. The shell
+    /// keeps that height durably, for the next start.
+    Quarantined {
+        /// The first height that it votes on again.
+        vote_from: Height,
+        /// The height of a vote of its own that its log does not have; none when the operator has ordered it.
+        forgot: Option<Height>,
     },
     /// A peer sent what an honest one does not send.
     Misbehaved {

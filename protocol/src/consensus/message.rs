@@ -1,5 +1,6 @@
 //! What validators send each other, and how much of it fits into one message.
 
+use crate::consensus::recall::Recall;
 use crate::consensus::vote::{Certificate, Evidence, SignedProposalId, Vote};
 use crate::crypto::Signature;
 use crate::ids::{BlockId, ValidatorId};
@@ -117,6 +118,8 @@ pub enum Message {
     Body(#[serde(with = "shared")] Arc<Block>),
     /// Proof of an offence that the sender has found.
     Evidence(Box<Evidence>),
+    /// Own votes that a node may have forgotten.
+    Recall(Recall),
 }
 
 /// A block is shared inside a process and written out on the wire.

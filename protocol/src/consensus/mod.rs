@@ -19,6 +19,7 @@
 //! | `agreement` | the seam to the shell, where another core can stand in for measurements |
 //! | `core`, `round` | [`Consensus`]: one step; what belongs to one height |
 //! | `receive`, `transition`, `propose`, `commit` | [`Consensus`] continued: messages, views, proposals, commits |
+//! | `recall` | [`Consensus`] continued: own votes that a node has forgotten, and the quarantine |
 //! | `mutant` | bugs planted on purpose, for tests only |
 //!
 //! # The idle rule
@@ -61,6 +62,7 @@ mod mutant;
 mod pool;
 mod proposals;
 mod propose;
+mod recall;
 mod receive;
 mod round;
 mod tally;
@@ -86,6 +88,7 @@ pub use message::{
 pub use mutant::Mutant;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use mutant::short_quorum;
+pub use recall::{QUARANTINE_HEIGHTS, Recall};
 pub use vote::{Certificate, Evidence, SignedProposalId, Vote, VoteKind};
 pub use wal::{Wal, WalEntry, WalError};
 

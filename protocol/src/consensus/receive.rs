@@ -39,6 +39,7 @@ impl Consensus {
             Message::GetBody { height, id } => self.on_get_body(from, height, id),
             Message::Body(block) => self.on_body(from, &block),
             Message::Evidence(evidence) => self.on_evidence(from, &evidence),
+            Message::Recall(recall) => self.on_recall(from, recall),
         }
     }
 

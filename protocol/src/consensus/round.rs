@@ -138,7 +138,7 @@ impl Round {
 }
 
 /// Our keys, when the validators of the next height include us with exactly these keys.
-fn voter(config: &Config, standings: &Standings) -> Option<Arc<Identity>> {
+pub(super) fn voter(config: &Config, standings: &Standings) -> Option<Arc<Identity>> {
     let own = config.me.iter().chain(&config.successor);
     own.into_iter()
         .find(|me| {

@@ -153,6 +153,27 @@ impl Tally {
         found
     }
 
+    /// All votes of one validator.
+    pub(super) fn votes_of(&self, signer: ValidatorId) -> Vec<Vote> {
+        let mut found = Vec::new();
+        for (&(view, kind), votes) in &self.votes {
+            for (&id, signers) in votes {
+                if let Some(&signature) = signers.get(&signer) {
+                    let height = self.height;
+                    found.push(Vote {
+                        kind,
+                        height,
+                        view,
+                        id,
+                        signer,
+                        signature,
+                    });
+                }
+            }
+        }
+        found
+    }
+
     /// Whether votes of `view` are kept while the node is in view `current`.
     pub(super) fn in_range(view: View, current: View) -> bool {
         view.0 > 0

@@ -303,7 +303,13 @@ impl Consensus {
     /// spec 2, start(h): goes on where the durable records end, and re-sends them unchanged.
     pub(super) fn resume(&mut self) {
         self.round.activity.call();
-        // A crash between a notarization's record and the vote that follows from it.
+        self.finalize_notarized();
+        self.arm();
+        self.rebroadcast();
+    }
+
+    /// A crash, or a time without votes, between a notarization's record and the vote that follows from it.
+    pub(super) fn finalize_notarized(&mut self) {
         let notarized: Vec<_> = self
             .round
             .views
@@ -315,8 +321,6 @@ impl Consensus {
                 self.sign(VoteKind::Finalize, view, id);
             }
         }
-        self.arm();
-        self.rebroadcast();
     }
 
     /// Checks a fresh block. Most votes in its header this node has verified when they came.
@@ -357,6 +361,10 @@ impl Consensus {
 
     /// spec 2, on Proposal, from "validJ" on: judges the waiting proposal of the current view.
     pub(super) fn try_vote(&mut self) -> bool {
+        if self.recall.is_some() {
+            // It stays until there may be a vote on it.
+            return false;
+        }
         let view = self.view();
         let Some(waiting) = self.round.pending.get(view).cloned() else {
             return false;

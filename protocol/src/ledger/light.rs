@@ -319,3 +319,6 @@ pub fn verify(genesis: &Genesis, steps: &[Step], claim: &Claim) -> Result<Proved
     }
     follower.check(claim)
 }
+
+#[cfg(test)]
+mod tests;

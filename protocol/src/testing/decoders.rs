@@ -6,7 +6,7 @@
 
 use crate::consensus::{
     Ballot, Certificate, Config, Consensus, Evidence, Finalized, Identity, Input, Justification,
-    Message, NewView, Proposal, SignedProposalId, Timing, Vote, VoteKind, Wal, WalEntry,
+    Message, NewView, Proposal, Recall, SignedProposalId, Timing, Vote, VoteKind, Wal, WalEntry,
 };
 use crate::crypto::Simulated;
 use crate::crypto::merkle::MerklePath;
@@ -257,6 +257,12 @@ impl Scene {
             Message::Evidence(evidence) => self.sign_evidence(evidence),
             Message::Body(block) => self.sign_block(block),
             Message::GetCommitted { .. } | Message::GetBody { .. } => {}
+            Message::Recall(Recall::Ask { .. }) => {}
+            Message::Recall(Recall::Answer { votes, .. }) => {
+                for vote in votes {
+                    self.sign_vote(vote);
+                }
+            }
         }
     }
 
@@ -273,7 +279,8 @@ impl Scene {
             | Message::Committed(_)
             | Message::GetBody { .. }
             | Message::Body(_)
-            | Message::Evidence(_) => {}
+            | Message::Evidence(_)
+            | Message::Recall(_) => {}
         }
         let mut core = self.core.clone();
         for from in senders {
@@ -396,6 +403,7 @@ fn message_seeds() -> Vec<Vec<u8>> {
             })
             .collect();
         let votes = (ballots[1].vote.clone(), ballots[2].vote.clone());
+        let recalled = vec![votes.0.clone(), votes.1.clone()];
         let page = |base: Option<Certificate>, nullifications: Vec<Certificate>, view| NewView {
             height,
             view: View(view),
@@ -422,6 +430,12 @@ fn message_seeds() -> Vec<Vec<u8>> {
             Message::Body(block),
             Message::Evidence(Box::new(Evidence::from_votes(votes.0, votes.1).unwrap())),
             Message::Evidence(Box::new(Evidence::from_proposals(signed, other).unwrap())),
+            Message::Recall(Recall::Ask { nonce: 7 }),
+            Message::Recall(Recall::Answer {
+                nonce: 7,
+                head: Height(1),
+                votes: recalled,
+            }),
         ];
         messages.iter().map(wire::encode).collect()
     })

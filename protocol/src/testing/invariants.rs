@@ -121,7 +121,8 @@ impl Invariants {
             | Message::Committed(_)
             | Message::GetBody { .. }
             | Message::Body(_)
-            | Message::Evidence(_) => {}
+            | Message::Evidence(_)
+            | Message::Recall(_) => {}
         }
     }
 

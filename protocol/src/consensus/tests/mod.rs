@@ -3,7 +3,9 @@
 //! Whole clusters are tested in [`crate::testing`].
 
 mod certificates;
+mod membership;
 mod node;
+mod recall;
 mod schedules;
 mod structs;
 mod wal;
@@ -47,13 +49,17 @@ impl Solo {
     }
 
     fn with(fixture: Fixture, me: Option<ValidatorId>, wal: Wal) -> Self {
-        let ledger = Ledger::genesis(&fixture.genesis).unwrap().0;
-        let identity = me.map(|me| Arc::clone(&fixture.identities[usize::from(me.0)]));
         let config = Config {
-            me: identity,
+            me: me.map(|me| Arc::clone(&fixture.identities[usize::from(me.0)])),
             timing: Timing::default(),
             ..Config::default()
         };
+        Self::started(fixture, config, wal)
+    }
+
+    fn started(fixture: Fixture, config: Config, wal: Wal) -> Self {
+        let ledger = Ledger::genesis(&fixture.genesis).unwrap().0;
+        let me = config.me.as_ref().map(|me| me.id);
         let now = fixture.genesis.time_ms.plus(1_000);
         let (core, seen) = Consensus::start(config, ledger, wal, now);
         let me = me.unwrap_or(ValidatorId(u16::MAX));

@@ -284,7 +284,8 @@ impl Locals {
                         | TimerKind::Rebroadcast
                         | TimerKind::Recheck
                         | TimerKind::Fetch
-                        | TimerKind::CatchUp => false,
+                        | TimerKind::CatchUp
+                        | TimerKind::Recall => false,
                     };
                     due.then_some(Input::TimerFired(*timer))
                 }
@@ -481,7 +482,8 @@ fn note_sent(world: &mut World, message: &Message, sent: &mut Bits) {
         | Message::Committed(_)
         | Message::GetBody { .. }
         | Message::Body(_)
-        | Message::Evidence(_) => {}
+        | Message::Evidence(_)
+        | Message::Recall(_) => {}
     }
 }
 
@@ -514,7 +516,8 @@ fn check_note(world: &World, note: &Note) -> Result<(), Broken> {
         Note::Misbehaved { .. }
         | Note::ViewChanged { .. }
         | Note::Nullifying { .. }
-        | Note::CatchingUp { .. } => Ok(()),
+        | Note::CatchingUp { .. }
+        | Note::Quarantined { .. } => Ok(()),
     }
 }
 
