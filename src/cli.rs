@@ -1,5 +1,6 @@
 //! The command line, as it is typed. What the words mean is checked in [`crate::commands`].
 
+use crate::bench::security::{Adversary, Rule};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -45,6 +46,12 @@ pub enum Command {
         /// What to do.
         #[command(subcommand)]
         command: ScenarioCommand,
+    },
+    /// Measures; docs/benchmarks.md says how to read the figures
+    Bench {
+        /// What to measure.
+        #[command(subcommand)]
+        command: BenchCommand,
     },
 }
 
@@ -138,6 +145,94 @@ pub enum ScenarioCommand {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// `kithkin bench`
+#[derive(Debug, Subcommand)]
+pub enum BenchCommand {
+    /// How fast validators agree, in this process, each commit synced to the disk
+    Consensus(ConsensusArgs),
+    /// How often the first master misbehaves, against the share of malicious validators
+    Security(SecurityArgs),
+}
+
+/// `kithkin bench consensus`
+#[derive(Debug, Args)]
+pub struct ConsensusArgs {
+    /// Numbers of validators
+    #[arg(long, value_name = "N,..", value_delimiter = ',', default_values_t = [4])]
+    pub validators: Vec<u16>,
+    /// Bytes of a transaction, envelope and signature included
+    #[arg(long, value_name = "BYTES", default_value_t = 512)]
+    pub tx_bytes: usize,
+    /// Transactions a second, sent whether or not the validators keep up; as many as they take when left out
+    #[arg(long, value_name = "RATE,..", value_delimiter = ',', value_parser = input_rate)]
+    pub rate: Vec<f64>,
+    /// Every transaction signed by one of 16 hospitals and verified by every validator (the default)
+    #[arg(long, conflicts_with = "opaque")]
+    pub signed: bool,
+    /// Transactions without signatures
+    #[arg(long)]
+    pub opaque: bool,
+    /// Seconds that count, per run
+    #[arg(long, value_name = "SECONDS", default_value_t = 20)]
+    pub seconds: u64,
+    /// Seconds before, that do not count
+    #[arg(long, value_name = "SECONDS", default_value_t = 2)]
+    pub warm_up: u64,
+    /// How credit becomes a leader order
+    #[arg(long, value_enum, default_value_t = ProfileArg::Balanced)]
+    pub profile: ProfileArg,
+    /// Runs per setting; the median counts
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub runs: usize,
+    /// Print JSON instead of the table: one object, or an array for several settings
+    #[arg(long)]
+    pub json: bool,
+    /// Write plots (SVG) into this folder
+    #[arg(long, value_name = "DIR")]
+    pub plot: Option<PathBuf>,
+}
+
+/// `kithkin bench security`
+#[derive(Debug, Args)]
+pub struct SecurityArgs {
+    /// Numbers of validators
+    #[arg(long, value_name = "N,..", value_delimiter = ',', default_values_t = [10, 40, 100])]
+    pub validators: Vec<u16>,
+    /// Malicious validators in per cent, at most 33
+    #[arg(long, value_name = "PERCENT,..", value_delimiter = ',', default_values_t = [10, 20, 30])]
+    pub malicious: Vec<u16>,
+    /// When the malicious misbehave
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Adversary::ALL)]
+    pub adversary: Vec<Adversary>,
+    /// How the first master is chosen
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Rule::ALL)]
+    pub rule: Vec<Rule>,
+    /// Heights that are counted, per seed
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    pub heights: u64,
+    /// Heights before counting begins, so that credit has settled
+    #[arg(long, value_name = "N", default_value_t = 4_000)]
+    pub warm_up: u64,
+    /// How many seeds, each with a genesis and so a beacon of its own
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seeds: u64,
+    /// Print one JSON object instead of the table
+    #[arg(long)]
+    pub json: bool,
+    /// Write plots (SVG) into this folder
+    #[arg(long, value_name = "DIR")]
+    pub plot: Option<PathBuf>,
+}
+
+fn input_rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if rate.is_finite() && rate > 0.0 && rate <= 1_000_000.0 => Ok(rate),
+        _ => Err(
+            "a rate is a number of transactions a second, above 0 and at most 1000000".to_owned(),
+        ),
+    }
 }
 
 fn positive_rate(text: &str) -> Result<f64, String> {

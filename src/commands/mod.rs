@@ -2,6 +2,7 @@
 //!
 //! A command returns a [`Failure`] with what to tell the person and the exit code.
 
+pub mod bench;
 pub mod cluster;
 pub mod demo;
 pub mod scenario;
@@ -57,6 +58,7 @@ pub fn run(cli: Cli) -> ExitCode {
         match cli.command {
             Command::Demo(args) => demo::run(args).await,
             Command::Cluster(args) => cluster::run(args).await,
+            Command::Bench { command } => bench::run(command).await,
             Command::Scenario { command } => match command {
                 ScenarioCommand::Run { files, json, seed } => {
                     scenario::run(&files, json, seed).await

@@ -1,0 +1,190 @@
+//! How fast validators of one process agree: runs of one setting, and their median.
+
+use crate::bench::house::{Fault, House, Shape};
+use crate::bench::latency::Percentiles;
+use crate::bench::load::{Load, Measured, machine_limit, prepare, run};
+use crate::bench::memory_peak_bytes;
+use kithkin_protocol::consensus::{Algorithm, Timing};
+use kithkin_protocol::ledger::{Profile, Workload};
+use serde::Serialize;
+
+/// Most unsigned transactions made beforehand for one second at saturation.
+const UNSIGNED_PER_S: usize = 90_000;
+/// Most signed transactions made beforehand for one second at saturation.
+const SIGNED_PER_S: usize = 25_000;
+
+/// One setting.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    /// What decides on blocks.
+    pub algorithm: Algorithm,
+    /// How masters are ordered.
+    pub profile: Profile,
+    /// Validators.
+    pub validators: u16,
+    /// Whether every transaction has a signature that every validator verifies.
+    pub signed: bool,
+    /// What is wrong with validator 0.
+    pub fault: Fault,
+    /// What is sent.
+    pub load: Load,
+    /// How many runs; the median counts.
+    pub runs: usize,
+}
+
+/// The median of a setting's runs.
+#[derive(Clone, Debug, Serialize)]
+pub struct Outcome {
+    /// What decides on blocks.
+    pub algorithm: String,
+    /// How masters are ordered.
+    pub profile: &'static str,
+    /// Validators.
+    pub validators: u16,
+    /// Whether transactions were signed.
+    pub signed: bool,
+    /// What was wrong with validator 0.
+    pub fault: String,
+    /// Intended transactions a second; none at saturation.
+    pub rate_per_s: Option<f64>,
+    /// Bytes of a transaction.
+    pub tx_bytes: usize,
+    /// Final transactions a second.
+    pub throughput_per_s: f64,
+    /// Throughput of every run, ascending.
+    pub runs_per_s: Vec<f64>,
+    /// From the intended moment of sending until durable at a validator, in milliseconds.
+    pub latency_ms: Percentiles,
+    /// Messages of the consensus core per block.
+    pub messages_per_block: f64,
+    /// Blocks in the time that counts.
+    pub blocks: u64,
+    /// Bytes of final transactions in the time that counts.
+    pub bytes: u64,
+    /// Transactions sent and not final at the end.
+    pub unfinished: u64,
+    /// CPU seconds of the load generator.
+    pub generator_cpu_s: f64,
+    /// CPU seconds of everything else in the process.
+    pub nodes_cpu_s: f64,
+    /// Most memory that the process ever held, in bytes, over all runs so far.
+    pub memory_peak_bytes: u64,
+    /// Signed runs: what the cores can verify at most, each validator every signature; measured beside the run.
+    pub machine_limit_per_s: Option<f64>,
+}
+
+/// Timing for `validators` in one process on few cores: certificates of many votes take their time.
+#[must_use]
+pub fn timing(validators: u16) -> Timing {
+    let base = Timing::default();
+    Timing {
+        base_ms: base.base_ms.max(u64::from(validators) * 40),
+        ..base
+    }
+}
+
+/// Runs a setting and takes the run with the median throughput.
+///
+/// # Errors
+/// When the validators do not start.
+pub async fn measure(setting: &Setting) -> anyhow::Result<Outcome> {
+    let mut all: Vec<Measured> = Vec::new();
+    let mut limits = Vec::new();
+    for _ in 0..setting.runs.max(1) {
+        if setting.signed {
+            limits.push(machine_limit(setting.validators));
+        }
+        all.push(once(setting).await?);
+    }
+    all.sort_by(|a, b| a.throughput_per_s.total_cmp(&b.throughput_per_s));
+    limits.sort_by(f64::total_cmp);
+    let runs_per_s = all.iter().map(|run| run.throughput_per_s).collect();
+    let median = all.swap_remove(all.len() / 2);
+    Ok(Outcome {
+        algorithm: setting.algorithm.name().to_owned(),
+        profile: setting.profile.as_str(),
+        validators: setting.validators,
+        signed: setting.signed,
+        fault: match setting.fault {
+            Fault::None => "none".to_owned(),
+            Fault::Slow(ms) => format!("slow by {ms} ms"),
+            Fault::Silent => "silent".to_owned(),
+        },
+        rate_per_s: setting.load.rate,
+        tx_bytes: setting.load.tx_bytes,
+        throughput_per_s: median.throughput_per_s,
+        runs_per_s,
+        latency_ms: median.latency_ms,
+        messages_per_block: median.messages_per_block,
+        blocks: median.blocks,
+        bytes: median.bytes,
+        unfinished: median.unfinished,
+        generator_cpu_s: median.generator_cpu_s,
+        nodes_cpu_s: median.nodes_cpu_s,
+        memory_peak_bytes: memory_peak_bytes(),
+        machine_limit_per_s: limits.get(limits.len() / 2).copied(),
+    })
+}
+
+async fn once(setting: &Setting) -> anyhow::Result<Measured> {
+    let load = &setting.load;
+    let shape = Shape {
+        validators: setting.validators,
+        profile: setting.profile,
+        workload: if setting.signed {
+            Workload::Opaque
+        } else {
+            Workload::OpaqueUnsigned
+        },
+        algorithm: setting.algorithm.clone(),
+        fault: setting.fault,
+        timing: timing(setting.validators),
+    };
+    let mut house = House::open(&shape).await?;
+    let most = if setting.signed {
+        SIGNED_PER_S
+    } else {
+        UNSIGNED_PER_S
+    };
+    let per_s = load.rate.map_or(most, |rate| rate.ceil() as usize);
+    let seconds = usize::try_from(load.warm_up + load.seconds)?;
+    let (genesis, senders) = (house.genesis.clone(), std::mem::take(&mut house.senders));
+    let bytes = load.tx_bytes;
+    let transactions = tokio::task::spawn_blocking(move || {
+        prepare(&genesis, &senders, per_s.saturating_mul(seconds), bytes)
+    })
+    .await?;
+    let measured = run(&mut house, load, transactions).await;
+    house.close().await?;
+    Ok(measured)
+}
+
+/// The head of [`row`].
+pub const TABLE_HEAD: &str = "\
+| algorithm | leaders | n | fault | input/s | final/s | p50 ms | p95 ms | p99 ms | messages/block | blocks | unfinished | CPU nodes s | CPU generator s | limit/s |
+|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|";
+
+/// One row of a Markdown table.
+#[must_use]
+pub fn row(outcome: &Outcome) -> String {
+    let number =
+        |value: Option<f64>, none: &str| value.map_or(none.to_owned(), |v| format!("{v:.0}"));
+    format!(
+        "| {} | {} | {} | {} | {} | {:.0} | {:.1} | {:.1} | {:.1} | {:.1} | {} | {} | {:.1} | {:.1} | {} |",
+        outcome.algorithm,
+        outcome.profile,
+        outcome.validators,
+        outcome.fault,
+        number(outcome.rate_per_s, "saturated"),
+        outcome.throughput_per_s,
+        outcome.latency_ms.p50,
+        outcome.latency_ms.p95,
+        outcome.latency_ms.p99,
+        outcome.messages_per_block,
+        outcome.blocks,
+        outcome.unfinished,
+        outcome.nodes_cpu_s,
+        outcome.generator_cpu_s,
+        number(outcome.machine_limit_per_s, "-"),
+    )
+}

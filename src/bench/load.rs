@@ -1,0 +1,345 @@
+//! The load generator: transactions made and signed beforehand, sent open-loop at a rate or closed-loop at saturation.
+//!
+//! Open-loop latency counts from the moment at which a transaction was *to be* sent, so a generator that falls behind
+//! hides nothing (no coordinated omission).
+
+use crate::bench::house::{Final, House};
+use crate::bench::latency::{Latency, Percentiles};
+use kithkin_actors::ports::names::ActorName;
+use kithkin_actors::validator::Validator;
+use kithkin_actors::validator::messages::Gossip;
+use kithkin_protocol::crypto::{Signature, SigningKey, VerifyingKey, verify_batch};
+use kithkin_protocol::ids::{ChainId, TxId};
+use kithkin_protocol::ledger::{Genesis, SignedTransaction, Transaction, TxBody, Workload};
+use kithkin_protocol::units::{Millis, Sequence};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// Transactions in one message of the generator.
+const BATCH: usize = 128;
+/// How far the generator runs ahead at saturation, in transactions: a few blocks.
+const AHEAD: u64 = 16_384;
+/// Bytes of a transaction around its payload, about.
+const ENVELOPE: usize = 190;
+
+/// What is sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Load {
+    /// Size of a transaction in bytes, envelope and signature included.
+    pub tx_bytes: usize,
+    /// Transactions a second; none for as many as the validators take.
+    pub rate: Option<f64>,
+    /// Seconds that count.
+    pub seconds: u64,
+    /// Seconds before, that do not.
+    pub warm_up: u64,
+}
+
+/// What came of it.
+#[derive(Clone, Debug)]
+pub struct Measured {
+    /// Final transactions a second.
+    pub throughput_per_s: f64,
+    /// From the intended moment of sending until durable at a validator.
+    pub latency_ms: Percentiles,
+    /// Transactions that were due in the time that counts and not final at its end.
+    pub unfinished: u64,
+    /// Blocks in the time that counts.
+    pub blocks: u64,
+    /// Bytes of final transactions in the time that counts.
+    pub bytes: u64,
+    /// Messages of the consensus core per block.
+    pub messages_per_block: f64,
+    /// CPU seconds of the generator, in the time of the whole run.
+    pub generator_cpu_s: f64,
+    /// CPU seconds of the rest of the process, in the same time.
+    pub nodes_cpu_s: f64,
+}
+
+/// Makes `count` transactions for a ledger; signed ones by its hospitals in turn.
+#[must_use]
+pub fn prepare(
+    genesis: &Genesis,
+    senders: &[SigningKey],
+    count: usize,
+    tx_bytes: usize,
+) -> Vec<SignedTransaction> {
+    let chain = genesis.chain_id();
+    let until = Millis(genesis.time_ms.0 + 3_600_000);
+    let payload = tx_bytes.saturating_sub(ENVELOPE);
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    let share = count.div_ceil(workers).max(1);
+    std::thread::scope(|scope| {
+        let parts: Vec<_> = (0..count)
+            .step_by(share)
+            .map(|from| {
+                let to = (from + share).min(count);
+                scope.spawn(move || {
+                    let make = |n| make(chain, genesis.workload, senders, n, until, payload);
+                    (from..to).map(make).collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        let join =
+            |part: std::thread::ScopedJoinHandle<'_, Vec<_>>| part.join().unwrap_or_default();
+        parts.into_iter().flat_map(join).collect()
+    })
+}
+
+fn make(
+    chain: ChainId,
+    workload: Workload,
+    senders: &[SigningKey],
+    n: usize,
+    until: Millis,
+    payload: usize,
+) -> SignedTransaction {
+    let mut bytes = vec![0; payload];
+    for (place, byte) in (n as u64).to_be_bytes().into_iter().enumerate() {
+        if let Some(target) = bytes.get_mut(place) {
+            *target = byte;
+        }
+    }
+    let transaction = match (workload, senders.get(n % senders.len().max(1))) {
+        (Workload::Opaque | Workload::Records, Some(key)) => Transaction {
+            chain,
+            signer: key.verifying_key(),
+            sequence: Sequence((n / senders.len()) as u64 + 1),
+            valid_until_ms: until,
+            body: TxBody::Opaque(bytes),
+        }
+        .sign(key),
+        _ => SignedTransaction::unsigned(chain, Sequence(n as u64), until, bytes),
+    };
+    // Worked out once, as a client would before it sends.
+    let _ = transaction.encoded_len();
+    transaction
+}
+
+/// What the generator's thread and the counting share.
+struct Shared {
+    stop: AtomicBool,
+    finished: AtomicU64,
+    sent: AtomicU64,
+}
+
+/// Sends the load and counts what becomes final.
+pub async fn run(house: &mut House, load: &Load, transactions: Vec<SignedTransaction>) -> Measured {
+    let places: HashMap<TxId, u32> = (0u32..)
+        .zip(&transactions)
+        .map(|(n, tx)| (tx.id(), n))
+        .collect();
+    let tx_len = transactions
+        .first()
+        .map_or(0, SignedTransaction::encoded_len) as u64;
+    let shared = Arc::new(Shared {
+        stop: AtomicBool::new(false),
+        finished: AtomicU64::new(0),
+        sent: AtomicU64::new(0),
+    });
+    let cpu_before = cpu_ticks("/proc/self/stat");
+    let start = Instant::now() + Duration::from_millis(20);
+    let generator = generator(house, load.rate, transactions, start, shared.clone());
+    let from = start + Duration::from_secs(load.warm_up);
+    let to = from + Duration::from_secs(load.seconds);
+    let mut count = Count::new(load.rate, start, from, to);
+    let (mut messages, mut messages_from) = (0, None);
+    loop {
+        let wait = to.saturating_duration_since(Instant::now());
+        match tokio::time::timeout(wait, house.finals.recv()).await {
+            Ok(Some(block)) => {
+                if block.at >= from && messages_from.is_none() {
+                    messages_from = Some(house.messages());
+                }
+                shared
+                    .finished
+                    .fetch_add(block.ids.len() as u64, Ordering::Relaxed);
+                count.block(&block, &places, &sent_at(&generator));
+                messages = house.messages();
+            }
+            Ok(None) | Err(_) => break,
+        }
+    }
+    shared.stop.store(true, Ordering::Relaxed);
+    let generator_ticks = tokio::task::spawn_blocking(move || generator.join())
+        .await
+        .unwrap_or_default();
+    let all = cpu_ticks("/proc/self/stat").saturating_sub(cpu_before);
+    let sent = shared.sent.load(Ordering::Relaxed);
+    let blocks = count.blocks.max(1) as f64;
+    Measured {
+        throughput_per_s: count.transactions as f64 / load.seconds as f64,
+        latency_ms: count.latency.percentiles(),
+        unfinished: sent.saturating_sub(shared.finished.load(Ordering::Relaxed)),
+        blocks: count.blocks,
+        bytes: count.transactions * tx_len,
+        messages_per_block: (messages - messages_from.unwrap_or(messages)) as f64 / blocks,
+        generator_cpu_s: seconds(generator_ticks),
+        nodes_cpu_s: seconds(all.saturating_sub(generator_ticks)),
+    }
+}
+
+/// The generator's thread, and when it sent each batch at saturation.
+struct Generator {
+    thread: std::thread::JoinHandle<u64>,
+    /// Sending times of the batches, in order.
+    batches: Arc<std::sync::Mutex<Vec<Instant>>>,
+}
+
+impl Generator {
+    fn join(self) -> u64 {
+        self.thread.join().unwrap_or_default()
+    }
+}
+
+fn sent_at(generator: &Generator) -> impl Fn(u32) -> Option<Instant> + use<> {
+    let batches = generator.batches.clone();
+    move |n| {
+        let batches = batches.lock().ok()?;
+        batches.get(n as usize / BATCH).copied()
+    }
+}
+
+fn generator(
+    house: &House,
+    rate: Option<f64>,
+    transactions: Vec<SignedTransaction>,
+    start: Instant,
+    shared: Arc<Shared>,
+) -> Generator {
+    // A validator outside of the set: as little authority as a client has, and the same message.
+    let port = house.network.port(ActorName::Validator(u16::MAX));
+    let targets = house.validators();
+    let batches = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let times = batches.clone();
+    let thread = std::thread::spawn(move || {
+        let mut sent = 0;
+        std::thread::sleep(start.saturating_duration_since(Instant::now()));
+        while sent < transactions.len() && !shared.stop.load(Ordering::Relaxed) {
+            let due = match rate {
+                Some(rate) => (start.elapsed().as_secs_f64() * rate) as usize,
+                None => (shared.finished.load(Ordering::Relaxed) + AHEAD) as usize,
+            };
+            let due = due.min(transactions.len());
+            let ready = rate.is_some() && due > sent || due >= sent + BATCH;
+            if !ready && due < transactions.len() {
+                std::thread::sleep(Duration::from_micros(500));
+                continue;
+            }
+            while sent < due {
+                let to = (sent + BATCH).min(due);
+                let batch = transactions
+                    .get(sent..to)
+                    .map(<[_]>::to_vec)
+                    .unwrap_or_default();
+                if rate.is_none()
+                    && let Ok(mut times) = times.lock()
+                {
+                    times.push(Instant::now());
+                }
+                let gossip = Gossip(Arc::new(batch));
+                port.tell_all::<Validator, _>(targets.iter().copied(), &gossip);
+                sent = to;
+                if rate.is_none() && due < sent + BATCH {
+                    break;
+                }
+            }
+            shared.sent.store(sent as u64, Ordering::Relaxed);
+        }
+        cpu_ticks("/proc/thread-self/stat")
+    });
+    Generator { thread, batches }
+}
+
+/// What became final in the time that counts.
+struct Count {
+    rate: Option<f64>,
+    start: Instant,
+    from: Instant,
+    to: Instant,
+    transactions: u64,
+    blocks: u64,
+    latency: Latency,
+}
+
+impl Count {
+    fn new(rate: Option<f64>, start: Instant, from: Instant, to: Instant) -> Self {
+        Self {
+            rate,
+            start,
+            from,
+            to,
+            transactions: 0,
+            blocks: 0,
+            latency: Latency::default(),
+        }
+    }
+
+    fn block(
+        &mut self,
+        block: &Final,
+        places: &HashMap<TxId, u32>,
+        sent_at: &impl Fn(u32) -> Option<Instant>,
+    ) {
+        if block.at < self.from || block.at > self.to {
+            return;
+        }
+        self.blocks += 1;
+        self.transactions += block.ids.len() as u64;
+        for id in &block.ids {
+            let Some(&n) = places.get(id) else { continue };
+            let intended = match self.rate {
+                Some(rate) => Some(self.start + Duration::from_secs_f64(f64::from(n) / rate)),
+                None => sent_at(n),
+            };
+            if let Some(intended) = intended.filter(|intended| *intended >= self.from) {
+                self.latency
+                    .add(block.at.saturating_duration_since(intended));
+            }
+        }
+    }
+}
+
+/// CPU time used, in clock ticks, as Linux tells; 0 elsewhere.
+fn cpu_ticks(path: &str) -> u64 {
+    let stat = std::fs::read_to_string(path).unwrap_or_default();
+    // The name in parentheses may hold spaces; user and system time are fields 14 and 15.
+    let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let fields: Vec<&str> = rest.split_whitespace().collect();
+    let field = |n: usize| {
+        fields
+            .get(n)
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(0)
+    };
+    field(11) + field(12)
+}
+
+/// Linux counts a hundred ticks a second on every machine that we know.
+fn seconds(ticks: u64) -> f64 {
+    ticks as f64 / 100.0
+}
+
+/// The most signed transactions a second that `validators` on this machine can verify at all, each of them every one:
+/// cores / (validators x batch verification of one signature), measured now.
+#[must_use]
+pub fn machine_limit(validators: u16) -> f64 {
+    const SIGNATURES: usize = 2_048;
+    let key = SigningKey::random(&mut kithkin_actors::ports::random::SystemRng);
+    let messages: Vec<[u8; 53]> = (0..SIGNATURES).map(|n| [n as u8; 53]).collect();
+    let items: Vec<(VerifyingKey, &[u8], Signature)> = messages
+        .iter()
+        .map(|message| (key.verifying_key(), message.as_slice(), key.sign(message)))
+        .collect();
+    let start = Instant::now();
+    let holds = verify_batch(&items).is_ok();
+    let each = start.elapsed().as_secs_f64() / SIGNATURES as f64;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    if holds {
+        cores as f64 / (f64::from(validators) * each)
+    } else {
+        0.0
+    }
+}

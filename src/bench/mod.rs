@@ -1,0 +1,19 @@
+//! Measurements: the scheme's security figure, and how fast a set of validators agrees.
+//!
+//! The commands `kithkin bench ...` print what is measured here; plots are drawn by [`plot`]. How to read the figures
+//! is in `docs/benchmarks.md`. Nothing here is asserted in a test: speed is measured, never promised.
+
+pub mod consensus;
+pub mod house;
+pub mod latency;
+pub mod load;
+pub mod plot;
+pub mod security;
+
+/// The most memory that this process ever held, in bytes, as Linux tells; 0 elsewhere.
+fn memory_peak_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
+    kib.map_or(0, |kib| kib.saturating_mul(1024))
+}
