@@ -18,7 +18,7 @@ use crate::supervisor::{
     Shutdown, ShutdownReport, Spec, StartError, StartMany, Supervisor, SupervisorConfig,
     SupervisorError, WhenRunning,
 };
-use crate::validator::{Validator, ValidatorConfig};
+use crate::validator::{Memory, Validator, ValidatorConfig};
 use actix::Addr;
 use kithkin_protocol::consensus::{self, Algorithm, Timing};
 use kithkin_protocol::crypto::SigningKey;
@@ -244,6 +244,7 @@ impl Cluster {
                 genesis: setting.genesis.clone(),
                 timing,
                 algorithm: Algorithm::default(),
+                memory: Memory::Trusted,
                 clock: setting.clock.clone(),
                 observer: observer.clone(),
             };

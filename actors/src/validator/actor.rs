@@ -12,7 +12,7 @@ use crate::ports::names::ActorName;
 use crate::ports::network::{Delivered, Port};
 use crate::ports::store::{Batch, Space, StoreError};
 use crate::validator::messages::{Assembled, Consensus, Finalized, Follow, Gossip, Notice, Submit};
-use crate::validator::storage::{ChainStore, StorageError, put_commit};
+use crate::validator::storage::{ChainStore, StorageError, put_commit, put_quarantine};
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message};
 use kithkin_protocol::consensus::{
     self, Agreement, Algorithm, Certificate, Config, Identity, Input, Note, Output, Timer, Timing,
@@ -50,10 +50,24 @@ pub struct ValidatorConfig {
     pub timing: Timing,
     /// What decides on blocks; all validators of a ledger run the same.
     pub algorithm: Algorithm,
+    /// How far its own records can be trusted.
+    pub memory: Memory,
     /// The clock.
     pub clock: SharedClock,
     /// Who is told what happens.
     pub observer: Observer,
+}
+
+/// How far a validator's records of what it signed can be trusted when it starts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Memory {
+    /// Altogether: all validators share one database, and lose their memory together or not at all.
+    #[default]
+    Trusted,
+    /// It asks the others for votes of its own that it may have forgotten, before it votes.
+    Asked,
+    /// They are lost, and the operator says so: quarantine (`docs/spec/consensus.md`, Starting again).
+    Lost,
 }
 
 /// One validator.
@@ -107,7 +121,12 @@ impl Validator {
         let (store, ledger, wal) = ChainStore::open(space, &config.genesis)?;
         let me = config.identity.id;
         let (core, first) = config.algorithm.start(
-            Config::new(config.identity.clone(), config.timing),
+            Config {
+                vote_from: store.vote_from()?,
+                recall: config.memory != Memory::Trusted,
+                quarantine: config.memory == Memory::Lost,
+                ..Config::new(config.identity.clone(), config.timing)
+            },
             ledger,
             wal,
             config.clock.now(),
@@ -178,7 +197,12 @@ impl Validator {
                 }
                 Output::SetTimer { timer, after } => set_timer(timer, after, ctx),
                 Output::Build { .. } => self.order_block(output),
-                Output::Note(note) => self.on_note(&note),
+                Output::Note(note) => {
+                    if let Note::Quarantined { vote_from, .. } = &note {
+                        put_quarantine(&mut batch, *vote_from);
+                    }
+                    self.on_note(&note);
+                }
                 Output::Accuse(evidence) => {
                     tracing::warn!(validator = %self.me, ?evidence, "an offence is proved");
                 }

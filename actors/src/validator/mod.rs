@@ -9,7 +9,7 @@ pub mod messages;
 mod queries;
 mod storage;
 
-pub use actor::{Validator, ValidatorConfig};
+pub use actor::{Memory, Validator, ValidatorConfig};
 pub use storage::{ChainStore, StorageError};
 
 #[cfg(test)]

@@ -7,6 +7,8 @@
 //! | `t` transaction | height, place, why it was rejected (as text) |
 //! | `s` entry | the entry's value |
 //! | `w` height, number | a write-ahead record |
+//! | `l` height | who votes on the height, proved under its header's parent state root: a light client's step |
+//! | `q` | the first height that the validator votes on again after a quarantine |
 //!
 //! Heights and numbers are big-endian, so that keys sort as they count. A commit
 //! is one batch: block, certificate, entries, and the removal of the height's
@@ -15,7 +17,7 @@
 use crate::ports::store::{Batch, Space, StoreError};
 use kithkin_protocol::consensus::{Certificate, Finalized, Wal, WalEntry, WalError};
 use kithkin_protocol::ids::TxId;
-use kithkin_protocol::ledger::{Block, Effects, Genesis, Ledger, LedgerError, What, Write};
+use kithkin_protocol::ledger::{light, Block, Effects, Genesis, Ledger, LedgerError, What, Write};
 use kithkin_protocol::units::Height;
 use kithkin_protocol::wire::{self, WireError};
 use serde::{Deserialize, Serialize};
@@ -160,6 +162,41 @@ impl ChainStore {
         Ok(blocks)
     }
 
+    /// The first height that this validator may vote on; 0 when it never was in quarantine.
+    ///
+    /// # Errors
+    /// [`StorageError::Store`] or [`StorageError::Record`].
+    pub fn vote_from(&self) -> Result<Height, StorageError> {
+        match self.space.get(b"q")? {
+            None => Ok(Height(0)),
+            Some(value) => read(b"q", &value),
+        }
+    }
+
+    /// Steps of light clients from a height on, at most `count`: with the last of them everything that was final before
+    /// it can be proved from the genesis.
+    ///
+    /// # Errors
+    /// [`StorageError::Store`] or [`StorageError::Record`].
+    pub fn steps(&self, from: Height, count: usize) -> Result<Vec<light::Step>, StorageError> {
+        let mut steps = Vec::new();
+        for (key, value) in self.space.scan(b"l")? {
+            let height = Height(key.last_chunk::<8>().map_or(0, |n| u64::from_be_bytes(*n)));
+            if height < from || steps.len() >= count {
+                continue;
+            }
+            // The last one waits for its block.
+            if let Some(Finalized { block, certificate }) = self.block(height)? {
+                steps.push(light::Step {
+                    header: block.header.clone(),
+                    certificate,
+                    electorate: read(&key, &value)?,
+                });
+            }
+        }
+        Ok(steps)
+    }
+
     /// Adds one write-ahead record to `batch`.
     pub(super) fn put_wal(&mut self, batch: &mut Batch, entry: &WalEntry) {
         let mut key = wal_prefix(entry.height());
@@ -196,7 +233,16 @@ pub(super) fn put_commit(
         batch.put(tx_key(transaction.id()), wire::encode(&place));
     }
     put_state(batch, &effects.writes);
+    if let Some(electorate) = &effects.electorate {
+        let key = [b"l".as_slice(), &height.plus(1).0.to_be_bytes()].concat();
+        batch.put(key, wire::encode(electorate));
+    }
     batch.delete_prefix(wal_prefix(height));
+}
+
+/// Adds the end of a quarantine.
+pub(super) fn put_quarantine(batch: &mut Batch, vote_from: Height) {
+    batch.put(b"q".to_vec(), wire::encode(&vote_from));
 }
 
 /// Why transactions of a block had no effect, by place.

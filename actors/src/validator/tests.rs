@@ -13,6 +13,7 @@ use crate::supervisor::{
     Fault, Hold, Inject, Release, Spec, StartError, StartMany, Supervisor, SupervisorConfig,
     WhenRunning,
 };
+use crate::validator::Memory;
 use crate::validator::messages::{Answer, Look, Prove, Submit};
 use actix::Addr;
 use kithkin_protocol::consensus::{Algorithm, Identity, Timing};
@@ -95,6 +96,7 @@ impl House {
                     genesis: genesis.clone(),
                     timing: Timing::default(),
                     algorithm: Algorithm::default(),
+                    memory: Memory::Trusted,
                     clock: Arc::new(SystemClock),
                     observer: observer.clone(),
                 };
