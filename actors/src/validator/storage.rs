@@ -17,7 +17,7 @@
 use crate::ports::store::{Batch, Space, StoreError};
 use kithkin_protocol::consensus::{Certificate, Finalized, Wal, WalEntry, WalError};
 use kithkin_protocol::ids::TxId;
-use kithkin_protocol::ledger::{light, Block, Effects, Genesis, Ledger, LedgerError, What, Write};
+use kithkin_protocol::ledger::{Block, Effects, Genesis, Ledger, LedgerError, What, Write, light};
 use kithkin_protocol::units::Height;
 use kithkin_protocol::wire::{self, WireError};
 use serde::{Deserialize, Serialize};
