@@ -32,6 +32,10 @@ export CARGO_DENY_VERSION := 0.20.2
 # Arguments for the demo: make demo ARGS="--record FILE"
 ARGS ?=
 
+# How long `make fuzz` runs each target.
+export FUZZ_SECONDS ?= 60
+TARGETS ?=
+
 step = @printf '\n==> [%s] %s\n' "$$(date +%T)" "$(1)"
 
 .PHONY: help
@@ -118,6 +122,10 @@ bench: setup ## Run the benchmarks (release profile: a build of its own)
 	@echo "Benchmarks: $(or $(BENCHES),none yet; this only builds the workspace in the release profile)"
 	@echo "The release profile compiles the dependencies once more; for RocksDB a compiler cache answers."
 	@$(CARGO) bench --workspace $(LOCKED)
+
+.PHONY: fuzz
+fuzz: ## Fuzz every decoder, each for FUZZ_SECONDS (60); TARGETS="..." for some of them
+	@scripts/fuzz.sh $(TARGETS)
 
 .PHONY: big
 big: setup ## Measure a cluster of 40 validators, 10 hospitals and 50 patients with 9 kin each

@@ -87,6 +87,15 @@ pub const DECODERS: &[Decoder] = &[
     },
 ];
 
+/// Runs the body of this name.
+///
+/// # Panics
+/// When there is none, and when the body has found something.
+pub fn run(name: &str, frame: &[u8]) {
+    let decoder = DECODERS.iter().find(|decoder| decoder.name == name);
+    (decoder.expect("a decoder of this name").body)(frame);
+}
+
 /// A ledger of four validators with a few blocks, and the core of one of them.
 struct Scene {
     fixture: Fixture,
