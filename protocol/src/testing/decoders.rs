@@ -12,9 +12,11 @@ use crate::crypto::Simulated;
 use crate::crypto::merkle::MerklePath;
 use crate::emergency::Request;
 use crate::ids::{BlockId, ChainId, PatientId, ValidatorId};
+use crate::ledger::light::{Claim, Follower, Step};
 use crate::ledger::{
     Block, Confirmed, Enrolment, Genesis, HeadStatement, Header, Ledger, Mempool, Profile,
-    SignedTransaction, StateProof, Transaction, TxProof, Write, confirm_head, confirm_state,
+    SignedTransaction, StateProof, Transaction, TxBody, TxProof, Write, confirm_head,
+    confirm_state,
 };
 use crate::record::{BatchHeader, Capsule, Manifest, Receipt, ReceiptLine, Shard};
 use crate::sharing::{Commitments, PartialOpening, SessionPublic, Threshold};
@@ -74,6 +76,11 @@ pub const DECODERS: &[Decoder] = &[
         name: "proof",
         body: proof,
         seeds: proof_seeds,
+    },
+    Decoder {
+        name: "light_client",
+        body: light_client,
+        seeds: light_client_seeds,
     },
     Decoder {
         name: "stored_state",
@@ -273,6 +280,23 @@ impl Scene {
                 }
             }
         }
+    }
+
+    /// The request as its own signers would have made it.
+    fn resign(&self, transaction: &SignedTransaction) -> SignedTransaction {
+        let plain = self.fixture.transaction(self.chain, 9);
+        let mut body = transaction.content.body.clone();
+        if let TxBody::Governance(governance) = &mut body {
+            for (signer, signature) in &mut governance.signatures {
+                if let Some(me) = self.identity(*signer) {
+                    *signature = governance.amendment.sign(self.chain, &me.vote_key);
+                }
+            }
+        }
+        self.fixture.signed(Transaction {
+            body,
+            ..plain.content.clone()
+        })
     }
 
     /// Gives a message to the core, as if its own signer had sent it, and as if somebody else had.
@@ -542,10 +566,7 @@ fn transaction(frame: &[u8]) {
         let mut pool = Mempool::default();
         let _ = pool.admit(transaction.clone(), &scene.ledger, now);
         // As its own signer would have sent it: a body of any shape gets as far as being executed.
-        let signed = [
-            scene.fixture.resign(&transaction, scene.chain, 9),
-            transaction,
-        ];
+        let signed = [scene.resign(&transaction), transaction];
         for transaction in signed {
             let parent = scene.blocks.last().map(|last| last.certificate.clone());
             let block = block(&scene.fixture, &scene.ledger, parent, vec![transaction]);
@@ -557,10 +578,26 @@ fn transaction(frame: &[u8]) {
 fn transaction_seeds() -> Vec<Vec<u8>> {
     use crate::emergency::RefusalReason;
     use crate::ids::{BatchId, CaseId};
-    use crate::ledger::TxBody;
+    use crate::ledger::{Amendment, Change, ProtocolVersion};
     with_scene(|scene| {
         let plain = scene.fixture.transaction(scene.chain, 9);
         let case = CaseId([7; 32]);
+        let amendment = Amendment {
+            number: 0,
+            valid_until_ms: plain.content.valid_until_ms,
+            changes: vec![
+                Change::Remove(ValidatorId(3)),
+                Change::Upgrade {
+                    version: ProtocolVersion(2),
+                    height: Height(9),
+                },
+            ],
+        };
+        let signers = &scene.fixture.identities[..3];
+        let signatures: Vec<_> = signers
+            .iter()
+            .map(|me| (me.id, amendment.sign(scene.chain, &me.vote_key)))
+            .collect();
         let bodies = [
             TxBody::Close { case },
             TxBody::Veto { case },
@@ -568,6 +605,7 @@ fn transaction_seeds() -> Vec<Vec<u8>> {
                 case,
                 reason: RefusalReason::NotThere,
             },
+            TxBody::Governance(Box::new(amendment.combine(signatures))),
             TxBody::Restock {
                 batch: BatchId([3; 32]),
                 receipts: Vec::new(),
@@ -657,6 +695,45 @@ fn proof_seeds() -> Vec<Vec<u8>> {
             wire::encode(&(&statements, absent)),
             wire::encode(&proof.path),
         ]
+    })
+}
+
+/// A light client goes a step and checks a claim; the signatures under the step hold.
+fn light_client(frame: &[u8]) {
+    with_scene(|scene| {
+        if let Some((mut step, mut claim)) = decoded::<(Step, Claim)>(frame) {
+            scene.sign_certificate(&mut step.certificate);
+            if let Claim::Transaction { certificate, .. } = &mut claim {
+                scene.sign_certificate(certificate);
+            }
+            let mut follower = Follower::new(&scene.fixture.genesis).unwrap();
+            let _ = follower.follow(&step);
+            let _ = (follower.last(), follower.check(&claim));
+        }
+    });
+}
+
+fn light_client_seeds() -> Vec<Vec<u8>> {
+    with_scene(|scene| {
+        let Finalized { block, certificate } = &scene.blocks[0];
+        let (genesis, _) = Ledger::genesis(&scene.fixture.genesis).unwrap();
+        let key = crate::ledger::State::electorate_key();
+        let step = Step {
+            header: block.header.clone(),
+            certificate: certificate.clone(),
+            electorate: genesis.prove(key).unwrap(),
+        };
+        let transaction = block.transactions[0].clone();
+        let claim = Claim::Transaction {
+            header: Box::new(block.header.clone()),
+            certificate: certificate.clone(),
+            path: crate::crypto::merkle::MerkleTree::new([transaction.id()])
+                .path(0)
+                .unwrap(),
+            transaction,
+        };
+        let entry = Claim::Entry(step.electorate.clone());
+        vec![wire::encode(&(&step, claim)), wire::encode(&(step, entry))]
     })
 }
 
@@ -815,6 +892,12 @@ mod tests {
             }
         }
         // A seed that no longer decodes would test nothing.
+        with_scene(|scene| {
+            let (step, claim): (Step, Claim) = wire::decode(&light_client_seeds()[0]).unwrap();
+            let mut follower = Follower::new(&scene.fixture.genesis).unwrap();
+            assert_eq!(follower.follow(&step), Ok(()));
+            assert!(follower.check(&claim).is_ok());
+        });
         for frame in message_seeds() {
             assert!(wire::decode::<Message>(&frame).is_ok());
         }

@@ -89,18 +89,4 @@ impl Fixture {
     pub(super) fn signed(&self, content: Transaction) -> SignedTransaction {
         content.sign(&self.hospital)
     }
-
-    /// The same request as the hospital would make it on `chain`.
-    pub(super) fn resign(
-        &self,
-        transaction: &SignedTransaction,
-        chain: ChainId,
-        sequence: u64,
-    ) -> SignedTransaction {
-        let plain = self.transaction(chain, sequence);
-        self.signed(Transaction {
-            body: transaction.content.body.clone(),
-            ..plain.content.clone()
-        })
-    }
 }
