@@ -40,7 +40,7 @@ step = @printf '\n==> [%s] %s\n' "$$(date +%T)" "$(1)"
 
 .PHONY: help
 help: ## List these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: ## Look for the compiler, libclang and Rust; as root install what is missing
@@ -126,6 +126,16 @@ bench: setup ## Run the benchmarks (release profile: a build of its own)
 .PHONY: fuzz
 fuzz: ## Fuzz every decoder, each for FUZZ_SECONDS (60); TARGETS="..." for some of them
 	@scripts/fuzz.sh $(TARGETS)
+
+.PHONY: benchmarks
+benchmarks: setup ## Measure all tables and plots of docs/benchmarks.md anew (20 minutes; PARTS="security rate ...")
+	@CARGO="$(CARGO)" scripts/benchmarks.sh $(PARTS)
+
+# The crate that is measured against lies outside of the workspace: it's never part of a build that ships.
+.PHONY: bench-check
+bench-check: setup ## Check and test the crate of measurements
+	@CARGO_TARGET_DIR="$(abspath $(TARGET_DIR))" $(CARGO) clippy --manifest-path bench/Cargo.toml --all-targets -- -D warnings
+	@CARGO_TARGET_DIR="$(abspath $(TARGET_DIR))" $(CARGO) test --manifest-path bench/Cargo.toml --lib
 
 .PHONY: big
 big: setup ## Measure a cluster of 40 validators, 10 hospitals and 50 patients with 9 kin each

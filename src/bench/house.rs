@@ -12,7 +12,7 @@ use kithkin_actors::ports::store::{Store, StoreOptions};
 use kithkin_actors::supervisor::{
     Spec, StartError, StartMany, Supervisor, SupervisorConfig, WhenRunning,
 };
-use kithkin_actors::validator::{Validator, ValidatorConfig};
+use kithkin_actors::validator::{Memory, Validator, ValidatorConfig};
 use kithkin_protocol::consensus::{
     Agreement, Algorithm, Certificate, Identity, Input, Message, Output, Timer, TimerKind, Timing,
 };
@@ -226,6 +226,7 @@ fn validator(
             genesis: genesis.clone(),
             timing,
             algorithm: algorithm.clone(),
+            memory: Memory::Trusted,
             clock: Arc::new(SystemClock),
             observer: observer.clone(),
         };

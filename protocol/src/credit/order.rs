@@ -92,7 +92,7 @@ pub fn leader_order(
         Profile::Balanced => tenth.max(set.n().min(3)),
         Profile::Hardened => tenth.max(set.f().saturating_add(1)),
         #[cfg(any(test, feature = "testing"))]
-        Profile::RoundRobin | Profile::Random => set.n(),
+        Profile::RoundRobin | Profile::Fixed | Profile::Random => set.n(),
     };
     let (mut rank, mut rest) = rank(profile, set, ranking, seed, height);
     if !matches!(profile, Profile::Literal) {
@@ -138,7 +138,7 @@ fn rank(
             Profile::Literal => credit.0,
             Profile::Balanced | Profile::Hardened => grade(credit),
             #[cfg(any(test, feature = "testing"))]
-            Profile::RoundRobin | Profile::Random => 0,
+            Profile::RoundRobin | Profile::Fixed | Profile::Random => 0,
         };
         let tie = tie(seed, height, id);
         if eligible {

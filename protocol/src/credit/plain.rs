@@ -18,6 +18,7 @@ pub(super) fn plain_order(
     let order = match profile {
         Profile::Literal | Profile::Balanced | Profile::Hardened => return None,
         Profile::RoundRobin => rotation(set, height),
+        Profile::Fixed => set.ids().collect(),
         Profile::Random => chance(set, seed, height),
     };
     let leader_set = order.clone();

@@ -25,6 +25,9 @@ pub enum Profile {
     #[cfg(any(test, feature = "testing"))]
     #[serde(rename = "round-robin")]
     RoundRobin,
+    /// For measurements: view by view the next number, the same at every height.
+    #[cfg(any(test, feature = "testing"))]
+    Fixed,
     /// For measurements: every validator alike in the lottery, credit or not.
     #[cfg(any(test, feature = "testing"))]
     Random,
@@ -40,6 +43,8 @@ impl Profile {
             Self::Hardened => "hardened",
             #[cfg(any(test, feature = "testing"))]
             Self::RoundRobin => "round-robin",
+            #[cfg(any(test, feature = "testing"))]
+            Self::Fixed => "fixed",
             #[cfg(any(test, feature = "testing"))]
             Self::Random => "random",
         }

@@ -46,7 +46,7 @@ pub use transaction::{
 };
 pub use tree::{StateProof, StateProofError, TreeError};
 
-use crate::consensus::Known;
+use crate::consensus::Vote;
 use crate::credit::{Head, HeaderError, Standings};
 use crate::crypto::Digest;
 use crate::ids::{BlockId, ChainId};
@@ -242,11 +242,14 @@ impl Ledger {
         self.check_block_knowing(block, &|_| false)
     }
 
-    /// [`Self::check_block`] for somebody who has verified some of the header's votes before.
-    pub(crate) fn check_block_knowing(
+    /// [`Self::check_block`] for somebody who has verified some of the header's votes before: `known` says which.
+    ///
+    /// # Errors
+    /// The first [`BlockError`] found.
+    pub fn check_block_knowing(
         &mut self,
         block: &Block,
-        known: Known<'_>,
+        known: &dyn Fn(&Vote) -> bool,
     ) -> Result<(), BlockError> {
         let id = block.id();
         // The identifier binds the header, and by the root the content of the transactions. Their signatures it does not.

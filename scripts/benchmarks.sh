@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# Measures everything in docs/benchmarks.md and writes tables and plots to docs/benchmarks/, about 20 minutes on a quiet
+# machine with 2 cores. Each part can be run by itself:
+#   scripts/benchmarks.sh [security] [rate] [saturation] [compare] [faults] [kernels]
+set -euo pipefail
+cd "$(git rev-parse --show-toplevel)"
+export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}"
+cargo=${CARGO:-cargo}
+out=docs/benchmarks
+parts=("$@")
+[ "$#" -gt 0 ] || parts=(security rate saturation compare faults kernels)
+mkdir -p "$out"
+
+kithkin=$CARGO_TARGET_DIR/release/kithkin
+compare=$CARGO_TARGET_DIR/release/kithkin-bench
+
+step() { printf '\n==> [%s] %s\n' "$(date +%T)" "$1"; }
+
+# The program as it ships, once per run of this script; the comparison is a crate of its own.
+ship() { "$cargo" build --release --quiet --bin kithkin; }
+ring() { "$cargo" build --release --quiet --manifest-path bench/Cargo.toml; }
+
+for part in "${parts[@]}"; do
+  step "$part"
+  case $part in
+    security)
+      ship
+      "$kithkin" bench security --plot "$out" | tee "$out/security.md" ;;
+    rate)
+      ship
+      "$kithkin" bench consensus --opaque --rate 1000,5000,10000,20000,30000,40000 \
+        --seconds 4 --warm-up 1 --runs 3 --plot "$out" | tee "$out/rate.md" ;;
+    saturation)
+      ship
+      {
+        echo "Unsigned:"; echo
+        "$kithkin" bench consensus --opaque --seconds 10 --runs 5
+        echo; echo "Signed:"; echo
+        "$kithkin" bench consensus --signed --seconds 10 --runs 5
+      } | tee "$out/saturation.md" ;;
+    compare)
+      ring
+      "$compare" --fault none --seconds 2 --runs 5 --plot "$out/healthy" | tee "$out/compare.md" ;;
+    faults)
+      ring
+      "$compare" --fault slow,silent --validators 4,16 --seconds 3 --runs 5 --plot "$out/faults" | tee "$out/faults.md" ;;
+    kernels)
+      "$cargo" bench --quiet --manifest-path bench/Cargo.toml --bench kernels -- \
+        --warm-up-time 0.5 --measurement-time 1.5 --noplot 2>/dev/null \
+        | awk '/time:/ || /thrpt:/ || /^[a-z].*\/[0-9a-z]/' | tee "$out/kernels.txt" ;;
+    *) echo "no part '$part'" >&2; exit 2 ;;
+  esac
+done
