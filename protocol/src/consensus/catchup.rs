@@ -11,9 +11,9 @@ use crate::units::{Height, Millis};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Most peers that anything is remembered of.
-const PEERS_MAX: usize = VALIDATORS_MAX;
+pub(super) const PEERS_MAX: usize = VALIDATORS_MAX;
 /// Most messages of one peer kept for the next height.
-const FUTURE_PER_PEER: usize = 16;
+pub(super) const FUTURE_PER_PEER: usize = 16;
 /// Most proposals kept for the next height, over all peers. Up to 4 MiB each.
 const FUTURE_PROPOSALS_MAX: usize = 8;
 
@@ -26,6 +26,11 @@ pub(super) struct CatchUp {
 }
 
 impl CatchUp {
+    #[cfg(any(test, feature = "testing"))]
+    pub(super) fn len(&self) -> usize {
+        self.claims.len()
+    }
+
     /// A message of `height` came from `peer`, which therefore says to have finalized all heights below.
     pub(super) fn claim(&mut self, peer: ValidatorId, height: Height) {
         if self.claims.len() < PEERS_MAX || self.claims.contains_key(&peer) {
@@ -105,6 +110,11 @@ impl Service {
 pub(super) struct Limiter(BTreeMap<(ValidatorId, Service), Millis>);
 
 impl Limiter {
+    #[cfg(any(test, feature = "testing"))]
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Whether `peer` may be served now; notes it if so.
     pub(super) fn allow(&mut self, peer: ValidatorId, service: Service, now: Millis) -> bool {
         let last = self.0.get(&(peer, service)).copied();
@@ -128,6 +138,11 @@ pub(super) struct Future {
 }
 
 impl Future {
+    #[cfg(any(test, feature = "testing"))]
+    pub(super) fn len(&self) -> usize {
+        self.messages.values().map(VecDeque::len).sum()
+    }
+
     /// Keeps a message of `height`; what does not fit is dropped, and its sender will repeat it.
     pub(super) fn keep(&mut self, height: Height, from: ValidatorId, message: Message) {
         if self.height != height {

@@ -39,6 +39,11 @@ impl Inbox {
         }
     }
 
+    #[cfg(any(test, feature = "testing"))]
+    pub(super) fn len(&self) -> usize {
+        self.0.values().map(BTreeMap::len).sum()
+    }
+
     /// The group of `vote`, if it could be a quorum together with those that are counted; taken out.
     pub(super) fn take_quorum(&mut self, vote: &Vote, tally: &Tally, quorum: usize) -> Vec<Ballot> {
         let group = (vote.view, vote.kind, vote.id);

@@ -13,6 +13,11 @@ use std::collections::BTreeMap;
 pub(super) struct LateVotes(BTreeMap<(Height, ValidatorId), Vote>);
 
 impl LateVotes {
+    #[cfg(any(test, feature = "testing"))]
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(super) fn contains(&self, vote: &Vote) -> bool {
         self.0.contains_key(&(vote.height, vote.signer))
     }

@@ -47,6 +47,8 @@ mod activity;
 mod agreement;
 mod book;
 mod catchup;
+#[cfg(any(test, feature = "testing"))]
+mod census;
 mod certificate;
 mod commit;
 mod config;

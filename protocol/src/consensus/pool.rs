@@ -7,13 +7,18 @@ use crate::units::Height;
 use std::collections::BTreeMap;
 
 /// Most proofs that wait.
-const WAITING_MAX: usize = 64;
+pub(super) const WAITING_MAX: usize = 64;
 
 /// Verified proofs, one per validator and height.
 #[derive(Clone, Debug, Default)]
 pub(super) struct EvidencePool(BTreeMap<(ValidatorId, Height), Evidence>);
 
 impl EvidencePool {
+    #[cfg(any(test, feature = "testing"))]
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Whether the pool has a proof of this offence already, or no room for one.
     pub(super) fn is_settled(&self, evidence: &Evidence) -> bool {
         self.0.len() >= WAITING_MAX

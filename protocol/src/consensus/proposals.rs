@@ -13,13 +13,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Most proposals that wait: for their view, a certificate, or their time. Up to 4 MiB each.
-const PENDING_MAX: usize = 4;
+pub(super) const PENDING_MAX: usize = 4;
 
 /// Verified signatures of masters under proposals, by view and block.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Seen(BTreeMap<View, BTreeMap<BlockId, SignedProposalId>>);
 
 impl Seen {
+    #[cfg(any(test, feature = "testing"))]
+    pub(super) fn len(&self) -> usize {
+        self.0.values().map(BTreeMap::len).sum()
+    }
+
     pub(super) fn contains(&self, view: View, id: BlockId) -> bool {
         self.0.get(&view).is_some_and(|seen| seen.contains_key(&id))
     }
@@ -70,6 +75,11 @@ pub(super) struct Waiting {
 pub(super) struct Pending(BTreeMap<View, Waiting>);
 
 impl Pending {
+    #[cfg(any(test, feature = "testing"))]
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Keeps a proposal. The first of a view stays, unless the same block comes again with another justification.
     /// When there are too many the farthest view goes.
     pub(super) fn put(&mut self, view: View, waiting: Waiting) {

@@ -50,6 +50,15 @@ impl Tally {
             && signers.and_then(|signers| signers.get(&vote.signer)) == Some(&vote.signature)
     }
 
+    #[cfg(any(test, feature = "testing"))]
+    pub(super) fn len(&self) -> usize {
+        self.votes
+            .values()
+            .flat_map(BTreeMap::values)
+            .map(BTreeMap::len)
+            .sum()
+    }
+
     /// How many votes are counted for a block.
     pub(super) fn count(&self, view: View, kind: VoteKind, id: BlockId) -> usize {
         let votes = self.votes.get(&(view, kind));

@@ -31,6 +31,13 @@ pub(super) struct Next {
 }
 
 impl Views {
+    #[cfg(any(test, feature = "testing"))]
+    pub(super) fn len(&self) -> usize {
+        self.notarizations
+            .len()
+            .saturating_add(self.nullifications.len())
+    }
+
     /// As read back after a restart; with nothing, view 1, which needs no justification.
     pub(super) fn restore(
         view: Option<(View, Option<View>)>,

@@ -1,25 +1,45 @@
-//! The safety rules of the specification's section 6, checked after every event over what honest nodes do.
+//! The rules of the specification's section 6, checked after every event over what honest nodes do.
+//!
+//! A violation is a value: the first one found is kept. Rules about masters and credit are in `referee`.
 
-use crate::consensus::{Certificate, Evidence, Message, Output, Vote, VoteKind, WalEntry};
-use crate::credit::{CREDIT_MAX, ValidatorSet};
-use crate::crypto::Digest;
+use crate::consensus::{Certificate, Evidence, Message, Note, Output, Vote, VoteKind, WalEntry};
+use crate::credit::ValidatorSet;
 use crate::ids::{BlockId, ChainId, ValidatorId};
 use crate::ledger::Ledger;
+use crate::testing::disk::Disk;
+use crate::testing::referee::Referee;
 use crate::units::{Height, View};
 use std::collections::{BTreeMap, BTreeSet};
+
+/// A rule that was broken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The rule: I1 to I22 of section 6, D for "durable before sent" of section 5, or "conduct".
+    pub rule: &'static str,
+    /// What happened.
+    pub what: String,
+}
+
+impl core::fmt::Display for Violation {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{}: {}", self.rule, self.what)
+    }
+}
 
 /// Everything that honest nodes committed, signed and stored so far.
 pub struct Invariants {
     chain: ChainId,
     set: ValidatorSet,
+    quorum: usize,
     honest: BTreeSet<ValidatorId>,
     committed: BTreeMap<Height, BlockId>,
-    states: BTreeMap<Height, (Digest, Digest, Vec<ValidatorId>)>,
-    votes: BTreeMap<(ValidatorId, Height, View, VoteKind), BlockId>,
+    votes: BTreeMap<(Height, View, VoteKind, ValidatorId), BlockId>,
     proposals: BTreeMap<(ValidatorId, Height, View), BlockId>,
     notarized: BTreeMap<(Height, View), BlockId>,
     nullified: BTreeSet<(Height, View)>,
     finalized: BTreeMap<(Height, View), BlockId>,
+    referee: Referee,
+    violation: Option<Violation>,
     /// Convictions on chain.
     pub convicted: BTreeSet<ValidatorId>,
     /// Validators that some honest node accused.
@@ -27,23 +47,38 @@ pub struct Invariants {
 }
 
 impl Invariants {
-    /// Nothing has happened yet.
+    /// Nothing has happened yet; `ledger` is the genesis. With `short_quorum` the checker has the quorum wrong in the
+    /// same way as the nodes, so that not each certificate is a violation but only what follows from them.
     #[must_use]
-    pub fn new(chain: ChainId, set: ValidatorSet, honest: BTreeSet<ValidatorId>) -> Self {
+    pub fn new(ledger: Ledger, honest: BTreeSet<ValidatorId>, short_quorum: bool) -> Self {
+        let set = ledger.standings().validators().clone();
+        let quorum = if short_quorum {
+            2 * set.f() + 1
+        } else {
+            set.n() - set.f()
+        };
         Self {
-            chain,
+            chain: ledger.chain(),
+            quorum,
             set,
             honest,
             committed: BTreeMap::new(),
-            states: BTreeMap::new(),
             votes: BTreeMap::new(),
             proposals: BTreeMap::new(),
             notarized: BTreeMap::new(),
             nullified: BTreeSet::new(),
             finalized: BTreeMap::new(),
+            referee: Referee::new(ledger),
+            violation: None,
             convicted: BTreeSet::new(),
             accused: BTreeSet::new(),
         }
+    }
+
+    /// The first rule that was broken.
+    #[must_use]
+    pub fn violation(&self) -> Option<&Violation> {
+        self.violation.as_ref()
     }
 
     /// The block that honest nodes finalized at `height`.
@@ -52,69 +87,140 @@ impl Invariants {
         self.committed.get(&height).copied()
     }
 
-    /// An honest node executed an output.
-    pub fn on_output(&mut self, node: ValidatorId, output: &Output) {
+    /// The state after `height` that all honest nodes share.
+    pub(super) fn ledger_at(&self, height: u64) -> Option<&Ledger> {
+        self.referee.at(height)
+    }
+
+    /// Notes a violation, unless there is one already.
+    pub(super) fn fail(&mut self, rule: &'static str, what: impl FnOnce() -> String) {
+        if self.violation.is_none() {
+            self.violation = Some(Violation { rule, what: what() });
+        }
+    }
+
+    fn check(&mut self, holds: bool, rule: &'static str, what: impl FnOnce() -> String) {
+        if !holds {
+            self.fail(rule, what);
+        }
+    }
+
+    /// An honest node executes an output; `disk` is as it was before.
+    pub(super) fn on_output(&mut self, node: ValidatorId, disk: &Disk, output: &Output) {
         match output {
             Output::Persist(WalEntry::Notarization(cert) | WalEntry::Nullification(cert)) => {
                 self.on_certificate(cert);
             }
-            Output::Broadcast(message) | Output::Send { message, .. } => {
-                self.on_message(node, message)
+            Output::Persist(WalEntry::View { height, view, base }) => {
+                self.on_view(node, disk, *height, *view, *base);
             }
             Output::Commit {
                 block,
                 id,
                 certificate,
-                ..
+                effects,
             } => {
-                assert_eq!(block.id(), *id);
                 let height = block.header.height;
+                let fits = block.id() == *id
+                    && (certificate.id, certificate.height) == (*id, height)
+                    && certificate.kind == VoteKind::Finalize;
+                self.check(fits, "I7", || {
+                    format!("{node} commits {height} without proof")
+                });
                 let before = *self.committed.entry(height).or_insert(*id);
-                assert_eq!(before, *id, "I1: two blocks at height {height}");
-                assert_eq!((certificate.id, certificate.height), (*id, height), "I7");
+                self.check(before == *id, "I1", || {
+                    format!("height {height}: {node} commits {id}, another node {before}")
+                });
                 self.on_certificate(certificate);
-                if let Some(parent) = height.0.checked_sub(1).filter(|&parent| parent > 0) {
-                    let parent = self.committed.get(&Height(parent));
-                    assert!(parent.is_none_or(|id| *id == block.header.parent_id), "I2");
-                }
                 for evidence in &block.header.evidence {
                     self.on_evidence(evidence);
                     self.convicted.insert(evidence.accused());
+                }
+                if self.violation.is_none()
+                    && let Err(violation) = self.referee.on_block(block, effects)
+                {
+                    self.violation = Some(violation);
                 }
             }
             Output::Accuse(evidence) => {
                 self.on_evidence(evidence);
                 self.accused.insert(evidence.accused());
             }
-            Output::Note(crate::consensus::Note::Halted { height, error }) => {
-                panic!("{node} halted at {height}: {error}")
+            Output::Note(Note::Halted { height, error }) => {
+                self.fail("I2", || format!("{node} halts at {height}: {error}"));
             }
-            Output::Note(crate::consensus::Note::OwnBlockRefused { height, error }) => {
-                panic!("{node} built an invalid block at {height}: {error}")
+            Output::Note(Note::OwnBlockRefused { height, error }) => {
+                self.fail("conduct", || {
+                    format!("{node} built an invalid block at {height}: {error:?}")
+                });
             }
-            Output::Note(crate::consensus::Note::Misbehaved { peer, fault }) => {
-                assert!(
-                    !self.honest.contains(peer),
-                    "{node} blames honest {peer}: {fault}"
-                );
+            Output::Note(Note::Misbehaved { peer, fault }) => {
+                let honest = self.honest.contains(peer);
+                self.check(!honest, "conduct", || {
+                    format!("{node} blames honest {peer}: {fault}")
+                });
             }
-            Output::Persist(_) | Output::SendCommitted { .. } | Output::SetTimer { .. } => {}
+            Output::Persist(_) | Output::Broadcast(_) | Output::Send { .. } => {}
+            Output::SendCommitted { .. } | Output::SetTimer { .. } => {}
             Output::Build { .. } | Output::Note(_) => {}
         }
     }
 
-    fn on_message(&mut self, node: ValidatorId, message: &Message) {
+    /// I21: on entering a view its justification is complete, and written before.
+    fn on_view(
+        &mut self,
+        node: ValidatorId,
+        disk: &Disk,
+        height: Height,
+        view: View,
+        base: Option<View>,
+    ) {
+        let lowest = base.map_or(1, |base| base.0 + 1);
+        let mut based = base.is_none();
+        let mut nulls = BTreeSet::new();
+        for entry in disk.written().filter(|entry| entry.height() == height) {
+            match entry {
+                WalEntry::Notarization(cert) => based |= Some(cert.view) == base,
+                WalEntry::Nullification(cert) if (lowest..view.0).contains(&cert.view.0) => {
+                    nulls.insert(cert.view);
+                }
+                _ => {}
+            }
+        }
+        let complete = based && nulls.len() as u64 == view.0.saturating_sub(lowest);
+        self.check(complete, "I21", || {
+            format!("{node} enters view {view} of height {height} on {base:?} and {nulls:?}")
+        });
+    }
+
+    /// A message of an honest node leaves; `disk` is as it is now.
+    pub(super) fn on_leaving(&mut self, node: ValidatorId, disk: &Disk, message: &Message) {
         match message {
             Message::Ballots(ballots) => {
+                let fresh = ballots.len() == 1;
                 for ballot in ballots {
                     self.on_vote(node, &ballot.vote);
+                    if fresh {
+                        self.check(is_durable(disk, &ballot.vote), "D", || {
+                            let vote = &ballot.vote;
+                            let (kind, height, view) = (vote.kind, vote.height, vote.view);
+                            format!("{node} sends {kind:?} of {height} {view} before what it stands on is on disk")
+                        });
+                    }
                 }
             }
             Message::Proposal(proposal) => {
                 let key = (node, proposal.height, proposal.view);
                 let id = proposal.block.id();
                 let before = *self.proposals.entry(key).or_insert(id);
-                assert_eq!(before, id, "I3: {key:?} proposed twice");
+                self.check(before == id, "I3", || format!("{key:?} proposed twice"));
+                let gone = proposal.height.0 <= disk.chain.len() as u64;
+                let stored = gone || disk.wal.iter().any(
+                    |entry| matches!(entry, WalEntry::Proposal { signed, .. } if signed.id == id),
+                );
+                self.check(stored, "D", || {
+                    format!("{key:?} proposed before it is on disk")
+                });
             }
             Message::NewView(_)
             | Message::GetCommitted { .. }
@@ -127,95 +233,136 @@ impl Invariants {
     }
 
     fn on_vote(&mut self, node: ValidatorId, vote: &Vote) {
-        assert_eq!(vote.signer, node);
-        let key = (node, vote.height, vote.view, vote.kind);
+        let (height, view) = (vote.height, vote.view);
+        let key = (height, view, vote.kind, node);
         let before = *self.votes.entry(key).or_insert(vote.id);
-        assert_eq!(before, vote.id, "I3: {key:?} signed twice");
-        let nullify = (node, vote.height, vote.view, VoteKind::Nullify);
-        let finalize = (node, vote.height, vote.view, VoteKind::Finalize);
-        let both = self.votes.contains_key(&nullify) && self.votes.contains_key(&finalize);
-        assert!(
-            !both,
-            "I3: {node} nullified and finalized {} {}",
-            vote.height, vote.view
-        );
+        self.check(before == vote.id && vote.signer == node, "I3", || {
+            format!(
+                "{node} signs {:?} twice at height {height}, view {view}",
+                vote.kind
+            )
+        });
+        let opposite = match vote.kind {
+            VoteKind::Notarize => return,
+            VoteKind::Nullify => VoteKind::Finalize,
+            VoteKind::Finalize => VoteKind::Nullify,
+        };
+        let both = self.votes.contains_key(&(height, view, opposite, node));
+        self.check(!both, "I3", || {
+            format!("{node} nullifies and finalizes at height {height}, view {view}")
+        });
     }
 
     fn on_certificate(&mut self, cert: &Certificate) {
         let place = (cert.height, cert.view);
-        let signers: BTreeSet<_> = cert.votes.iter().map(|(signer, _)| *signer).collect();
-        assert!(
-            signers.len() >= self.set.quorum(),
-            "I7: too few signers at {place:?}"
-        );
+        let distinct = cert.votes.windows(2).all(|pair| pair[0].0 < pair[1].0);
+        let enough = distinct && cert.votes.len() >= self.quorum;
+        self.check(enough, "I7", || {
+            format!("too few signers of {:?} at {place:?}", cert.kind)
+        });
         let new = match cert.kind {
-            VoteKind::Notarize => self.notarized.insert(place, cert.id).is_none(),
-            VoteKind::Nullify => self.nullified.insert(place),
-            VoteKind::Finalize => self.finalized.insert(place, cert.id).is_none(),
+            VoteKind::Notarize => self.notarized.insert(place, cert.id),
+            VoteKind::Nullify => (!self.nullified.insert(place)).then_some(cert.id),
+            VoteKind::Finalize => self.finalized.insert(place, cert.id),
         };
-        if new {
-            assert_eq!(
-                cert.verify(self.chain, &self.set),
-                Ok(()),
-                "I7 at {place:?}"
-            );
+        match new {
+            // The quorum was counted above.
+            None => {
+                let votes: Vec<_> = cert.iter_votes().collect();
+                let holds = crate::consensus::verify_votes(self.chain, &self.set, &votes);
+                self.check(holds.iter().all(|&holds| holds), "I7", || {
+                    format!("a signature in {:?} at {place:?} does not hold", cert.kind)
+                });
+            }
+            Some(id) => self.check(id == cert.id, "I5", || {
+                format!("{:?} at {place:?} for {id} and for {}", cert.kind, cert.id)
+            }),
         }
-        let known = match cert.kind {
-            VoteKind::Notarize => self.notarized.get(&place),
-            VoteKind::Finalize => self.finalized.get(&place),
-            VoteKind::Nullify => None,
-        };
-        assert!(
-            known.is_none_or(|&id| id == cert.id),
-            "I5: two blocks certified at {place:?}"
-        );
-        if let Some(finalized) = self.finalized.get(&place) {
-            assert!(
-                !self.nullified.contains(&place),
-                "I4: finalized and nullified {place:?}"
-            );
-            let notarized = self.notarized.get(&place);
-            assert!(
-                notarized.is_none_or(|id| id == finalized),
-                "I6 at {place:?}"
-            );
+        if let Some(&finalized) = self.finalized.get(&place) {
+            let nullified = self.nullified.contains(&place);
+            self.check(!nullified, "I4", || {
+                format!("finalized and nullified {place:?}")
+            });
+            let notarized = self.notarized.get(&place).copied();
+            self.check(notarized.is_none_or(|id| id == finalized), "I6", || {
+                format!("{place:?} finalized for {finalized}, notarized for {notarized:?}")
+            });
         }
     }
 
     fn on_evidence(&mut self, evidence: &Evidence) {
         let accused = evidence.accused();
-        assert!(
-            !self.honest.contains(&accused),
-            "I9: honest {accused} convicted by {evidence:?}"
-        );
-        assert_eq!(evidence.verify(self.chain, &self.set), Ok(()));
+        let honest = self.honest.contains(&accused);
+        self.check(!honest, "I9", || {
+            format!("honest {accused} convicted by {evidence:?}")
+        });
+        let holds = evidence.verify(self.chain, &self.set);
+        self.check(holds.is_ok(), "I9", || format!("{holds:?}: {evidence:?}"));
     }
 
-    /// An honest node's state after an event.
-    pub fn on_state(&mut self, ledger: &Ledger) {
-        if self.states.contains_key(&ledger.height()) && self.states.len() > 4_000 {
+    /// An honest node's state after an event: I8 and I17.
+    pub(super) fn on_state(&mut self, node: ValidatorId, ledger: &Ledger) {
+        let height = ledger.height();
+        let Some(agreed) = self.referee.at(height.0) else {
             return;
-        }
-        let standings = ledger.standings();
-        let state = (
-            ledger.state_root(),
-            standings.seed(),
-            standings.leader_order(),
-        );
-        for row in standings.rows() {
-            assert!(row.credit <= CREDIT_MAX, "I15: {row:?}");
-        }
-        let known = self
-            .states
-            .entry(ledger.height())
-            .or_insert_with(|| state.clone());
-        assert_eq!(*known, state, "I8 at height {}", ledger.height());
+        };
+        let same =
+            agreed.state_root() == ledger.state_root() && agreed.head_id() == ledger.head_id();
+        self.check(same, "I8", || {
+            format!("the state of {node} after height {height} is another")
+        });
     }
 
     /// Every finalization was preceded by a notarization that somebody stored (I6); asked at the end.
-    pub fn assert_finalized_were_notarized(&self) {
-        for (place, id) in &self.finalized {
-            assert_eq!(self.notarized.get(place), Some(id), "I6 at {place:?}");
+    pub fn check_finalized_were_notarized(&mut self) {
+        let lacking = self
+            .finalized
+            .iter()
+            .find(|(place, id)| self.notarized.get(place) != Some(id))
+            .map(|(place, _)| *place);
+        if let Some(place) = lacking {
+            self.fail("I6", || {
+                format!("nobody stored the notarization of {place:?}")
+            });
         }
+    }
+
+    /// The same, at once.
+    ///
+    /// # Panics
+    /// On a violation.
+    pub fn assert_finalized_were_notarized(&mut self) {
+        self.check_finalized_were_notarized();
+        assert_eq!(self.violation, None);
+    }
+}
+
+/// Section 5: NOT needs body and view, FIN the notarization, NUL the view, each its own record.
+fn is_durable(disk: &Disk, vote: &Vote) -> bool {
+    if vote.height.0 <= disk.chain.len() as u64 {
+        return true;
+    }
+    let (mut own, mut view, mut body, mut notarized) = (false, vote.view == View(1), false, false);
+    for entry in disk
+        .wal
+        .iter()
+        .filter(|entry| entry.height() == vote.height)
+    {
+        match entry {
+            WalEntry::Vote(stored) => {
+                own |= (stored.kind, stored.view, stored.id) == (vote.kind, vote.view, vote.id);
+            }
+            WalEntry::View { view: entered, .. } => view |= *entered >= vote.view,
+            WalEntry::Body(block) => body |= block.id() == vote.id,
+            WalEntry::Notarization(cert) => {
+                notarized |= (cert.view, cert.id) == (vote.view, vote.id);
+            }
+            WalEntry::Nullification(_) | WalEntry::Proposal { .. } => {}
+        }
+    }
+    own && match vote.kind {
+        VoteKind::Notarize => body && view,
+        VoteKind::Nullify => view,
+        VoteKind::Finalize => notarized,
     }
 }

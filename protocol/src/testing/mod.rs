@@ -1,11 +1,13 @@
 //! A whole cluster of the pure core in memory, under virtual time, from one seed. For tests only.
 //!
 //! [`Cluster`] delivers messages with drawn delays, losses and duplicates, cuts
-//! links, crashes nodes between any two outputs and restarts them from what was
-//! durable. After every event [`Invariants`] checks the safety rules of the
-//! consensus specification (section 6); a violation panics with the seed.
+//! links, crashes nodes between any two outputs and between write and sync, and
+//! restarts them from what was durable. After every event [`Invariants`] checks
+//! the rules of the consensus specification (section 6). [`simulate`] runs one
+//! seed: a storm of faults, then calm.
 //!
-//! Read `fixture` (keys and genesis), `cluster`, `invariants`, `byzantine`, `chaos`.
+//! Read `fixture` (keys and genesis), `setup`, `node`, `disk`, `cluster`, `invariants`, `referee`, `byzantine`, `scenario`,
+//! `trace`.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,21 +18,25 @@
 )]
 
 mod byzantine;
-mod chaos;
 mod cluster;
 pub mod decoders;
+mod dice;
+mod disk;
 mod fixture;
 mod invariants;
 pub mod model;
 mod node;
+mod referee;
+mod scenario;
 mod setup;
+mod trace;
 
 pub use byzantine::Behaviour;
-pub use chaos::chaos;
 pub use cluster::Cluster;
+pub use disk::Disk;
 pub use fixture::{Fixture, fixture};
-pub use invariants::Invariants;
-pub use node::Disk;
+pub use invariants::{Invariants, Violation};
+pub use scenario::{Fault, Faults, HEIGHTS, Outcome, Scenario, simulate};
 pub use setup::{Network, Setup};
 
 #[cfg(test)]

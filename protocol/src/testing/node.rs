@@ -1,86 +1,62 @@
-//! One node of a cluster: the core, its disk, its mempool.
+//! One node of a cluster: the core, its disk, its mempool, and what waits for the disk.
 
-use crate::consensus::{Certificate, Config, Consensus, Finalized, Output, Timing, Wal, WalEntry};
-use crate::ledger::{Genesis, Ledger, SignedTransaction};
-use crate::testing::byzantine::Behaviour;
-use crate::units::{Height, Millis};
-use std::collections::BTreeMap;
+use crate::consensus::{
+    Config, Consensus, Identity, Message, Mutant, Output, Timing, Wal, WalError,
+};
+use crate::ids::ValidatorId;
+use crate::ledger::{Ledger, SignedTransaction};
+use crate::testing::byzantine::{Adversary, Behaviour};
+use crate::testing::dice::Dice;
+use crate::testing::disk::Disk;
+use crate::units::Millis;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-
-/// What survives a crash.
-#[derive(Clone, Debug, Default)]
-pub struct Disk {
-    /// Block and finalization of every height from 1 on.
-    pub chain: Vec<Finalized>,
-    /// The write-ahead records of the next height.
-    pub wal: Vec<WalEntry>,
-}
-
-impl Disk {
-    /// The finalization of the last block.
-    #[must_use]
-    pub fn head_certificate(&self) -> Option<Certificate> {
-        self.chain.last().map(|last| last.certificate.clone())
-    }
-
-    /// At most `count` blocks from `from` on.
-    #[must_use]
-    pub fn read(&self, from: Height, count: u16) -> Vec<Finalized> {
-        let start = usize::try_from(from.0.saturating_sub(1)).unwrap();
-        self.chain
-            .iter()
-            .skip(start)
-            .take(usize::from(count))
-            .cloned()
-            .collect()
-    }
-
-    /// Stores a block and deletes the records of its height, in one write.
-    pub fn commit(&mut self, finalized: Finalized) {
-        let height = finalized.block.header.height;
-        assert_eq!(
-            height.0,
-            self.chain.len() as u64 + 1,
-            "commits are in order"
-        );
-        self.chain.push(finalized);
-        self.wal.retain(|entry| entry.height() > height);
-    }
-}
 
 /// One node.
 pub(super) struct Node {
-    pub(super) identity: Arc<crate::consensus::Identity>,
+    pub(super) identity: Arc<Identity>,
     pub(super) behaviour: Behaviour,
+    pub(super) adversary: Adversary,
     /// None while crashed.
     pub(super) core: Option<Consensus>,
     /// Rises with every start: timers of an earlier life are dead.
     pub(super) life: u64,
     pub(super) disk: Disk,
+    /// Records appended in this life, records durable of them, and up to where a running sync reaches.
+    pub(super) appended: u64,
+    pub(super) durable: u64,
+    pub(super) syncing: Option<u64>,
+    /// Messages that leave once so many records are durable; none for everybody.
+    pub(super) outbox: VecDeque<(u64, Option<ValidatorId>, Arc<Message>)>,
     pub(super) mempool: BTreeMap<u64, SignedTransaction>,
     /// Outputs executed in all lives.
     pub(super) executed: u64,
     /// Crash instead of executing this output.
     pub(super) crash_before: Option<u64>,
-    /// How far this node's clock is ahead.
-    pub(super) clock_ahead_ms: u64,
-    /// The ledger as of some height of the chain on disk, so that a restart need not replay everything.
-    checkpoint: Option<Ledger>,
+    /// How far this node's clock is ahead; negative when behind.
+    pub(super) clock_ahead_ms: i64,
+    /// Longest time of a sync here, in milliseconds.
+    pub(super) sync_ms_max: u64,
 }
 
 impl Node {
-    pub(super) fn new(identity: Arc<crate::consensus::Identity>, behaviour: Behaviour) -> Self {
+    pub(super) fn new(identity: Arc<Identity>, behaviour: Behaviour, sync_ms_max: u64) -> Self {
         Self {
             identity,
             behaviour,
+            adversary: Adversary::default(),
             core: None,
             life: 0,
             disk: Disk::default(),
+            appended: 0,
+            durable: 0,
+            syncing: None,
+            outbox: VecDeque::new(),
             mempool: BTreeMap::new(),
             executed: 0,
             crash_before: None,
             clock_ahead_ms: 0,
-            checkpoint: None,
+            sync_ms_max,
         }
     }
 
@@ -88,32 +64,34 @@ impl Node {
         matches!(self.behaviour, Behaviour::Honest)
     }
 
-    /// Starts the core from what is on disk.
-    pub(super) fn start(&mut self, genesis: &Genesis, timing: Timing, now: Millis) -> Vec<Output> {
-        let mut ledger = match self.checkpoint.take() {
-            Some(ledger) => ledger,
-            None => Ledger::genesis(genesis).unwrap().0,
-        };
-        let done = usize::try_from(ledger.height().0).unwrap();
-        for finalized in &self.disk.chain[done..] {
-            ledger.execute(&finalized.block).unwrap();
-        }
+    /// Starts the core from what is on disk; `ledger` is the state after the chain there.
+    pub(super) fn start(
+        &mut self,
+        ledger: Ledger,
+        timing: Timing,
+        mutant: Option<Mutant>,
+        now: Millis,
+    ) -> Result<Vec<Output>, WalError> {
         let wal = Wal::load(
             ledger.height(),
             self.disk.head_certificate(),
             self.disk.wal.clone(),
-        )
-        .unwrap();
-        let config = Config::new(Arc::clone(&self.identity), timing);
+        )?;
+        let mut config = Config::new(Arc::clone(&self.identity), timing);
+        config.mutant = mutant;
         self.life += 1;
         let (core, outputs) = Consensus::start(config, ledger, wal, now);
         self.core = Some(core);
-        outputs
+        Ok(outputs)
     }
 
-    pub(super) fn crash(&mut self) {
+    pub(super) fn crash(&mut self, dice: &mut Dice) {
         self.core = None;
         self.mempool.clear();
+        self.outbox.clear();
+        self.syncing = None;
+        self.disk.crash(dice);
+        self.durable = self.appended;
     }
 
     pub(super) fn height(&self) -> u64 {

@@ -1,6 +1,6 @@
-//! What a cluster is made of, and what its network does.
+//! What a cluster is made of, and what its network and disks do.
 
-use crate::consensus::Timing;
+use crate::consensus::{Mutant, Timing};
 use crate::ledger::Profile;
 use crate::testing::byzantine::Behaviour;
 use std::collections::BTreeMap;
@@ -16,6 +16,10 @@ pub struct Network {
     pub loss_percent: u64,
     /// How many of a hundred messages arrive twice.
     pub duplicate_percent: u64,
+    /// How many of a hundred messages are late by a spike.
+    pub spike_percent: u64,
+    /// How late these are, in milliseconds.
+    pub spike_ms: u64,
 }
 
 impl Default for Network {
@@ -25,6 +29,8 @@ impl Default for Network {
             delay_max_ms: 10,
             loss_percent: 0,
             duplicate_percent: 0,
+            spike_percent: 0,
+            spike_ms: 0,
         }
     }
 }
@@ -40,16 +46,24 @@ pub struct Setup {
     pub seed: u64,
     /// What the network does.
     pub network: Network,
+    /// Longest time that a sync takes, in milliseconds; 0 makes every write durable at once.
+    pub sync_ms_max: u64,
     /// Timing policy of every node.
     pub timing: Timing,
     /// Validators that do not follow the rules.
     pub byzantine: BTreeMap<u16, Behaviour>,
+    /// A bug that is planted in every node.
+    pub mutant: Option<Mutant>,
     /// Whether messages and records are encoded and decoded on their way.
     pub through_wire: bool,
+    /// Whether restarts execute the whole chain again, instead of taking the state that everybody agreed on.
+    pub replay_chain: bool,
+    /// Whether to keep a readable account of everything.
+    pub trace: bool,
 }
 
 impl Setup {
-    /// `n` honest validators, the default profile, a good network.
+    /// `n` honest validators, the default profile, a good network, disks that sync at once.
     #[must_use]
     pub fn new(n: u16, seed: u64) -> Self {
         Self {
@@ -57,9 +71,13 @@ impl Setup {
             profile: Profile::Balanced,
             seed,
             network: Network::default(),
+            sync_ms_max: 0,
             timing: Timing::default(),
             byzantine: BTreeMap::new(),
+            mutant: None,
             through_wire: false,
+            replay_chain: false,
+            trace: false,
         }
     }
 }

@@ -1,0 +1,499 @@
+//! One seed, one run: a cluster under a storm of drawn faults, then calm, every rule checked on the way.
+//!
+//! The same [`Scenario`] always gives the same [`Outcome`], whatever else the machine does: everything is drawn from
+//! the seed, and time is virtual.
+
+use crate::consensus::{Mutant, Timing};
+use crate::crypto::{Simulated, hash};
+use crate::ledger::Profile;
+use crate::testing::byzantine::Behaviour;
+use crate::testing::cluster::Cluster;
+use crate::testing::dice::{Dice, mix};
+use crate::testing::invariants::Violation;
+use crate::testing::setup::{Network, Setup};
+use crate::units::View;
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Heights of a run, unless told otherwise.
+pub const HEIGHTS: u64 = 20;
+/// Of a hundred runs so many use real signatures and execute everything themselves.
+const REAL_PERCENT: u64 = 1;
+/// Of a hundred runs so many encode and decode every message and record.
+const WIRE_PERCENT: u64 = 2;
+/// How long a height may take beyond the timeouts of the views that it may need, once the network is whole: delays,
+/// repetitions, and clocks that stand apart by up to two seconds, twice.
+const SLACK_MS: u64 = 5_000;
+
+/// What goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
+    /// Up to 30 % of all messages are lost.
+    Loss,
+    /// Up to 20 % arrive twice.
+    Duplicates,
+    /// Delays up to a hundred times as long as the shortest.
+    Reordering,
+    /// Some messages are late by more than a timeout.
+    Spikes,
+    /// The validators fall into two groups.
+    Partition,
+    /// One link works in one direction only.
+    OneWay,
+    /// A crash between any two steps, and between write and sync; some stay down for long.
+    Crash,
+    /// A clock jumps, ahead or back.
+    Clock,
+    /// A disk that takes up to 200 ms to sync.
+    SlowDisk,
+    /// Validators that break the rules.
+    Byzantine,
+}
+
+impl Fault {
+    /// All kinds.
+    pub const ALL: [Self; 10] = [
+        Self::Loss,
+        Self::Duplicates,
+        Self::Reordering,
+        Self::Spikes,
+        Self::Partition,
+        Self::OneWay,
+        Self::Crash,
+        Self::Clock,
+        Self::SlowDisk,
+        Self::Byzantine,
+    ];
+
+    /// Its name in tables.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Loss => "loss",
+            Self::Duplicates => "duplicates",
+            Self::Reordering => "reordering",
+            Self::Spikes => "spikes",
+            Self::Partition => "partition",
+            Self::OneWay => "one-way",
+            Self::Crash => "crash",
+            Self::Clock => "clock",
+            Self::SlowDisk => "slow-disk",
+            Self::Byzantine => "byzantine",
+        }
+    }
+}
+
+/// Which faults a run draws from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Faults {
+    /// Three to six kinds of all.
+    #[default]
+    All,
+    /// What networks do, and nothing else.
+    Network,
+    /// Crashes, slow disks and losses.
+    Crashes,
+    /// None, to see that the calm works.
+    None,
+}
+
+impl Faults {
+    fn kinds(self) -> &'static [Fault] {
+        use Fault::{
+            Clock, Crash, Duplicates, Loss, OneWay, Partition, Reordering, SlowDisk, Spikes,
+        };
+        match self {
+            Self::All => &[
+                Loss, Duplicates, Reordering, Spikes, Partition, OneWay, Crash, Clock, SlowDisk,
+            ],
+            Self::Network => &[Loss, Duplicates, Reordering, Spikes, Partition, OneWay],
+            Self::Crashes => &[Crash, SlowDisk, Loss],
+            Self::None => &[],
+        }
+    }
+}
+
+/// What is to be run.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// Number of validators.
+    pub validators: u16,
+    /// Draws everything.
+    pub seed: u64,
+    /// Heights that every honest node must come to.
+    pub heights: u64,
+    /// What may go wrong.
+    pub faults: Faults,
+    /// These kinds at f validators; with none, up to f validators of any kind.
+    pub byzantine: Vec<Behaviour>,
+    /// A bug planted in every node.
+    pub mutant: Option<Mutant>,
+    /// How masters are ordered; drawn when none is given.
+    pub profile: Option<Profile>,
+    /// Whether to draw the sequence diagram.
+    pub trace: bool,
+}
+
+impl Scenario {
+    /// Everything drawn from the seed.
+    #[must_use]
+    pub fn new(validators: u16, seed: u64) -> Self {
+        Self {
+            validators,
+            seed,
+            heights: HEIGHTS,
+            faults: Faults::All,
+            byzantine: Vec::new(),
+            mutant: None,
+            profile: None,
+            trace: false,
+        }
+    }
+
+    /// Eight hex digits that tell two configurations apart; the seed is no part of it.
+    #[must_use]
+    pub fn configuration(&self) -> String {
+        let general = Self {
+            seed: 0,
+            trace: false,
+            ..self.clone()
+        };
+        let digest = hash("kithkin/simulation/1", &[format!("{general:?}").as_bytes()]);
+        digest.to_hex().chars().take(8).collect()
+    }
+}
+
+/// What came of it.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The rule that was broken, if one was. A cluster that gets stuck breaks I19 or I20.
+    pub violation: Option<Violation>,
+    /// When, in virtual milliseconds since the start.
+    pub at_ms: u64,
+    /// Height that every honest node came to.
+    pub heights: u64,
+    /// Views that nodes entered because the one before was nullified.
+    pub view_changes: u64,
+    /// Messages sent.
+    pub messages: u64,
+    /// Events handled.
+    pub events: u64,
+    /// How often each kind of fault struck; a lasting one counts once.
+    pub faults: BTreeMap<Fault, u64>,
+    /// Whether signatures were real.
+    pub real: bool,
+    /// Digest over everything that happened.
+    pub log: [u8; 16],
+    /// The sequence diagram, if it was asked for.
+    pub diagram: Option<String>,
+}
+
+/// Runs one seed. A panic of the code under test is a violation too.
+#[must_use]
+pub fn simulate(scenario: &Scenario) -> Outcome {
+    let real = mix(scenario.seed ^ 0x7265_616c) % 100 < REAL_PERCENT;
+    let _scope = (!real).then(Simulated::enter);
+    let run = catch_unwind(AssertUnwindSafe(|| Run::new(scenario, real).go()));
+    run.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let what = text
+            .or(panic.downcast_ref::<&str>().copied())
+            .unwrap_or("a panic")
+            .to_owned();
+        Outcome {
+            violation: Some(Violation {
+                rule: "panic",
+                what,
+            }),
+            at_ms: 0,
+            heights: 0,
+            view_changes: 0,
+            messages: 0,
+            events: 0,
+            faults: BTreeMap::new(),
+            real,
+            log: [0; 16],
+            diagram: None,
+        }
+    })
+}
+
+struct Run<'a> {
+    scenario: &'a Scenario,
+    n: u16,
+    dice: Dice,
+    cluster: Cluster,
+    kinds: Vec<Fault>,
+    /// How many clocks may go wrong beyond a second: with the Byzantine ones not more than f.
+    bad_clocks: u16,
+    faults: BTreeMap<Fault, u64>,
+    real: bool,
+}
+
+impl<'a> Run<'a> {
+    fn new(scenario: &'a Scenario, real: bool) -> Self {
+        let n = scenario.validators;
+        let mut dice = Dice::new(scenario.seed.wrapping_mul(0x2545_f491_4f6c_dd1d) ^ u64::from(n));
+        let mut faults = BTreeMap::new();
+        let mut kinds = scenario.faults.kinds().to_vec();
+        let wanted = if scenario.faults == Faults::All {
+            dice.between(3, 6)
+        } else {
+            kinds.len() as u64
+        };
+        while kinds.len() as u64 > wanted {
+            kinds.remove(dice.below(kinds.len() as u64) as usize);
+        }
+        let mut setup = Setup::new(n, dice.next());
+        setup.trace = scenario.trace;
+        setup.mutant = scenario.mutant;
+        setup.replay_chain = real;
+        setup.through_wire = dice.percent(WIRE_PERCENT);
+        let drawn =
+            [Profile::Literal, Profile::Balanced, Profile::Hardened][dice.below(3) as usize];
+        setup.profile = scenario.profile.unwrap_or(drawn);
+        let f = n.saturating_sub(1) / 3;
+        let liars = match (scenario.faults, scenario.byzantine.is_empty()) {
+            (_, false) => f,
+            (Faults::All, true) => dice.node(f + 1),
+            (Faults::Network | Faults::Crashes | Faults::None, true) => 0,
+        };
+        while (setup.byzantine.len() as u64) < u64::from(liars) {
+            let kinds = if scenario.byzantine.is_empty() {
+                &Behaviour::ALL[..]
+            } else {
+                &scenario.byzantine
+            };
+            let kind = kinds[dice.below(kinds.len() as u64) as usize];
+            setup.byzantine.insert(dice.node(n), kind);
+        }
+        if liars > 0 {
+            faults.insert(Fault::Byzantine, u64::from(liars));
+        }
+        setup.network = draw_network(&kinds, &mut dice);
+        setup.sync_ms_max = dice.below(3);
+        for kind in &kinds {
+            if matches!(
+                kind,
+                Fault::Loss | Fault::Duplicates | Fault::Reordering | Fault::Spikes
+            ) {
+                faults.insert(*kind, 1);
+            }
+        }
+        Self {
+            scenario,
+            n,
+            cluster: Cluster::new(setup),
+            dice,
+            kinds,
+            bad_clocks: f - liars,
+            faults,
+            real,
+        }
+    }
+
+    fn go(mut self) -> Outcome {
+        self.storm();
+        if self.cluster.invariants.violation().is_none() {
+            self.calm();
+        }
+        if self.cluster.invariants.violation().is_none() {
+            self.cluster.invariants.check_finalized_were_notarized();
+        }
+        let cluster = &self.cluster;
+        let honest = cluster.honest();
+        Outcome {
+            violation: cluster.invariants.violation().cloned(),
+            at_ms: cluster.elapsed_ms(),
+            heights: honest
+                .iter()
+                .map(|&node| cluster.height(node))
+                .min()
+                .unwrap_or(0),
+            view_changes: cluster.view_changes,
+            messages: cluster.messages,
+            events: cluster.events(),
+            faults: self.faults,
+            real: self.real,
+            log: cluster.log(),
+            diagram: self.scenario.trace.then(|| cluster.diagram()),
+        }
+    }
+
+    /// Something new goes wrong for each height that the storm is to see.
+    fn storm(&mut self) {
+        let striking: Vec<Fault> = self
+            .kinds
+            .iter()
+            .copied()
+            .filter(|kind| {
+                matches!(
+                    kind,
+                    Fault::Partition
+                        | Fault::OneWay
+                        | Fault::Crash
+                        | Fault::Clock
+                        | Fault::SlowDisk
+                )
+            })
+            .collect();
+        let steps = self.scenario.heights * 6 / 10;
+        for step in 0..steps {
+            self.cluster.submit();
+            if !striking.is_empty() {
+                let turn = usize::try_from(step).unwrap();
+                let drawn = self.dice.below(striking.len() as u64) as usize;
+                // Each kind once, then as it comes.
+                let kind = striking.get(turn).copied().unwrap_or(striking[drawn]);
+                self.strike(kind);
+            }
+            if self.dice.percent(30) {
+                self.cluster.shuffle_twins();
+            }
+            let pause = self.dice.between(20, 900);
+            let goal = self.cluster_height() + 1;
+            self.cluster.advance(pause, |cluster| cluster.all_at(goal));
+            if self.cluster.invariants.violation().is_some() {
+                return;
+            }
+        }
+    }
+
+    fn cluster_height(&self) -> u64 {
+        (0..self.n)
+            .map(|node| self.cluster.height(node))
+            .max()
+            .unwrap_or(0)
+    }
+
+    fn strike(&mut self, kind: Fault) {
+        let (n, node) = (self.n, self.dice.node(self.n));
+        *self.faults.entry(kind).or_default() += 1;
+        match kind {
+            Fault::Partition => {
+                if self.dice.percent(30) {
+                    self.cluster.heal();
+                }
+                let mut sides = (Vec::new(), Vec::new());
+                for node in 0..n {
+                    if self.dice.percent(50) {
+                        sides.0.push(node)
+                    } else {
+                        sides.1.push(node)
+                    }
+                }
+                self.cluster.partition(&sides.0, &sides.1);
+            }
+            Fault::OneWay => {
+                if self.dice.percent(30) {
+                    self.cluster.heal();
+                }
+                let other = self.dice.node(n);
+                self.cluster.cut_one_way(node, other);
+            }
+            Fault::Crash => {
+                // Several at once: what the cluster knows is on disks only.
+                let count = if self.dice.percent(15) {
+                    n
+                } else {
+                    1 + self.dice.node(2)
+                };
+                for more in 0..count {
+                    let node = (node + more) % n;
+                    let output = self.cluster.executed(node) + self.dice.below(40);
+                    if self.dice.percent(80) {
+                        self.cluster.crash_before(node, output);
+                    } else {
+                        self.cluster.crash(node);
+                    }
+                }
+            }
+            Fault::Clock => {
+                let bad = node < self.bad_clocks;
+                let most = if bad { 60_000 } else { 900 };
+                let jump = i64::try_from(self.dice.below(2 * most + 1)).unwrap_or(0);
+                self.cluster
+                    .set_clock(node, jump - i64::try_from(most).unwrap_or(0));
+            }
+            Fault::SlowDisk => {
+                let ms = self.dice.between(20, 200);
+                self.cluster.set_sync(node, ms);
+            }
+            Fault::Loss
+            | Fault::Duplicates
+            | Fault::Reordering
+            | Fault::Spikes
+            | Fault::Byzantine => {}
+        }
+    }
+
+    /// No cuts, no losses, everybody up, clocks at most a second apart, and work: every height must come in time.
+    fn calm(&mut self) {
+        let cluster = &mut self.cluster;
+        cluster.heal();
+        cluster.spare();
+        cluster.network = Network::default();
+        for node in 0..self.n {
+            let jump = i64::try_from(self.dice.below(1_801)).unwrap_or(0);
+            cluster.set_clock(node, jump - 900);
+        }
+        for place in 0..cluster.places() {
+            cluster.set_sync(place, 1);
+            if cluster.core(place).is_none() {
+                cluster.restart(place);
+            }
+        }
+        let highest = self.cluster_height();
+        let target = self.scenario.heights.max(highest + 4);
+        let timing = Timing::default();
+        let f = u64::from(self.n.saturating_sub(1) / 3);
+        for goal in highest + 1..=target {
+            while self.cluster.height_of_work() < target + 2 {
+                self.cluster.submit();
+            }
+            if goal == highest + 1 {
+                self.cluster.resubmit();
+            }
+            // I19: the sum of the next f + 1 timeouts, from the view on in which the farthest node is.
+            let view = self.cluster.highest_view(goal);
+            let timeouts = (0..=f + 1)
+                .map(|more| timing.timeout(View(view + more)).0)
+                .sum::<u64>();
+            if !self
+                .cluster
+                .advance(timeouts + SLACK_MS, |cluster| cluster.all_at(goal))
+            {
+                let somebody = self.cluster_height() >= goal;
+                let rule = if somebody { "I20" } else { "I19" };
+                let what = format!(
+                    "height {goal} is not reached in {timeouts} + {SLACK_MS} ms: {}",
+                    self.cluster.standing()
+                );
+                self.cluster.invariants.fail(rule, || what);
+                return;
+            }
+        }
+    }
+}
+
+fn draw_network(kinds: &[Fault], dice: &mut Dice) -> Network {
+    let mut network = Network {
+        delay_min_ms: 1,
+        delay_max_ms: 10,
+        ..Network::default()
+    };
+    for kind in kinds {
+        match kind {
+            Fault::Loss => network.loss_percent = dice.between(1, 30),
+            Fault::Duplicates => network.duplicate_percent = dice.between(1, 20),
+            Fault::Reordering => network.delay_max_ms = dice.between(20, 100),
+            Fault::Spikes => {
+                network.spike_percent = dice.between(1, 10);
+                network.spike_ms = dice.between(200, 1_500);
+            }
+            Fault::Partition | Fault::OneWay | Fault::Crash => {}
+            Fault::Clock | Fault::SlowDisk | Fault::Byzantine => {}
+        }
+    }
+    network
+}
