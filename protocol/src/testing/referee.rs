@@ -109,7 +109,7 @@ fn check_leaders(standings: &Standings, ranked: &Standings) -> Result<(), Violat
         Profile::Balanced => (tenth.max(n.min(3)), true),
         Profile::Hardened => (tenth.max(f + 1), true),
         // For measurements: they know no candidates.
-        Profile::RoundRobin | Profile::Random => return Ok(()),
+        Profile::RoundRobin | Profile::Random | Profile::Fixed => return Ok(()),
     };
     let open = opens && height.0.is_multiple_of(OPEN_EVERY);
     let size = if open {

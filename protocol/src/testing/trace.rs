@@ -1,6 +1,6 @@
 //! A sequence diagram in text: one column per node, one line per event.
 
-use crate::consensus::{Message, Output, VoteKind, WalEntry};
+use crate::consensus::{Message, Output, Recall, VoteKind, WalEntry};
 use crate::ids::BlockId;
 use std::collections::VecDeque;
 
@@ -128,6 +128,7 @@ pub(super) fn describe(message: &Message) -> String {
         ),
         Message::GetBody { height, id } => format!("GetBody {height} {}", short(*id)),
         Message::Body(block) => format!("Body {}", short(block.id())),
+        Message::Recall(recall) => format!("{recall:?}"),
         Message::Evidence(evidence) => {
             format!(
                 "Evidence against {} at {}",
@@ -219,6 +220,10 @@ pub(super) fn fingerprint(message: &Message) -> u64 {
             .fold(5, |all, finalized| fold(all, &[id(finalized.block.id())])),
         Message::GetBody { height, id: wanted } => fold(6, &[height.0, id(*wanted)]),
         Message::Body(block) => fold(7, &[id(block.id())]),
+        Message::Recall(Recall::Ask { nonce }) => fold(9, &[*nonce]),
+        Message::Recall(Recall::Answer { nonce, head, votes }) => {
+            fold(10, &[*nonce, head.0, votes.len() as u64])
+        }
         Message::Evidence(evidence) => fold(
             8,
             &[
