@@ -248,7 +248,20 @@ impl Cluster {
     fn crash_place(&mut self, place: usize) {
         if self.nodes[place].core.is_some() {
             self.tell(place, "CRASHES");
-            self.nodes[place].crash(&mut self.dice);
+            let waiting = self.nodes[place].disk.waiting().len() as u64;
+            let survive = usize::try_from(self.dice.below(waiting + 1)).unwrap();
+            self.on_durable(place, survive);
+            self.nodes[place].crash(survive, &mut self.dice);
+        }
+    }
+
+    /// The first `count` waiting records are about to be durable.
+    fn on_durable(&mut self, place: usize, count: usize) {
+        let node = &self.nodes[place];
+        if node.is_honest() {
+            for record in &node.disk.waiting()[..count] {
+                self.invariants.on_durable(node.identity.id, record);
+            }
         }
     }
 
@@ -756,7 +769,9 @@ impl Cluster {
         let node = &mut self.nodes[place];
         node.disk.append(record);
         node.appended += 1;
-        if node.sync_ms_max == 0 && node.disk.waiting() == 1 {
+        if node.sync_ms_max == 0 && node.disk.waiting().len() == 1 {
+            self.on_durable(place, 1);
+            let node = &mut self.nodes[place];
             node.disk.sync(1);
             node.durable = node.appended;
         }
@@ -781,6 +796,8 @@ impl Cluster {
             return;
         };
         let count = usize::try_from(reached - node.durable).unwrap();
+        self.on_durable(place, count);
+        let node = &mut self.nodes[place];
         node.disk.sync(count);
         node.durable = reached;
         while let Some((_, to, message)) = {

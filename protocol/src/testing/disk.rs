@@ -55,9 +55,9 @@ impl Disk {
         self.unsynced.is_empty()
     }
 
-    /// How many records wait for a sync.
-    pub(super) fn waiting(&self) -> usize {
-        self.unsynced.len()
+    /// The records that wait for a sync.
+    pub(super) fn waiting(&self) -> &[Record] {
+        &self.unsynced
     }
 
     /// Makes the first `count` records durable.
@@ -68,8 +68,7 @@ impl Disk {
     }
 
     /// Power fails: some first records that nobody had synced are on the disk all the same, perhaps half of the next.
-    pub(super) fn crash(&mut self, dice: &mut Dice) {
-        let survive = dice.below(self.unsynced.len() as u64 + 1) as usize;
+    pub(super) fn crash(&mut self, survive: usize, dice: &mut Dice) {
         if let Some(Record::Wal(next)) = self.unsynced.get(survive)
             && dice.percent(50)
         {

@@ -5,8 +5,8 @@
 use crate::consensus::{Certificate, Evidence, Message, Note, Output, Vote, VoteKind, WalEntry};
 use crate::credit::ValidatorSet;
 use crate::ids::{BlockId, ChainId, ValidatorId};
-use crate::ledger::Ledger;
-use crate::testing::disk::Disk;
+use crate::ledger::{Block, Ledger};
+use crate::testing::disk::{Disk, Record};
 use crate::testing::referee::Referee;
 use crate::units::{Height, View};
 use std::collections::{BTreeMap, BTreeSet};
@@ -108,39 +108,8 @@ impl Invariants {
     /// An honest node executes an output; `disk` is as it was before.
     pub(super) fn on_output(&mut self, node: ValidatorId, disk: &Disk, output: &Output) {
         match output {
-            Output::Persist(WalEntry::Notarization(cert) | WalEntry::Nullification(cert)) => {
-                self.on_certificate(cert);
-            }
             Output::Persist(WalEntry::View { height, view, base }) => {
                 self.on_view(node, disk, *height, *view, *base);
-            }
-            Output::Commit {
-                block,
-                id,
-                certificate,
-                effects,
-            } => {
-                let height = block.header.height;
-                let fits = block.id() == *id
-                    && (certificate.id, certificate.height) == (*id, height)
-                    && certificate.kind == VoteKind::Finalize;
-                self.check(fits, "I7", || {
-                    format!("{node} commits {height} without proof")
-                });
-                let before = *self.committed.entry(height).or_insert(*id);
-                self.check(before == *id, "I1", || {
-                    format!("height {height}: {node} commits {id}, another node {before}")
-                });
-                self.on_certificate(certificate);
-                for evidence in &block.header.evidence {
-                    self.on_evidence(evidence);
-                    self.convicted.insert(evidence.accused());
-                }
-                if self.violation.is_none()
-                    && let Err(violation) = self.referee.on_block(block, effects)
-                {
-                    self.violation = Some(violation);
-                }
             }
             Output::Accuse(evidence) => {
                 self.on_evidence(evidence);
@@ -160,9 +129,48 @@ impl Invariants {
                     format!("{node} blames honest {peer}: {fault}")
                 });
             }
-            Output::Persist(_) | Output::Broadcast(_) | Output::Send { .. } => {}
+            // What is stored counts once it is durable: `on_durable`.
+            Output::Persist(_) | Output::Commit { .. } => {}
+            Output::Broadcast(_) | Output::Send { .. } => {}
             Output::SendCommitted { .. } | Output::SetTimer { .. } => {}
             Output::Build { .. } | Output::Note(_) => {}
+        }
+    }
+
+    /// A record of an honest node is durable now. Before that it counts for nothing: nobody else has seen what follows
+    /// from it, and a crash may undo it.
+    pub(super) fn on_durable(&mut self, node: ValidatorId, record: &Record) {
+        match record {
+            Record::Wal(WalEntry::Notarization(cert) | WalEntry::Nullification(cert)) => {
+                self.on_certificate(cert);
+            }
+            Record::Wal(_) => {}
+            Record::Commit(finalized) => {
+                self.on_commit(node, &finalized.block, &finalized.certificate)
+            }
+        }
+    }
+
+    fn on_commit(&mut self, node: ValidatorId, block: &Block, certificate: &Certificate) {
+        let (height, id) = (block.header.height, block.id());
+        let fits = (certificate.id, certificate.height) == (id, height)
+            && certificate.kind == VoteKind::Finalize;
+        self.check(fits, "I7", || {
+            format!("{node} commits {height} without proof")
+        });
+        let before = *self.committed.entry(height).or_insert(id);
+        self.check(before == id, "I1", || {
+            format!("height {height}: {node} commits {id}, another node {before}")
+        });
+        self.on_certificate(certificate);
+        for evidence in &block.header.evidence {
+            self.on_evidence(evidence);
+            self.convicted.insert(evidence.accused());
+        }
+        if self.violation.is_none()
+            && let Err(violation) = self.referee.on_block(block)
+        {
+            self.violation = Some(violation);
         }
     }
 

@@ -85,12 +85,12 @@ impl Node {
         Ok(outputs)
     }
 
-    pub(super) fn crash(&mut self, dice: &mut Dice) {
+    pub(super) fn crash(&mut self, survive: usize, dice: &mut Dice) {
         self.core = None;
         self.mempool.clear();
         self.outbox.clear();
         self.syncing = None;
-        self.disk.crash(dice);
+        self.disk.crash(survive, dice);
         self.durable = self.appended;
     }
 

@@ -27,7 +27,7 @@ impl Referee {
 
     /// An honest node has committed a block. The first one at a height is judged here; that the others are the same is
     /// I1 and I8.
-    pub(super) fn on_block(&mut self, block: &Block, effects: &Effects) -> Result<(), Violation> {
+    pub(super) fn on_block(&mut self, block: &Block) -> Result<(), Violation> {
         let height = block.header.height;
         let head = self.ledgers.last().unwrap();
         if height <= head.height() {
@@ -40,12 +40,11 @@ impl Referee {
         if let Err(error) = next.check_block(block) {
             return violated("I2", format!("height {height}: {error:?}"));
         }
-        match next.execute(block) {
-            Ok(own) if own.writes == effects.writes => {}
-            Ok(_) => return violated("I8", format!("height {height} changes other entries here")),
+        let effects = match next.execute(block) {
+            Ok(effects) => effects,
             Err(error) => return violated("I2", format!("height {height}: {error:?}")),
-        }
-        self.check_credit(&before, effects, height)?;
+        };
+        self.check_credit(&before, &effects, height)?;
         self.ledgers.push(next);
         Ok(())
     }
