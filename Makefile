@@ -137,6 +137,13 @@ bench-check: setup ## Check and test the crate of measurements
 	@CARGO_TARGET_DIR="$(abspath $(TARGET_DIR))" $(CARGO) clippy --manifest-path bench/Cargo.toml --all-targets -- -D warnings
 	@CARGO_TARGET_DIR="$(abspath $(TARGET_DIR))" $(CARGO) test --manifest-path bench/Cargo.toml --lib
 
+# The simulator is no part of the shipped program, so this is a build of its own.
+SIMULATE ?= --validators 4,5,7,10 --seeds 20000
+.PHONY: simulate
+simulate: setup ## Search 20,000 seeds of 4, 5, 7 and 10 validators for a broken rule (SIMULATE="--mutant NAME")
+	@KITHKIN_COMMIT=$$(git rev-parse --short HEAD 2>/dev/null) $(CARGO) build --release --features simulator $(LOCKED)
+	@"$(TARGET_DIR)/release/kithkin" simulate $(SIMULATE)
+
 .PHONY: big
 big: setup ## Measure a cluster of 40 validators, 10 hospitals and 50 patients with 9 kin each
 	@KITHKIN_BIG=1 $(CARGO) test $(LOCKED) -p kithkin --test cluster forty_validators -- --nocapture

@@ -41,6 +41,8 @@ pub enum Command {
     Demo(DemoArgs),
     /// Runs a whole cluster in this process
     Cluster(ClusterArgs),
+    /// Searches thousands of simulated clusters for a broken rule of the consensus
+    Simulate(SimulateArgs),
     /// Plays scripted emergencies and checks what they must come to
     Scenario {
         /// What to do.
@@ -108,6 +110,87 @@ pub struct ClusterArgs {
     /// A TOML file with any of these settings (see config/cluster.toml); KITHKIN_CLUSTER_... variables win over it, flags over both
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+}
+
+/// `kithkin simulate`
+#[derive(Debug, Args)]
+#[command(after_help = SIMULATE_HELP)]
+pub struct SimulateArgs {
+    /// Sizes of cluster, one after the other
+    #[arg(long, value_name = "N[,N...]", value_delimiter = ',', default_values_t = [4, 5, 7, 10])]
+    pub validators: Vec<u16>,
+    /// How many seeds for each size
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    pub seeds: u64,
+    /// The first seed
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub seed: u64,
+    /// Heights that each seed runs at least, the healing included
+    #[arg(long, value_name = "H", default_value_t = 20)]
+    pub heights: u64,
+    /// What may go wrong
+    #[arg(long, value_enum, default_value_t = FaultsArg::All)]
+    pub faults: FaultsArg,
+    /// What the f faulty validators do: silent, equivocate, twin, sign-everything, forge-justification, withhold, replay,
+    /// oversize, vote-omit, double-vote, nullify-at-once. When left out up to f do anything of this
+    #[arg(long, value_name = "KIND,...", value_delimiter = ',')]
+    pub byzantine: Vec<String>,
+    /// A bug to plant in every validator: votes-not-durable, waits-after-finalize, nullifies-and-finalizes,
+    /// no-rebroadcast, body-not-durable, short-quorum, view-not-durable, accepts-gaps, ignores-notarization, no-new-view,
+    /// notarization-not-durable. Runs until it is caught
+    #[arg(long, value_name = "NAME")]
+    pub mutant: Option<String>,
+    /// How credit becomes a leader order; drawn when left out
+    #[arg(long, value_enum)]
+    pub profile: Option<ProfileArg>,
+    /// Threads; the result is the same with any number [default: one per core]
+    #[arg(long, value_name = "N")]
+    pub jobs: Option<usize>,
+    /// Where sequence diagrams of failing seeds go
+    #[arg(long, value_name = "DIR", default_value = "simulation-traces")]
+    pub traces: PathBuf,
+    /// Print one JSON object per size instead of the table
+    #[arg(long)]
+    pub json: bool,
+}
+
+const SIMULATE_HELP: &str = "Each seed runs a whole cluster of the consensus core in virtual time: a storm of faults, \
+then calm, in which every height must come in time. After each event the rules of docs/spec/consensus.md are checked. \
+One seed in a hundred uses real signatures.
+
+Examples:
+  kithkin simulate --validators 4,5,7,10 --seeds 20000
+  kithkin simulate --validators 4 --byzantine twin --seeds 5000
+  kithkin simulate --validators 4 --mutant votes-not-durable
+
+A failing seed prints the line that repeats it and leaves a sequence diagram. Exit codes: 0 nothing was found (with \
+--mutant: the bug was caught); 1 a rule was broken (with --mutant: the bug was not caught); 2 the command line is wrong, \
+or this program was built without --features simulator.";
+
+/// What may go wrong in a simulation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FaultsArg {
+    /// Three to six kinds of all, and faulty validators
+    All,
+    /// Losses, duplicates, reordering, late messages, partitions
+    Network,
+    /// Crashes between write and sync, slow disks, losses
+    Crashes,
+    /// Nothing but what --byzantine asks for
+    None,
+}
+
+impl FaultsArg {
+    /// As it is typed.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Network => "network",
+            Self::Crashes => "crashes",
+            Self::None => "none",
+        }
+    }
 }
 
 /// The leader profiles.

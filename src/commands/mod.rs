@@ -6,6 +6,7 @@ pub mod bench;
 pub mod cluster;
 pub mod demo;
 pub mod scenario;
+pub mod simulate;
 
 use crate::cli::{Cli, Command, ScenarioCommand};
 use crate::logging;
@@ -59,6 +60,7 @@ pub fn run(cli: Cli) -> ExitCode {
             Command::Demo(args) => demo::run(args).await,
             Command::Cluster(args) => cluster::run(args).await,
             Command::Bench { command } => bench::run(command).await,
+            Command::Simulate(args) => simulate::run(&args),
             Command::Scenario { command } => match command {
                 ScenarioCommand::Run { files, json, seed } => {
                     scenario::run(&files, json, seed).await
