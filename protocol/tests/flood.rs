@@ -20,7 +20,7 @@ use std::sync::Arc;
 /// How many messages the flood has.
 const MESSAGES: usize = 20_000;
 /// How much more memory than before it the process may hold, in bytes.
-const GROWTH_MAX: u64 = 16 * 1024 * 1024;
+const GROWTH_MAX: u64 = 4 * 1024 * 1024;
 
 struct Flood {
     fixture: Fixture,
@@ -198,7 +198,13 @@ fn a_flood_from_members_costs_bounded_memory_and_stops_nobody() {
             // Two of the three others lie: more than may, so that the bound does not rest on their number.
             let liar = flood.order[1 + round % 2];
             let message = flood.message(liar);
-            let outputs = core.step(now, Input::Message { from: liar, message });
+            let outputs = core.step(
+                now,
+                Input::Message {
+                    from: liar,
+                    message,
+                },
+            );
             assert!(
                 !outputs
                     .iter()

@@ -64,22 +64,37 @@ impl Inbox {
     pub(super) fn take_conflict(&mut self, vote: &Vote, tally: &Tally) -> Vec<Ballot> {
         let mut taken = self.take_contradicting(vote);
         if !taken.is_empty() || tally.contradicts(vote) {
-            let group = self.0.get_mut(&(vote.view, vote.kind, vote.id));
-            taken.extend(group.and_then(|signers| signers.remove(&vote.signer)));
+            let group = (vote.view, vote.kind, vote.id);
+            if let Some(signers) = self.0.get_mut(&group) {
+                taken.extend(signers.remove(&vote.signer));
+                // What is empty must go: its place costs memory, and a look with every vote.
+                if signers.is_empty() {
+                    self.0.remove(&group);
+                }
+            }
         }
         taken
     }
 
     /// The waiting votes of the signer of `vote` that contradict it; taken out.
     pub(super) fn take_contradicting(&mut self, vote: &Vote) -> Vec<Ballot> {
-        let mut taken = Vec::new();
-        for signers in self.0.values_mut() {
+        // Only votes of one view contradict each other.
+        let first = (vote.view, VoteKind::Notarize, BlockId([0; 32]));
+        let last = (vote.view, VoteKind::Finalize, BlockId([0xff; 32]));
+        let (mut taken, mut empty) = (Vec::new(), Vec::new());
+        for (group, signers) in self.0.range_mut(first..=last) {
             let contradicts = signers.get(&vote.signer).is_some_and(|other| {
                 Evidence::from_votes(other.vote.clone(), vote.clone()).is_some()
             });
             if contradicts {
                 taken.extend(signers.remove(&vote.signer));
             }
+            if signers.is_empty() {
+                empty.push(*group);
+            }
+        }
+        for group in empty {
+            self.0.remove(&group);
         }
         taken
     }

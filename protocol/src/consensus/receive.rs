@@ -262,7 +262,7 @@ impl Consensus {
         let view = self.view();
         for ballot in ballots {
             let vote = ballot.vote.clone();
-            let wanted = Tally::in_range(vote.view, view) && !self.round.tally.contains(&vote);
+            let wanted = Tally::in_range(vote.view, view) && self.round.tally.wants(&vote);
             if !wanted || !vote.is_well_formed() || !self.round.set.contains(from) {
                 continue;
             }

@@ -59,6 +59,17 @@ impl Tally {
             .sum()
     }
 
+    /// Whether one more statement of this signer, view and kind is of use: the second convicts it, a third adds nothing.
+    pub(super) fn wants(&self, vote: &Vote) -> bool {
+        let votes = self.votes.get(&(vote.view, vote.kind));
+        let signed = votes.into_iter().flat_map(BTreeMap::values);
+        !self.contains(vote)
+            && signed
+                .filter(|signers| signers.contains_key(&vote.signer))
+                .count()
+                < BLOCKS_PER_SIGNER
+    }
+
     /// How many votes are counted for a block.
     pub(super) fn count(&self, view: View, kind: VoteKind, id: BlockId) -> usize {
         let votes = self.votes.get(&(view, kind));
