@@ -168,14 +168,15 @@ pub async fn run(house: &mut House, load: &Load, transactions: Vec<SignedTransac
         .unwrap_or_default();
     let all = cpu_ticks("/proc/self/stat").saturating_sub(cpu_before);
     let sent = shared.sent.load(Ordering::Relaxed);
-    let blocks = count.blocks.max(1) as f64;
+    // Messages are counted from the first counted block to the last.
+    let between = count.blocks.saturating_sub(1).max(1) as f64;
     Measured {
         throughput_per_s: count.transactions as f64 / load.seconds as f64,
         latency_ms: count.latency.percentiles(),
         unfinished: sent.saturating_sub(shared.finished.load(Ordering::Relaxed)),
         blocks: count.blocks,
         bytes: count.transactions * tx_len,
-        messages_per_block: (messages - messages_from.unwrap_or(messages)) as f64 / blocks,
+        messages_per_block: (messages - messages_from.unwrap_or(messages)) as f64 / between,
         generator_cpu_s: seconds(generator_ticks),
         nodes_cpu_s: seconds(all.saturating_sub(generator_ticks)),
     }
