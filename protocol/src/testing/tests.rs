@@ -44,7 +44,8 @@ fn an_idle_cluster_writes_heartbeats_only() {
         assert_eq!(cluster.view_changes, 0, "n {n}");
         let before = cluster.height(0);
         cluster.submit();
-        assert!(cluster.run_until(100, |cluster| cluster.all_at(before + 1)));
+        // Long before the next heartbeat.
+        assert!(cluster.run_until(2_000, |cluster| cluster.all_at(before + 1)));
     }
 }
 
@@ -262,20 +263,18 @@ fn all_nodes_may_crash_at_once_at_any_point() {
 }
 
 #[test]
-fn a_node_two_hundred_heights_behind_catches_up() {
-    let mut cluster = busy(Setup::new(4, 11), Profile::Balanced, 250);
+fn a_node_a_thousand_heights_behind_catches_up() {
+    let _scope = crate::crypto::Simulated::enter();
+    let mut cluster = busy(Setup::new(4, 11), Profile::Balanced, 1_010);
     cluster.crash(3);
-    cluster.run_until(60_000, |cluster| cluster.height(0) >= 200);
-    assert!(cluster.height(0) >= 200 && cluster.height(3) == 0);
+    cluster.run_until(600_000, |cluster| cluster.height(0) >= 1_000);
+    assert!(cluster.height(0) >= 1_000 && cluster.height(3) == 0);
     let before = cluster.elapsed_ms();
     cluster.restart(3);
-    cluster.run_to(200, 10_000);
-    assert!(
-        cluster.elapsed_ms() - before < 5_000,
-        "{} ms",
-        cluster.elapsed_ms() - before
-    );
-    cluster.run_to(210, 10_000);
+    cluster.run_to(1_000, 10_000);
+    let took = cluster.elapsed_ms() - before;
+    assert!(took < 5_000, "{took} ms");
+    cluster.run_to(1_005, 10_000);
 }
 
 /// One of the peers that could help is silent, another one sends what does not prove itself.
@@ -348,4 +347,56 @@ fn a_storm_breaks_no_rule_and_ends() {
             );
         }
     }
+}
+
+/// Every planted bug is caught by drawn seeds; where few seeds catch it, by the kind of faults that it takes.
+#[test]
+fn every_planted_bug_is_caught() {
+    use crate::consensus::Mutant;
+    for mutant in Mutant::ALL {
+        let (n, liar, seeds) = match mutant {
+            Mutant::ShortQuorum => (5, None, 20),
+            Mutant::AcceptsGaps => (4, Some(Behaviour::ForgeJustification), 800),
+            Mutant::NoNewView => (5, None, 400),
+            Mutant::VotesNotDurable
+            | Mutant::WaitsAfterFinalize
+            | Mutant::NullifiesAndFinalizes
+            | Mutant::NoRebroadcast
+            | Mutant::BodyNotDurable
+            | Mutant::ViewNotDurable
+            | Mutant::IgnoresNotarization
+            | Mutant::NotarizationNotDurable => (4, None, 60),
+        };
+        let caught = (0..seeds).find(|&seed| {
+            let mut scenario = Scenario::new(n, seed);
+            scenario.mutant = Some(mutant);
+            scenario.byzantine.extend(liar);
+            simulate(&scenario).violation.is_some()
+        });
+        assert!(caught.is_some(), "{mutant:?} passes {seeds} seeds");
+    }
+}
+
+/// The same rules hold with f validators of every Byzantine kind.
+#[test]
+fn every_byzantine_kind_is_borne() {
+    for kind in Behaviour::ALL {
+        for (n, seeds) in [(4, 12), (7, 6)] {
+            for seed in 0..seeds {
+                let mut scenario = Scenario::new(n, seed);
+                scenario.byzantine.push(kind);
+                let outcome = simulate(&scenario);
+                assert_eq!(outcome.violation, None, "{kind:?}, n {n}, seed {seed}");
+            }
+        }
+    }
+}
+
+/// Found by the simulator in itself: a node counts its own vote before that is on disk. A certificate that stands on it
+/// is nothing as long as it isn't durable either, and a crash may take both back.
+#[test]
+fn a_certificate_on_a_vote_that_a_crash_took_back_is_none() {
+    let mut scenario = Scenario::new(4, 143);
+    scenario.byzantine.push(Behaviour::SignEverything);
+    assert_eq!(simulate(&scenario).violation, None);
 }
