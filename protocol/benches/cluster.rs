@@ -8,6 +8,10 @@ use std::time::Instant;
 
 const HEIGHTS: u64 = 7;
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a benchmark is what measures time"
+)]
 fn main() {
     for n in [4, 10, 40, 100] {
         let mut cluster = Cluster::new(Setup::new(n, 1));

@@ -134,6 +134,10 @@ fn fresh<T: serde::Serialize + serde::de::DeserializeOwned>(value: &T) -> T {
     wire::decode(&wire::encode(value)).expect("decodes")
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a benchmark is what measures time"
+)]
 fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
     let start = Instant::now();
     let value = black_box(work());
