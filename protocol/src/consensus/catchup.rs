@@ -96,8 +96,9 @@ impl Service {
     /// The shortest pause between two services to one peer, in milliseconds.
     fn pause_ms(self) -> u64 {
         match self {
-            // Somebody who catches up asks again as soon as it has executed the last answer.
-            Self::AskedCommitted => 10,
+            // Somebody who catches up asks again as soon as it has executed the last answer; refused, it would wait for
+            // its patience to end.
+            Self::AskedCommitted => 2,
             // spec 2, on Vote: 1 per peer per 100 ms
             Self::Committed | Self::Page | Self::AskPage | Self::Body | Self::Resend => 100,
             Self::Recall => 100,

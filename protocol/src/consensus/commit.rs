@@ -168,14 +168,23 @@ impl Consensus {
         // spec 5: several peers in turn; one that is silent loses its turn
         if let Some(peer) = self.catch_up.take_asked() {
             self.catch_up.failed(peer);
+            if !self.ask_next() {
+                // It may only have been asked too soon again, and where nothing happens nobody else says to be ahead.
+                let (from, count) = (self.round.height, 1);
+                self.broadcast(Message::GetCommitted { from, count });
+            }
+            return;
         }
         self.ask_next();
     }
 
-    fn ask_next(&mut self) {
-        if let Some(peer) = self.catch_up.next(self.round.height) {
+    /// Whether there is somebody to ask.
+    fn ask_next(&mut self) -> bool {
+        let peer = self.catch_up.next(self.round.height);
+        if let Some(peer) = peer {
             self.ask(peer);
         }
+        peer.is_some()
     }
 
     fn ask(&mut self, peer: ValidatorId) {
