@@ -2,6 +2,8 @@
 
 use crate::bench::security::{Adversary, Rule};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use kithkin_protocol::crypto::VerifyingKey;
+use kithkin_protocol::ledger::{Profile, Workload};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -41,6 +43,20 @@ pub enum Command {
     Demo(DemoArgs),
     /// Runs a whole cluster in this process
     Cluster(ClusterArgs),
+    /// Makes the keys of a validator or a hospital
+    Keys {
+        /// What to do.
+        #[command(subcommand)]
+        command: KeysCommand,
+    },
+    /// Makes what a ledger of several processes starts from
+    Genesis {
+        /// What to do.
+        #[command(subcommand)]
+        command: GenesisCommand,
+    },
+    /// Runs one validator in this process
+    Node(NodeArgs),
     /// Searches thousands of simulated clusters for a broken rule of the consensus
     Simulate(SimulateArgs),
     /// Plays scripted emergencies and checks what they must come to
@@ -111,6 +127,149 @@ pub struct ClusterArgs {
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }
+
+/// `kithkin keys`
+#[derive(Debug, Subcommand)]
+pub enum KeysCommand {
+    /// Makes fresh keys in a folder of their own; prints the public parts, which also lie there as public.toml
+    #[command(after_help = KEYS_HELP)]
+    New {
+        /// The folder; keys that are there are never overwritten
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+        /// Whose keys
+        #[arg(long, value_enum, default_value_t = KeyRole::Validator)]
+        role: KeyRole,
+        /// The hospital's name for people
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
+    },
+    /// Reads the keys in a folder and prints their public parts
+    Show {
+        /// The folder
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+    },
+}
+
+const KEYS_HELP: &str = "A validator has three keys: it votes with one, draws masters with the second, and is known on \
+the network by the third. Their files can be read by their owner only (mode 0600); a node refuses keys that others can read. \
+Nobody but the validator's machine needs them: hand public.toml to whoever makes the genesis.
+
+Four validators on one machine:
+  for n in 0 1 2 3; do kithkin keys new --out keys/$n; done
+  kithkin genesis new --out genesis.toml --validator keys/0 --validator keys/1 --validator keys/2 --validator keys/3";
+
+/// Whose keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum KeyRole {
+    /// A validator's: vote, VRF and network key
+    Validator,
+    /// A hospital's: signing and opening key
+    Hospital,
+}
+
+/// `kithkin genesis`
+#[derive(Debug, Subcommand)]
+pub enum GenesisCommand {
+    /// Puts a genesis together from public keys; prints its hash, the chain id
+    New(GenesisArgs),
+    /// Checks a genesis and shows what stands in it
+    Show {
+        /// The file
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+}
+
+/// `kithkin genesis new`
+#[derive(Debug, Args)]
+#[command(after_help = GENESIS_HELP)]
+pub struct GenesisArgs {
+    /// The file to write; one that is there is never overwritten
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// A validator's public keys: the file public.toml or its folder. Once for each; the order gives them their numbers, from 0
+    #[arg(long, required = true, value_name = "FILE")]
+    pub validator: Vec<PathBuf>,
+    /// An accredited hospital's public keys, once for each
+    #[arg(long, value_name = "FILE")]
+    pub hospital: Vec<PathBuf>,
+    /// The public key of an accredited reviewer, once for each
+    #[arg(long, value_name = "HEX", value_parser = verifying_key)]
+    pub reviewer: Vec<VerifyingKey>,
+    /// How credit becomes a leader order
+    #[arg(long, value_enum, default_value_t = ProfileArg::Balanced)]
+    pub profile: ProfileArg,
+    /// What the ledger is for; anything but records is for measuring
+    #[arg(long, value_enum, default_value_t = WorkloadArg::Records)]
+    pub workload: WorkloadArg,
+    /// How long after a case its review may take
+    #[arg(long, value_name = "DURATION", default_value = "7d", value_parser = humantime::parse_duration)]
+    pub review_within: Duration,
+}
+
+const GENESIS_HELP: &str = "All validators start from the same file: its hash is the chain id, and every vote and every \
+transaction names it. The credit that validators start with, its rewards and penalties, block size and timeouts' growth are \
+constants of the program (docs/spec/consensus.md, section 1), so that two ledgers differ only in what the file says.";
+
+/// What a ledger is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum WorkloadArg {
+    /// Health records
+    Records,
+    /// Opaque transactions as well, each signed
+    Opaque,
+    /// Opaque transactions of nobody: nothing is verified
+    OpaqueUnsigned,
+}
+
+impl From<WorkloadArg> for Workload {
+    fn from(arg: WorkloadArg) -> Self {
+        match arg {
+            WorkloadArg::Records => Self::Records,
+            WorkloadArg::Opaque => Self::Opaque,
+            WorkloadArg::OpaqueUnsigned => Self::OpaqueUnsigned,
+        }
+    }
+}
+
+/// `kithkin node`
+#[derive(Debug, Args)]
+#[command(after_help = NODE_HELP)]
+pub struct NodeArgs {
+    /// A TOML file with any of these settings and the addresses of the others (see config/node.toml); KITHKIN_NODE_... variables win over it, flags over both
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The genesis file (kithkin genesis new)
+    #[arg(long, value_name = "FILE")]
+    pub genesis: Option<PathBuf>,
+    /// The folder of this validator's keys (kithkin keys new)
+    #[arg(long, value_name = "DIR")]
+    pub keys: Option<PathBuf>,
+    /// The data folder; continued when it is there
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Where to listen for the other validators, once for each address
+    #[arg(long, value_name = "MULTIADDR")]
+    pub listen: Vec<String>,
+    /// Where to listen for clients, or none [default: a free port of this machine]
+    #[arg(long, value_name = "ADDRESS")]
+    pub client_listen: Option<String>,
+    /// The records of what this validator signed are lost or old: follow, and vote again when it is safe
+    #[arg(long)]
+    pub quarantine: bool,
+    /// Print JSON lines
+    #[arg(long)]
+    pub json: bool,
+}
+
+const NODE_HELP: &str = "The first line tells that the validator runs: its peer id, where it listens and its height. SIGTERM \
+or Ctrl-C stop it in order; SIGHUP reads the addresses of the others anew. A node that was killed starts again on the same data \
+folder: it asks the others what it has missed and which of its own votes they saw.
+
+Exit codes: 0 stopped in order; 2 settings, keys or genesis are wrong; 3 the data folder or the disk cannot be used; 4 the \
+validator did not start.";
 
 /// `kithkin simulate`
 #[derive(Debug, Args)]
@@ -307,6 +466,20 @@ pub struct SecurityArgs {
     /// Write plots (SVG) into this folder
     #[arg(long, value_name = "DIR")]
     pub plot: Option<PathBuf>,
+}
+
+impl From<ProfileArg> for Profile {
+    fn from(arg: ProfileArg) -> Self {
+        match arg {
+            ProfileArg::Literal => Self::Literal,
+            ProfileArg::Balanced => Self::Balanced,
+            ProfileArg::Hardened => Self::Hardened,
+        }
+    }
+}
+
+fn verifying_key(text: &str) -> Result<VerifyingKey, String> {
+    VerifyingKey::from_hex(text).map_err(|error| error.to_string())
 }
 
 fn input_rate(text: &str) -> Result<f64, String> {

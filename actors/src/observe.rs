@@ -26,6 +26,8 @@ pub struct Seen {
     pub time_ms: Millis,
     /// How many transactions it holds.
     pub transactions: usize,
+    /// The block itself; shared.
+    pub block: Arc<Block>,
     /// Credit of every validator after it.
     pub rows: Vec<StandingRow>,
     /// Candidates for master of the next height.
@@ -35,7 +37,7 @@ pub struct Seen {
 }
 
 impl Seen {
-    pub(crate) fn new(validator: ValidatorId, ledger: &Ledger, block: &Block) -> Self {
+    pub(crate) fn new(validator: ValidatorId, ledger: &Ledger, block: &Arc<Block>) -> Self {
         let standings = ledger.standings();
         Self {
             validator,
@@ -45,6 +47,7 @@ impl Seen {
             view: block.header.view,
             time_ms: block.header.time_ms,
             transactions: block.transactions.len(),
+            block: block.clone(),
             rows: standings.rows().collect(),
             leader_set: standings.leader_set(),
             next_master: standings.leader_order().first().copied(),

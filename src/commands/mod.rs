@@ -5,8 +5,12 @@
 pub mod bench;
 pub mod cluster;
 pub mod demo;
+pub mod genesis;
+pub mod keys;
+pub mod node;
 pub mod scenario;
 pub mod simulate;
+mod stop;
 
 use crate::cli::{Cli, Command, ScenarioCommand};
 use crate::logging;
@@ -28,7 +32,7 @@ pub enum Failure {
 }
 
 impl Failure {
-    fn parts(&self) -> (u8, &anyhow::Error) {
+    pub(crate) fn parts(&self) -> (u8, &anyhow::Error) {
         match self {
             Self::NotHeld(error) => (1, error),
             Self::Usage(error) => (2, error),
@@ -59,6 +63,9 @@ pub fn run(cli: Cli) -> ExitCode {
         match cli.command {
             Command::Demo(args) => demo::run(args).await,
             Command::Cluster(args) => cluster::run(args).await,
+            Command::Keys { command } => keys::run(&command),
+            Command::Genesis { command } => genesis::run(&command),
+            Command::Node(args) => node::run(args).await,
             Command::Bench { command } => bench::run(command).await,
             Command::Simulate(args) => simulate::run(&args),
             Command::Scenario { command } => match command {

@@ -17,9 +17,11 @@ use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message};
 use kithkin_protocol::consensus::{
     self, Agreement, Algorithm, Certificate, Config, Identity, Input, Note, Output, Timer, Timing,
 };
+use kithkin_protocol::credit::ValidatorSet;
 use kithkin_protocol::ids::{TxId, ValidatorId};
 use kithkin_protocol::ledger::{
     AdmissionError, Block, Effects, Event, Genesis, Ledger, Mempool, SignedTransaction,
+    ValidatorInfo,
 };
 use kithkin_protocol::units::{Height, Millis};
 use kithkin_protocol::wire::FRAME_BYTES_MAX;
@@ -33,7 +35,7 @@ pub(super) const WAITERS_MAX: usize = 10_000;
 /// Most actors that follow one validator.
 const FOLLOWERS_MAX: usize = 10_000;
 /// Most transactions in one gossip message.
-const GOSSIP_MAX: usize = 256;
+pub(super) const GOSSIP_MAX: usize = 256;
 /// How often waiting transactions are passed on again: gossip may be lost.
 const GOSSIP_EVERY: Duration = Duration::from_secs(1);
 
@@ -165,7 +167,7 @@ impl Validator {
         }
     }
 
-    fn step(&mut self, input: Input, ctx: &mut Context<Self>) {
+    pub(super) fn step(&mut self, input: Input, ctx: &mut Context<Self>) {
         let outputs = self.core.step(self.now(), input);
         self.execute(outputs, ctx);
     }
@@ -323,6 +325,9 @@ impl Validator {
 
     fn on_committed(&mut self, commit: Commit) {
         self.answer_waiters(&commit);
+        if commit.effects.electorate.is_some() {
+            self.admit_peers();
+        }
         let events: Arc<Vec<Event>> = Arc::new(commit.effects.events);
         for change in &commit.effects.credit {
             tracing::trace!(validator = %self.me, ?change, "credit");
@@ -382,12 +387,29 @@ impl Validator {
         }
     }
 
-    fn admit(&mut self, transaction: SignedTransaction) -> Result<TxId, AdmissionError> {
+    /// Says to the transport who may talk with this node: those who vote on the next heights.
+    fn admit_peers(&self) {
+        let electorate = self.ledger().standings().electorate();
+        let next = electorate.next.iter().flat_map(ValidatorSet::iter);
+        // Of a validator whose keys change both count until the change: the later entry is asked for first.
+        let mut peers: Vec<ValidatorInfo> = next.cloned().collect();
+        for info in electorate.current.iter() {
+            if !peers
+                .iter()
+                .any(|peer| peer.network_key == info.network_key)
+            {
+                peers.push(info.clone());
+            }
+        }
+        self.port.admit(&peers);
+    }
+
+    pub(super) fn admit(&mut self, transaction: SignedTransaction) -> Result<TxId, AdmissionError> {
         let now = self.now();
         self.pool.admit(transaction, self.core.ledger(), now)
     }
 
-    fn gossip(&self, transactions: Vec<SignedTransaction>) {
+    pub(super) fn gossip(&self, transactions: Vec<SignedTransaction>) {
         if !transactions.is_empty() {
             let gossip = Gossip(Arc::new(transactions));
             self.port.tell_all::<Self, _>(self.peers(), &gossip);
@@ -415,6 +437,7 @@ impl Actor for Validator {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
+        self.admit_peers();
         self.begin(ctx);
         ctx.run_interval(GOSSIP_EVERY, |this, _| this.tend());
     }

@@ -4,12 +4,13 @@ use crate::ports::names::ActorName;
 use actix::Message;
 use kithkin_protocol::consensus;
 use kithkin_protocol::emergency::Case;
-use kithkin_protocol::ids::{AccountId, CaseId, HospitalId, PatientId, TxId};
+use kithkin_protocol::ids::{AccountId, BlockId, CaseId, HospitalId, PatientId, TxId};
 use kithkin_protocol::ledger::{
     AdmissionError, BatchEntry, Event, HeadStatement, Patient, SequenceWindow, SignedTransaction,
     StateProof, TxProof,
 };
 use kithkin_protocol::units::{Height, Millis, Tier, View};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// Validator -> Validator. A message of the consensus core.
@@ -39,13 +40,32 @@ pub struct Assembled {
 #[rtype(result = "Result<TxId, AdmissionError>")]
 pub struct Submit(pub SignedTransaction);
 
+/// Anyone -> Validator. Takes many transactions in and passes them on together. The answer has one entry for each, in
+/// their order.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Vec<Result<TxId, AdmissionError>>")]
+pub struct SubmitMany(pub Vec<SignedTransaction>);
+
+/// Anyone -> Validator. The identifiers of final blocks from a height on, at most [`CHAIN_MAX`].
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "Result<Vec<(Height, BlockId)>, QueryError>")]
+pub struct Chain {
+    /// The first height.
+    pub from: Height,
+    /// How many.
+    pub count: u16,
+}
+
+/// Most blocks in the answer to one [`Chain`].
+pub const CHAIN_MAX: u16 = 256;
+
 /// Anyone -> Validator. Waits until a transaction is final; the asker's time limit ends the wait.
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "Result<Finalized, QueryError>")]
 pub struct AwaitTx(pub TxId);
 
 /// A final transaction.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Finalized {
     /// Where it stands, with proof.
     pub proof: TxProof,
@@ -59,7 +79,7 @@ pub struct Finalized {
 pub struct Prove(pub Vec<u8>);
 
 /// An entry of the state.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Proved {
     /// The validator's word on its head.
     pub statement: HeadStatement,
@@ -68,7 +88,7 @@ pub struct Proved {
 }
 
 /// Anyone -> Validator. A look at the state that proves nothing: good for finding what to have proved.
-#[derive(Clone, Debug, Message)]
+#[derive(Clone, Debug, Message, Serialize, Deserialize)]
 #[rtype(result = "Result<Answer, QueryError>")]
 pub enum Look {
     /// Used sequence numbers of an account.
@@ -86,7 +106,7 @@ pub enum Look {
 }
 
 /// The answer to a [`Look`].
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Answer {
     /// To [`Look::Sequences`].
     Sequences(SequenceWindow),
@@ -103,7 +123,7 @@ pub enum Answer {
 }
 
 /// Whose events somebody follows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Concern {
     /// Everything about one patient.
     Patient(PatientId),
@@ -124,7 +144,7 @@ pub struct Follow(pub Vec<Concern>);
 pub struct Notice(pub Arc<Vec<Event>>);
 
 /// Why a validator does not answer.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum QueryError {
     /// Too many wait for transactions already.
     #[error("{name} has too many callers waiting; ask another validator or try again")]

@@ -2,9 +2,10 @@
 //!
 //! The rules are in `kithkin_protocol::{consensus, ledger}`. [`messages`] is
 //! what others may say to it, `actor` the shell, `storage` what it keeps in
-//! RocksDB and how it comes back after a crash, `queries` its answers.
+//! RocksDB and how it comes back after a crash, `queries` its answers, `batch` what comes by the hundred.
 
 mod actor;
+mod batch;
 pub mod messages;
 mod queries;
 mod storage;

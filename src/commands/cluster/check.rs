@@ -5,7 +5,7 @@
 
 use super::acknowledged::{Acknowledged, file_digest};
 use super::progress;
-use super::stop::Stop;
+use crate::commands::stop::Stop;
 use crate::stage::Stage;
 use indicatif::ProgressBar;
 use kithkin_actors::patient::messages::Source;

@@ -1,7 +1,7 @@
 //! Enrolling the patients that are not enrolled yet, hospitals as sponsors in turn.
 
 use super::progress;
-use super::stop::Stop;
+use crate::commands::stop::Stop;
 use crate::stage::{Stage, StageError};
 use anyhow::Context as _;
 use kithkin_actors::validator::messages::{Answer, Look};

@@ -1,6 +1,6 @@
 //! `kithkin cluster`: a whole cluster in this process, with load or a check on request.
 //!
-//! * `settings`: what is asked for, from four layers. `stop`: Ctrl-C and SIGTERM.
+//! * `settings`: what is asked for, from four layers.
 //! * `enrol`, `load`, `check`: what is done. `acknowledged`: the list that a check compares with.
 //! * `report`, `onlooker`, `status`, `table`, `progress`, `memory`: what is shown.
 
@@ -15,10 +15,10 @@ mod progress;
 mod report;
 mod settings;
 mod status;
-mod stop;
 mod table;
 
 use super::Failure;
+use super::stop::Stop;
 use crate::cli::ClusterArgs;
 use crate::stage::Stage;
 use acknowledged::{AckLog, Recorder};
@@ -34,7 +34,6 @@ use status::{Ready, Stopped, ms};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Instant;
-use stop::Stop;
 use tokio::sync::watch;
 
 /// Runs a cluster until it is told to stop, or checks one.

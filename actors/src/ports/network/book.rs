@@ -65,8 +65,21 @@ impl Entry {
         }
     }
 
+    /// Somebody in another process: the network's transport knows the way.
+    fn far() -> Self {
+        Self {
+            addr: Box::new(Elsewhere),
+            life: None,
+            asks: AtomicUsize::new(0),
+        }
+    }
+
     pub(super) fn addr<A: Actor<Context = Context<A>>>(&self) -> Option<&Addr<A>> {
         self.addr.downcast_ref()
+    }
+
+    pub(super) fn is_far(&self) -> bool {
+        self.addr.is::<Elsewhere>()
     }
 
     /// Whether the owner may act: what a fenced instance answers does not count.
@@ -76,6 +89,9 @@ impl Entry {
             .is_none_or(|(life, incarnation)| life.is(*incarnation))
     }
 }
+
+/// In place of an address: the name lives in another process.
+struct Elsewhere;
 
 struct Shelf {
     entries: RwLock<HashMap<ActorName, Arc<Entry>>>,
@@ -98,6 +114,12 @@ impl AddressBook {
     /// Points `name` to `addr`, in place of whatever it pointed to.
     pub fn point<A: Actor<Context = Context<A>>>(&self, name: ActorName, addr: Addr<A>) {
         self.point_entry(name, Arc::new(Entry::new(addr, None)));
+    }
+
+    /// Points `name` to another process, which the network's transport reaches. Who asks there finds no address: only
+    /// what is told travels.
+    pub fn point_far(&self, name: ActorName) {
+        self.point_entry(name, Arc::new(Entry::far()));
     }
 
     pub(crate) fn point_entry(&self, name: ActorName, entry: Arc<Entry>) {

@@ -6,11 +6,15 @@
 //! fixed, and it goes mute when the actor's incarnation is over. [`LinkRule`]s
 //! delay, lose or cut what goes between two names.
 //!
-//! Not here: other machines (the same calls over another transport), retries of
-//! one-way messages (consensus sends again by itself), supervision ([`crate::supervisor`]).
+//! A name may live in another process ([`AddressBook::point_far`]): what is told to it is written as a frame, once for
+//! all receivers, and handed to the transport ([`Far`]).
+//!
+//! Not here: the transport itself ([`crate::peer`]), retries of one-way messages
+//! (consensus sends again by itself), supervision ([`crate::supervisor`]).
 
 mod book;
 mod courier;
+mod far;
 mod links;
 mod port;
 mod stats;
@@ -19,18 +23,21 @@ mod tests;
 
 pub use book::{AddressBook, Life};
 pub(crate) use book::{Entry, code};
+pub use far::{Far, Frame};
 pub use links::LinkRule;
 pub use port::{AskError, AskErrorKind, Port};
 pub use stats::{NetStats, TypeStats};
 
 use crate::ports::names::ActorName;
+use actix::{Actor, Context, Handler, Message};
 use core::any::Any;
 use courier::Courier;
 use links::Links;
 use stats::Counters;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
 
 /// What arrives in a mailbox: a typed message and who sent it, as the transport vouches for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,6 +84,7 @@ struct Inner {
     courier: Courier,
     taps: RwLock<Vec<Tap>>,
     tapped: AtomicBool,
+    far: OnceLock<Arc<dyn Far>>,
 }
 
 impl Inner {
@@ -109,6 +117,7 @@ impl Network {
                 courier: Courier::default(),
                 taps: RwLock::default(),
                 tapped: AtomicBool::new(false),
+                far: OnceLock::new(),
             }),
         }
     }
@@ -140,6 +149,51 @@ impl Network {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         lives.entry(name).or_default().clone()
+    }
+
+    /// The transport to other processes, set once; true when this call has set it. Names are pointed to it with
+    /// [`AddressBook::point_far`].
+    pub fn set_far(&self, far: Arc<dyn Far>) -> bool {
+        self.inner.far.set(far).is_ok()
+    }
+
+    /// Puts what came from another process into a mailbox of this one; the caller vouches for `from`. False when there
+    /// is no such actor at the moment, or no place.
+    pub(crate) fn receive<A, M>(&self, from: ActorName, to: ActorName, message: M) -> bool
+    where
+        A: Actor<Context = Context<A>> + Handler<Delivered<M>>,
+        M: Message + Send + 'static,
+        M::Result: Send,
+    {
+        let counters = self.inner.stats.of::<M>();
+        port::hand_over::<A, M>(&self.inner, &counters, from, to, message)
+    }
+
+    /// As [`Self::receive`], and waits until the message is served, at most for `within`.
+    pub(crate) async fn receive_served<A, M>(
+        &self,
+        from: ActorName,
+        to: ActorName,
+        message: M,
+        within: Duration,
+    ) -> bool
+    where
+        A: Actor<Context = Context<A>> + Handler<Delivered<M>>,
+        M: Message + Send + 'static,
+        M::Result: Send,
+    {
+        let counters = self.inner.stats.of::<M>();
+        let request = {
+            let entry = self.inner.book.entry(to);
+            let Some(addr) = entry.as_ref().and_then(|entry| entry.addr::<A>()) else {
+                stats::count(&counters.no_address);
+                return false;
+            };
+            addr.send(Delivered { from, message })
+        };
+        stats::count(&counters.delivered);
+        let served = tokio::time::timeout(within, request).await;
+        served.is_ok_and(|served| served.is_ok())
     }
 
     /// Sets the rule of the link from `from` to `to`, in this direction only.

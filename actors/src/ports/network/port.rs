@@ -3,11 +3,12 @@
 use super::book::Life;
 use super::links::Passage;
 use super::stats::{TypeCounters, count};
-use super::{Delivered, Inner, TapEvent};
+use super::{Delivered, Far, Frame, Inner, TapEvent};
 use crate::ports::names::ActorName;
 use actix::dev::SendError;
 use actix::{Actor, Addr, Context, Handler, Message};
 use core::any::type_name;
+use kithkin_protocol::ledger::ValidatorInfo;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -102,6 +103,10 @@ impl Port {
         M: Message + Send + 'static,
         M::Result: Send,
     {
+        if self.is_far(to) {
+            self.tell_far([to], &message);
+            return;
+        }
         let counters = self.net.stats.of::<M>();
         if !self.is_current() {
             count(&counters.fenced);
@@ -109,7 +114,9 @@ impl Port {
         }
         match self.depart(to, &counters, &message) {
             Passage::Lost => count(&counters.lost),
-            Passage::Now => hand_over::<A, M>(&self.net, &counters, self.me, to, message),
+            Passage::Now => {
+                hand_over::<A, M>(&self.net, &counters, self.me, to, message);
+            }
             Passage::After(delay) => {
                 let (net, from) = (self.net.clone(), self.me);
                 self.net.courier.post(delay, move || {
@@ -119,15 +126,69 @@ impl Port {
         }
     }
 
-    /// Sends a copy of `message` to each name; put an `Arc` into a large one.
+    /// Sends a copy of `message` to each name; put an `Arc` into a large one. For names in other processes it is written
+    /// once.
     pub fn tell_all<A, M>(&self, to: impl IntoIterator<Item = ActorName>, message: &M)
     where
         A: Actor<Context = Context<A>> + Handler<Delivered<M>>,
         M: Message + Clone + Send + 'static,
         M::Result: Send,
     {
+        let mut far = Vec::new();
         for name in to {
-            self.tell::<A, M>(name, message.clone());
+            if self.is_far(name) {
+                far.push(name);
+            } else {
+                self.tell::<A, M>(name, message.clone());
+            }
+        }
+        self.tell_far(far, message);
+    }
+
+    /// Says who the validators are from now on, so that their processes are talked to and no others. Nothing happens
+    /// where all live in one process.
+    pub fn admit(&self, validators: &[ValidatorInfo]) {
+        if let Some(far) = self.net.far.get()
+            && self.is_current()
+        {
+            far.admit(validators);
+        }
+    }
+
+    fn is_far(&self, to: ActorName) -> bool {
+        self.net.far.get().is_some() && self.net.book.entry(to).is_some_and(|entry| entry.is_far())
+    }
+
+    fn tell_far<M: 'static>(&self, to: impl IntoIterator<Item = ActorName>, message: &M) {
+        let Some(far) = self.net.far.get() else {
+            return;
+        };
+        let counters = self.net.stats.of::<M>();
+        let mut written = None;
+        for to in to {
+            if !self.is_current() {
+                count(&counters.fenced);
+                continue;
+            }
+            let passage = self.depart(to, &counters, message);
+            if passage == Passage::Lost {
+                count(&counters.lost);
+                continue;
+            }
+            let Some(frame) = written.get_or_insert_with(|| far.write(message)).clone() else {
+                tracing::error!(%to, message = type_name::<M>(), "a message that does not leave its process");
+                count(&counters.no_address);
+                continue;
+            };
+            match passage {
+                Passage::After(delay) => {
+                    let (far, counters) = (far.clone(), counters.clone());
+                    self.net.courier.post(delay, move || {
+                        post(far.as_ref(), &counters, to, frame);
+                    });
+                }
+                Passage::Now | Passage::Lost => post(far.as_ref(), &counters, to, frame),
+            }
         }
     }
 
@@ -211,6 +272,10 @@ impl Port {
             count(&counters.no_address);
             return Err(AskErrorKind::NoAddress);
         };
+        if entry.is_far() {
+            count(&counters.no_address);
+            return Err(AskErrorKind::NoAddress);
+        }
         let Some(_place) = Place::take(&entry.asks) else {
             count(&counters.refused);
             return Err(AskErrorKind::Full);
@@ -299,23 +364,44 @@ async fn travel(
     }
 }
 
-fn hand_over<A, M>(net: &Inner, counters: &TypeCounters, from: ActorName, to: ActorName, message: M)
+fn post(far: &dyn Far, counters: &TypeCounters, to: ActorName, frame: Frame) {
+    if far.send(to, frame) {
+        count(&counters.delivered);
+    } else {
+        count(&counters.refused);
+    }
+}
+
+/// Whether it is in the mailbox now.
+pub(super) fn hand_over<A, M>(
+    net: &Inner,
+    counters: &TypeCounters,
+    from: ActorName,
+    to: ActorName,
+    message: M,
+) -> bool
 where
     A: Actor<Context = Context<A>> + Handler<Delivered<M>>,
     M: Message + Send + 'static,
     M::Result: Send,
 {
     let Some(entry) = net.book.entry(to) else {
-        return count(&counters.no_address);
+        count(&counters.no_address);
+        return false;
     };
     let Some(addr): Option<&Addr<A>> = entry.addr() else {
-        return wrong_type::<A, M>(to, counters);
+        wrong_type::<A, M>(to, counters);
+        return false;
     };
     match addr.try_send(Delivered { from, message }) {
-        Ok(()) => count(&counters.delivered),
+        Ok(()) => {
+            count(&counters.delivered);
+            return true;
+        }
         Err(SendError::Full(_)) => count(&counters.refused),
         Err(SendError::Closed(_)) => count(&counters.closed),
     }
+    false
 }
 
 /// A mistake in the program, not in the cluster.

@@ -11,14 +11,14 @@ const AT_ONCE: i32 = 130;
 
 /// Tells when somebody has asked to stop.
 #[derive(Clone)]
-pub(super) struct Stop(watch::Receiver<bool>);
+pub(crate) struct Stop(watch::Receiver<bool>);
 
 impl Stop {
     /// Starts listening.
     ///
     /// # Errors
     /// When the operating system does not let us.
-    pub(super) fn listen() -> anyhow::Result<Self> {
+    pub(crate) fn listen() -> anyhow::Result<Self> {
         let (asked, receiver) = watch::channel(false);
         let (ready, listening) = std::sync::mpsc::sync_channel(1);
         std::thread::Builder::new()
@@ -43,12 +43,12 @@ impl Stop {
     }
 
     /// Whether somebody has asked.
-    pub(super) fn asked(&self) -> bool {
+    pub(crate) fn asked(&self) -> bool {
         *self.0.borrow()
     }
 
     /// Returns when somebody has asked.
-    pub(super) async fn wait(&self) {
+    pub(crate) async fn wait(&self) {
         let mut receiver = self.0.clone();
         if receiver.wait_for(|asked| *asked).await.is_err() {
             // Nobody listens any more, so nobody can ask.

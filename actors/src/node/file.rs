@@ -1,0 +1,140 @@
+//! The genesis as a file that operators hand around: TOML, with the chain id for a check.
+
+use kithkin_protocol::ledger::{Genesis, GenesisError};
+use serde::{Deserialize, Serialize};
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+/// Version of the file.
+const FORMAT: u32 = 1;
+
+/// Largest file in bytes: a thousand validators and as many hospitals fit well.
+const FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
+
+/// Why a genesis file cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum GenesisFileError {
+    /// The operating system.
+    #[error("the genesis file {} cannot be {action}: {reason}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// `read` or `written`.
+        action: &'static str,
+        /// The operating system's words.
+        reason: String,
+    },
+    /// There is something already.
+    #[error("{} is there already, and a genesis is never overwritten: choose another name", path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Not what it should be.
+    #[error("{} is no genesis file: {reason}", path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A genesis that no ledger can start from.
+    #[error("{}: {source}", path.display())]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: GenesisError,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Content {
+    format: u32,
+    /// The digest of the rest: whoever changes a letter founds another ledger, and is told so.
+    chain: String,
+    genesis: Genesis,
+}
+
+/// Writes a genesis into a new file; on return it is on disk.
+///
+/// # Errors
+/// [`GenesisFileError::Invalid`], [`GenesisFileError::Exists`], [`GenesisFileError::Io`].
+pub fn write(path: &Path, genesis: &Genesis) -> Result<(), GenesisFileError> {
+    let file = || path.to_owned();
+    genesis
+        .validate()
+        .map_err(|source| GenesisFileError::Invalid {
+            path: file(),
+            source,
+        })?;
+    let content = Content {
+        format: FORMAT,
+        chain: genesis.chain_id().to_hex(),
+        genesis: genesis.clone(),
+    };
+    let text = toml::to_string(&content).map_err(|error| GenesisFileError::Content {
+        path: file(),
+        reason: error.to_string(),
+    })?;
+    let created = OpenOptions::new().create_new(true).write(true).open(path);
+    let written = created.and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    });
+    written.map_err(|error| match error.kind() {
+        std::io::ErrorKind::AlreadyExists => GenesisFileError::Exists { path: file() },
+        _ => GenesisFileError::Io {
+            path: file(),
+            action: "written",
+            reason: error.to_string(),
+        },
+    })
+}
+
+/// Reads a genesis and checks it.
+///
+/// # Errors
+/// [`GenesisFileError::Io`], [`GenesisFileError::Content`], [`GenesisFileError::Invalid`].
+pub fn read(path: &Path) -> Result<Genesis, GenesisFileError> {
+    let bad = |reason: String| GenesisFileError::Content {
+        path: path.to_owned(),
+        reason,
+    };
+    let io = |error: std::io::Error| GenesisFileError::Io {
+        path: path.to_owned(),
+        action: "read",
+        reason: error.to_string(),
+    };
+    let bytes = fs::metadata(path).map_err(io)?.len();
+    if bytes > FILE_BYTES_MAX {
+        return Err(bad(format!(
+            "it has {bytes} bytes; at most {FILE_BYTES_MAX} are read"
+        )));
+    }
+    let text = fs::read_to_string(path).map_err(io)?;
+    let content: Content = toml::from_str(&text).map_err(|error| bad(error.to_string()))?;
+    if content.format != FORMAT {
+        let found = content.format;
+        return Err(bad(format!(
+            "it has format {found}, this program reads format {FORMAT}"
+        )));
+    }
+    let chain = content.genesis.chain_id().to_hex();
+    if chain != content.chain {
+        let said = content.chain;
+        return Err(bad(format!(
+            "it hashes to {chain}, but says {said}: it was changed"
+        )));
+    }
+    content
+        .genesis
+        .validate()
+        .map_err(|source| GenesisFileError::Invalid {
+            path: path.to_owned(),
+            source,
+        })?;
+    Ok(content.genesis)
+}

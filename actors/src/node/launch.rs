@@ -1,0 +1,355 @@
+//! Starting and stopping one validator's process.
+
+use super::door::{self, House, NEWS_KEPT};
+use super::keys::{KeysError, NodeKeys};
+use super::protocol::Final;
+use crate::leader::Leader;
+use crate::observe::{Observer, Sight};
+use crate::peer::{Multiaddr, PeerConfig, PeerError, Peers};
+use crate::ports::clock::SharedClock;
+use crate::ports::names::ActorName;
+use crate::ports::network::Network;
+use crate::ports::store::{Store, StoreError, StoreOptions};
+use crate::supervisor::{
+    Shutdown, ShutdownReport, Spec, StartError, StartMany, Supervisor, SupervisorConfig,
+    SupervisorError, WhenRunning,
+};
+use crate::validator::messages::{Answer, Look};
+use crate::validator::{Memory, Validator, ValidatorConfig};
+use actix::Addr;
+use kithkin_protocol::consensus::{self, Algorithm, Timing};
+use kithkin_protocol::ids::ValidatorId;
+use kithkin_protocol::ledger::{Genesis, SignedTransaction};
+use kithkin_protocol::units::Height;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::{broadcast, watch};
+use tokio::task::JoinHandle;
+
+/// How long validator and leader may take to start: a long chain has many entries to read.
+const START_WITHIN: Duration = Duration::from_secs(300);
+/// How long the validator may take to say where it stands.
+const LOOK_WITHIN: Duration = Duration::from_secs(30);
+
+/// How a node is launched.
+pub struct NodeConfig {
+    /// The data folder; made when it is not there.
+    pub data: PathBuf,
+    /// What the ledger starts from.
+    pub genesis: Arc<Genesis>,
+    /// The validator's keys.
+    pub keys: NodeKeys,
+    /// Where to listen for other validators.
+    pub listen: Vec<Multiaddr>,
+    /// Where the other validators are.
+    pub peers: BTreeMap<ValidatorId, Vec<Multiaddr>>,
+    /// Where to listen for clients; none for no door.
+    pub client_listen: Option<SocketAddr>,
+    /// Local timing policy.
+    pub timing: Timing,
+    /// Whether the records of what this validator signed are lost.
+    pub quarantine: bool,
+    /// How supervision works.
+    pub supervisor: SupervisorConfig,
+    /// The clock.
+    pub clock: SharedClock,
+    /// Who is told what the validator sees.
+    pub observer: Option<Arc<dyn Fn(&Sight) + Send + Sync>>,
+}
+
+/// Why a node does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The keys.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+    /// The keys have voted, but what they voted for is gone.
+    #[error(
+        "these keys have voted on this ledger, but {} holds no database: a validator that has forgotten what it signed must not sign as if nothing had been. Restore the folder from a backup, or start with --quarantine: the node then follows, and votes again when it is safe",
+        dir.display()
+    )]
+    LostDatabase {
+        /// The data folder.
+        dir: PathBuf,
+    },
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The transport.
+    #[error(transparent)]
+    Peer(#[from] PeerError),
+    /// The client door.
+    #[error("cannot listen for clients on {address}: {source}")]
+    Door {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The supervisor has no thread.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[from] std::io::Error),
+    /// An actor was given up while starting.
+    #[error("an actor does not start: {0}; the log says why")]
+    Start(#[from] SupervisorError),
+    /// The actors take too long, or do not answer.
+    #[error("the validator does not start in time")]
+    TooSlow,
+}
+
+/// A running node.
+pub struct Node {
+    me: ValidatorId,
+    network: Network,
+    supervisor: Addr<Supervisor>,
+    store: Store,
+    peers: Peers,
+    door: Option<(SocketAddr, JoinHandle<()>)>,
+    failure: watch::Receiver<Option<StoreError>>,
+    height: Height,
+}
+
+impl Node {
+    /// Starts everything and returns when the validator runs. Needs an actix system on this thread.
+    ///
+    /// # Errors
+    /// Every [`NodeError`]; nothing is left running.
+    pub async fn launch(config: NodeConfig) -> Result<Self, NodeError> {
+        let identity = config.keys.identity(&config.genesis)?;
+        let me = identity.id;
+        let chain = config.genesis.chain_id();
+        let dir = &config.data;
+        if config.keys.used_for(chain) && !dir.join("db").exists() && !config.quarantine {
+            return Err(NodeError::LostDatabase { dir: dir.clone() });
+        }
+        // Before anything that could not be taken back: an address in use is a common mistake.
+        let door = match config.client_listen {
+            Some(address) => {
+                let fail = |source| NodeError::Door { address, source };
+                Some(TcpListener::bind(address).await.map_err(fail)?)
+            }
+            None => None,
+        };
+        let store = Store::open(dir, StoreOptions::default())?;
+        // The database is there; from now on it must not be missing.
+        config.keys.note_use(chain)?;
+        let (failed, failure) = watch::channel(None);
+        store.on_failure(move |error| {
+            failed.send_replace(Some(error.clone()));
+        });
+        let network = Network::new(0);
+        let supervisor = Supervisor::launch(config.supervisor.clone(), network.clone())?;
+        let peers = Peers::start(
+            PeerConfig {
+                me,
+                network_key: config.keys.network().clone(),
+                listen: config.listen.clone(),
+                addresses: config.peers.clone(),
+                validators: config.genesis.validators.clone(),
+            },
+            &network,
+        );
+        let peers = match peers.await {
+            Ok(peers) => peers,
+            Err(error) => {
+                let _ = supervisor.send(Shutdown).await;
+                // What was founded may stay; the error that counts is the other one.
+                let _ = store.close();
+                return Err(error.into());
+            }
+        };
+        let (news, _) = broadcast::channel(NEWS_KEPT);
+        let mut node = Self {
+            me,
+            network,
+            supervisor,
+            store,
+            peers,
+            door: None,
+            failure,
+            height: Height(0),
+        };
+        let specs = node.specs(identity, &config, &news);
+        if let Err(error) = node.start(specs).await {
+            node.shutdown().await;
+            return Err(error);
+        }
+        if let Some(listener) = door {
+            let house = House {
+                chain,
+                me,
+                port: node.network.port(ActorName::Driver),
+                news,
+                connected: node.peers.connected(),
+            };
+            let address = listener.local_addr()?;
+            let task = tokio::spawn(door::open(listener, house));
+            node.door = Some((address, task));
+        }
+        Ok(node)
+    }
+
+    fn specs(
+        &self,
+        identity: Arc<consensus::Identity>,
+        config: &NodeConfig,
+        news: &broadcast::Sender<Arc<Final>>,
+    ) -> Vec<Spec> {
+        let (leader, validator) = (
+            ActorName::Leader(self.me.0),
+            ActorName::Validator(self.me.0),
+        );
+        let leading = Spec::new(leader, move |birth| {
+            let port = birth.port();
+            Ok(birth.start(|_| Leader::new(validator, port)))
+        });
+        let (store, genesis, clock) = (
+            self.store.clone(),
+            config.genesis.clone(),
+            config.clock.clone(),
+        );
+        let (timing, observer) = (
+            config.timing,
+            observer(config.observer.clone(), news.clone()),
+        );
+        let memory = if config.quarantine {
+            Memory::Lost
+        } else {
+            Memory::Asked
+        };
+        let validating = Spec::new(validator, move |birth| {
+            let space = store
+                .space(&validator.to_string())
+                .map_err(StartError::new)?;
+            let config = ValidatorConfig {
+                identity: identity.clone(),
+                genesis: genesis.clone(),
+                timing,
+                algorithm: Algorithm::default(),
+                memory,
+                clock: clock.clone(),
+                observer: observer.clone(),
+            };
+            let validator =
+                Validator::open(config, birth.port(), space).map_err(StartError::new)?;
+            Ok(birth.start(|_| validator))
+        });
+        vec![leading, validating]
+    }
+
+    async fn start(&mut self, specs: Vec<Spec>) -> Result<(), NodeError> {
+        let mut failure = self.failure.clone();
+        let started = async {
+            let sent = self.supervisor.send(StartMany { specs }).await;
+            sent.map_err(|_| NodeError::TooSlow)??;
+            let running = self
+                .supervisor
+                .send(WhenRunning { names: Vec::new() })
+                .await;
+            running.map_err(|_| NodeError::TooSlow)??;
+            let port = self.network.port(ActorName::Driver);
+            let me = ActorName::Validator(self.me.0);
+            match port.ask::<Validator, _>(me, Look::Head, LOOK_WITHIN).await {
+                Ok(Ok(Answer::Head(height, _))) => Ok(height),
+                _ => Err(NodeError::TooSlow),
+            }
+        };
+        self.height = tokio::select! {
+            // Whatever actors say then, it is the disk.
+            Ok(error) = failure.wait_for(Option::is_some) => {
+                return error.clone().map_or(Ok(()), |error| Err(error.into()));
+            }
+            started = tokio::time::timeout(START_WITHIN, started) => {
+                started.map_err(|_| NodeError::TooSlow)??
+            }
+        };
+        Ok(())
+    }
+
+    /// The validator that runs here.
+    #[must_use]
+    pub fn validator(&self) -> ValidatorId {
+        self.me
+    }
+
+    /// The height of the last final block when the node was started.
+    #[must_use]
+    pub fn height_at_start(&self) -> Height {
+        self.height
+    }
+
+    /// The transport between validators.
+    #[must_use]
+    pub fn peers(&self) -> &Peers {
+        &self.peers
+    }
+
+    /// The network between the actors of this process.
+    #[must_use]
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// Where clients are served, with the real port.
+    #[must_use]
+    pub fn client_address(&self) -> Option<SocketAddr> {
+        self.door.as_ref().map(|(address, _)| *address)
+    }
+
+    /// Changes once, when the database can no longer be written.
+    #[must_use]
+    pub fn failure(&self) -> watch::Receiver<Option<StoreError>> {
+        self.failure.clone()
+    }
+
+    /// The supervisor.
+    #[must_use]
+    pub fn supervisor(&self) -> &Addr<Supervisor> {
+        &self.supervisor
+    }
+
+    /// Closes the door, stops the actors in order, hangs up and closes the database.
+    pub async fn shutdown(self) -> ShutdownReport {
+        if let Some((_, door)) = &self.door {
+            door.abort();
+        }
+        let report = self.supervisor.send(Shutdown).await.unwrap_or_default();
+        drop(self.peers);
+        if let Err(error) = self.store.close() {
+            tracing::error!(%error, "the database did not close cleanly");
+        }
+        report
+    }
+}
+
+/// Tells clients of final blocks, and whoever else wants to know of everything.
+fn observer(
+    other: Option<Arc<dyn Fn(&Sight) + Send + Sync>>,
+    news: broadcast::Sender<Arc<Final>>,
+) -> Observer {
+    Observer::new(move |sight| {
+        if let Some(other) = &other {
+            other(&sight);
+        }
+        if let Sight::Block(seen, _) = &sight
+            && news.receiver_count() > 0
+        {
+            let transactions = seen
+                .block
+                .transactions
+                .iter()
+                .map(SignedTransaction::id)
+                .collect();
+            // Nobody listens at this very moment, in the worst case.
+            let _ = news.send(Arc::new(Final {
+                height: seen.height,
+                block: seen.id,
+                transactions,
+            }));
+        }
+    })
+}

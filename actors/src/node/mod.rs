@@ -1,0 +1,19 @@
+//! One validator in a process of its own: its keys, its start and stop, and its door for other processes.
+//!
+//! * [`keys`]: the three secrets of a validator, in a folder of their own. [`file`]: the genesis as a file.
+//! * [`launch`](Node): database, supervisor, transport, validator and leader, in this order; and back.
+//! * [`door`]: TCP for hospitals, kin, load generators and commands. [`protocol`]: what is said there.
+//!   [`client`]: the other side of the door.
+//!
+//! Not here: the transport between validators ([`crate::peer`]), many validators in one process ([`crate::cluster`]).
+
+pub mod client;
+pub mod door;
+pub mod file;
+pub mod keys;
+mod launch;
+pub mod protocol;
+
+pub use client::{ClientFailure, NodeClient};
+pub use keys::{HospitalKeys, NodeKeys};
+pub use launch::{Node, NodeConfig, NodeError};

@@ -1,0 +1,304 @@
+//! The transport between validators in processes of their own: libp2p behind the network port.
+//!
+//! ```text
+//! actor --Port::tell--> Far::send --> Outbox (one queue per peer and lane) --> stream --> peer
+//! peer --> stream --> codec --> the local validator's mailbox, with the authenticated sender
+//! ```
+//!
+//! TCP and QUIC, Noise or TLS, yamux. A peer is who its network key says it is, and only the validators of the ledger
+//! are talked to: the genesis says who they are at first, and the validator says it again when the set changes. Votes,
+//! blocks, transactions and answers to those who catch up have streams of their own ([`lane::Lane`]), so that a vote
+//! never waits behind a block. What does not fit into a queue is dropped, the oldest first: consensus says everything
+//! again that may have been lost.
+//!
+//! * `swarm`: connections: who may, who is dialled when. `outbox`: what waits to be sent. `streams`: frames on streams.
+//! * `codec`: which messages travel, and how. `lane`: the streams' limits.
+//!
+//! Not here: clients ([`crate::node::door`]), and anything that kin, patients and hospitals would say over a network.
+
+mod codec;
+mod lane;
+mod outbox;
+mod streams;
+mod swarm;
+#[cfg(test)]
+mod tests;
+
+pub use lane::Lane;
+pub use libp2p::{Multiaddr, PeerId};
+pub use outbox::LaneStats;
+
+use crate::ports::names::ActorName;
+use crate::ports::network::{Far, Frame, Network};
+use core::any::Any;
+use kithkin_protocol::crypto::{Secret32, VerifyingKey};
+use kithkin_protocol::ids::ValidatorId;
+use kithkin_protocol::ledger::ValidatorInfo;
+use libp2p::identity;
+use outbox::Outbox;
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+use swarm::Order;
+use tokio::sync::{mpsc, watch};
+
+/// Where a node can be reached and whom it knows.
+#[derive(Clone, Debug)]
+pub struct PeerConfig {
+    /// The number of the validator that runs here.
+    pub me: ValidatorId,
+    /// The seed of its network key.
+    pub network_key: Secret32,
+    /// Where to listen: `/ip4/A/tcp/P` or `/ip4/A/udp/P/quic-v1`; port 0 lets the operating system choose.
+    pub listen: Vec<Multiaddr>,
+    /// Where the others are.
+    pub addresses: BTreeMap<ValidatorId, Vec<Multiaddr>>,
+    /// The validators to begin with.
+    pub validators: Vec<ValidatorInfo>,
+}
+
+/// Why the transport does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum PeerError {
+    /// No thread, or no runtime.
+    #[error("cannot start the network's threads: {0}")]
+    Thread(#[from] std::io::Error),
+    /// A key that libp2p does not take.
+    #[error("the network key of {id} is not an Ed25519 key")]
+    Key {
+        /// Whose.
+        id: ValidatorId,
+    },
+    /// An address that cannot be listened on.
+    #[error("cannot listen on {address}: {reason}")]
+    Listen {
+        /// Which one.
+        address: Multiaddr,
+        /// Why.
+        reason: String,
+    },
+    /// The transport cannot be put together.
+    #[error("the network cannot be set up: {reason}")]
+    Setup {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Who this process talks to.
+#[derive(Default)]
+struct Table {
+    by_peer: BTreeMap<PeerId, ValidatorId>,
+    outboxes: BTreeMap<ValidatorId, Arc<Outbox>>,
+}
+
+/// What the threads of the transport share.
+struct Shared {
+    me: ValidatorId,
+    network: Network,
+    table: RwLock<Table>,
+    orders: mpsc::UnboundedSender<Order>,
+    /// Whether there is a connection, by validator.
+    connected: watch::Sender<BTreeMap<ValidatorId, PeerId>>,
+    /// Where this node listens, with real ports.
+    listening: watch::Sender<Vec<Multiaddr>>,
+}
+
+impl Shared {
+    /// The validator with this peer identity.
+    fn validator(&self, peer: &PeerId) -> Option<ValidatorId> {
+        self.read().by_peer.get(peer).copied()
+    }
+
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, Table> {
+        self.table.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn admit(&self, validators: &[ValidatorInfo]) {
+        let mut wanted: BTreeMap<PeerId, ValidatorId> = BTreeMap::new();
+        for info in validators.iter().filter(|info| info.id != self.me) {
+            match peer_id(&info.network_key) {
+                Some(peer) => drop(wanted.insert(peer, info.id)),
+                None => {
+                    tracing::error!(validator = %info.id, "its network key is none: it cannot be reached")
+                }
+            }
+        }
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        if table.by_peer == wanted {
+            return;
+        }
+        let gone: Vec<PeerId> = table
+            .by_peer
+            .keys()
+            .filter(|peer| !wanted.contains_key(peer))
+            .copied()
+            .collect();
+        let new: Vec<(PeerId, ValidatorId)> = wanted
+            .iter()
+            .filter(|(peer, _)| !table.by_peer.contains_key(peer))
+            .map(|(peer, id)| (*peer, *id))
+            .collect();
+        for (_, id) in &new {
+            let outbox = Arc::new(Outbox::default());
+            // With a new key the validator has a new queue; what the old one held goes with it.
+            if let Some(old) = table.outboxes.insert(*id, outbox) {
+                old.close();
+            }
+            self.network.book().point_far(ActorName::Validator(id.0));
+        }
+        table.by_peer = wanted;
+        let still: std::collections::BTreeSet<ValidatorId> =
+            table.by_peer.values().copied().collect();
+        table.outboxes.retain(|id, outbox| {
+            let stays = still.contains(id);
+            if !stays {
+                outbox.close();
+                self.network.book().remove(ActorName::Validator(id.0));
+            }
+            stays
+        });
+        let order = Order::Admit {
+            gone,
+            new: new
+                .into_iter()
+                .filter_map(|(peer, id)| Some((peer, id, table.outboxes.get(&id)?.clone())))
+                .collect(),
+        };
+        // Under the lock, so that orders follow each other as the table did. The loop ends with the process only.
+        let _ = self.orders.send(order);
+    }
+}
+
+/// The running transport. Dropping it closes all connections.
+pub struct Peers {
+    shared: Arc<Shared>,
+    peer_id: PeerId,
+    runtime: Option<tokio::runtime::Runtime>,
+}
+
+impl Peers {
+    /// Starts it and returns when it listens; from then on names of other validators in `network` reach their
+    /// processes.
+    ///
+    /// # Errors
+    /// Every [`PeerError`].
+    pub async fn start(config: PeerConfig, network: &Network) -> Result<Self, PeerError> {
+        let me = config.me;
+        let keypair = identity::Keypair::ed25519_from_bytes(config.network_key.expose().to_owned())
+            .map_err(|_| PeerError::Key { id: me })?;
+        let peer_id = keypair.public().to_peer_id();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("kithkin-peer")
+            .enable_all()
+            .build()?;
+        let (orders, taken) = mpsc::unbounded_channel();
+        let shared = Arc::new(Shared {
+            me,
+            network: network.clone(),
+            table: RwLock::default(),
+            orders,
+            connected: watch::Sender::new(BTreeMap::new()),
+            listening: watch::Sender::new(Vec::new()),
+        });
+        shared.admit(&config.validators);
+        let far: Arc<dyn Far> = shared.clone();
+        network.set_far(far);
+        let task = swarm::start(
+            shared.clone(),
+            keypair,
+            config.listen,
+            config.addresses,
+            taken,
+        );
+        let started = runtime.spawn(task).await;
+        let peers = Self {
+            shared,
+            peer_id,
+            runtime: Some(runtime),
+        };
+        match started {
+            Ok(Ok(())) => Ok(peers),
+            Ok(Err(error)) => Err(error),
+            Err(error) => Err(PeerError::Setup {
+                reason: error.to_string(),
+            }),
+        }
+    }
+
+    /// Who this node is to its peers.
+    #[must_use]
+    pub fn peer_id(&self) -> PeerId {
+        self.peer_id
+    }
+
+    /// Where it listens, with real ports.
+    #[must_use]
+    pub fn listening(&self) -> Vec<Multiaddr> {
+        self.shared.listening.borrow().clone()
+    }
+
+    /// The validators that it is connected with; changes are told.
+    #[must_use]
+    pub fn connected(&self) -> watch::Receiver<BTreeMap<ValidatorId, PeerId>> {
+        self.shared.connected.subscribe()
+    }
+
+    /// Says where the others are from now on.
+    pub fn set_addresses(&self, addresses: BTreeMap<ValidatorId, Vec<Multiaddr>>) {
+        // The loop ends with the process only.
+        let _ = self.shared.orders.send(Order::Addresses(addresses));
+    }
+
+    /// What became of the frames to each validator.
+    #[must_use]
+    pub fn stats(&self) -> BTreeMap<(ValidatorId, Lane), LaneStats> {
+        let table = self.shared.read();
+        let of = |(id, outbox): (&ValidatorId, &Arc<Outbox>)| {
+            let id = *id;
+            Lane::ALL.map(|lane| ((id, lane), outbox.stats(lane)))
+        };
+        table.outboxes.iter().flat_map(of).collect()
+    }
+}
+
+impl Drop for Peers {
+    fn drop(&mut self) {
+        for outbox in self.shared.read().outboxes.values() {
+            outbox.close();
+        }
+        // Dropping a runtime inside of another one would wait, which tokio forbids.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Far for Shared {
+    fn write(&self, message: &dyn Any) -> Option<Frame> {
+        codec::write(message)
+    }
+
+    fn send(&self, to: ActorName, frame: Frame) -> bool {
+        let ActorName::Validator(n) = to else {
+            return false;
+        };
+        let outbox = self.read().outboxes.get(&ValidatorId(n)).cloned();
+        outbox.is_some_and(|outbox| outbox.push(frame))
+    }
+
+    fn admit(&self, validators: &[ValidatorInfo]) {
+        Self::admit(self, validators);
+    }
+}
+
+/// The peer identity of a network key; none for a key that is not a point of the curve.
+#[must_use]
+pub fn peer_id(key: &VerifyingKey) -> Option<PeerId> {
+    let key = identity::ed25519::PublicKey::try_from_bytes(&key.0).ok()?;
+    Some(identity::PublicKey::from(key).to_peer_id())
+}
+
+/// Longest time until an inbound connection has proved who it is.
+const HANDSHAKE_WITHIN: Duration = Duration::from_secs(5);

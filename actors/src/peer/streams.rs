@@ -1,0 +1,210 @@
+//! Frames on streams: one writer per peer and lane, one reader per stream that a peer has opened.
+//!
+//! ```text
+//! on opening, the receiver says one byte: it has taken the stream
+//! then, from the opener: length of the frame (u32, big-endian), kind (1 byte), frame; again and again
+//! ```
+
+use super::codec::{self, Arrived};
+use super::lane::Lane;
+use super::outbox::Outbox;
+use super::{PeerId, Shared};
+use crate::ports::names::ActorName;
+use crate::validator::Validator;
+use kithkin_protocol::ids::ValidatorId;
+use libp2p::futures::io::BufReader;
+use libp2p::futures::{
+    AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, StreamExt as _,
+};
+use libp2p_stream::Control;
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
+
+/// What the receiver says when it has taken a stream.
+const TAKEN: u8 = 1;
+/// How long the other side may take to take a stream, or a write may make no progress.
+const STREAM_WITHIN: Duration = Duration::from_secs(10);
+/// Pause before a stream is opened again that could not be, or broke.
+const REOPEN_AFTER: Duration = Duration::from_millis(50);
+/// Bytes that are put together before they are written.
+const COALESCED_BYTES: usize = 64 * 1024;
+/// Longest time that a message may wait for its actor.
+const SERVED_WITHIN: Duration = Duration::from_secs(30);
+
+/// Writes what is queued for one peer in one lane, until the outbox is closed.
+pub(super) async fn write_lane(
+    shared: Arc<Shared>,
+    mut control: Control,
+    (peer, id): (PeerId, ValidatorId),
+    lane: Lane,
+    outbox: Arc<Outbox>,
+) {
+    let mut connected = shared.connected.subscribe();
+    let mut began = false;
+    loop {
+        let is_there = connected.borrow().get(&id) == Some(&peer);
+        let there = connected
+            .wait_for(|all| all.get(&id) == Some(&peer))
+            .await
+            .is_ok();
+        if !there || outbox.is_closed(lane) {
+            return;
+        }
+        if began && !is_there {
+            // What had waited for a peer that was gone is old; what still matters will be said again.
+            outbox.clear(lane);
+        }
+        began = true;
+        let opened = timeout(STREAM_WITHIN, control.open_stream(peer, lane.protocol())).await;
+        if let Ok(Ok(stream)) = opened {
+            match write_frames(stream, lane, &outbox).await {
+                Ok(()) => return,
+                Err(error) => tracing::debug!(%peer, %lane, %error, "a stream has broken"),
+            }
+        }
+        if outbox.is_closed(lane) {
+            return;
+        }
+        tokio::time::sleep(REOPEN_AFTER).await;
+    }
+}
+
+/// Writes frames until the outbox is closed.
+async fn write_frames(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    lane: Lane,
+    outbox: &Outbox,
+) -> io::Result<()> {
+    let mut word = [0];
+    within(stream.read_exact(&mut word)).await?;
+    if word != [TAKEN] {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let (mut incoming, mut outgoing) = stream.split();
+    let mut buffer = Vec::with_capacity(COALESCED_BYTES);
+    loop {
+        // The receiver never says anything more: what comes is the end.
+        let frame = tokio::select! {
+            frame = outbox.next(lane) => frame,
+            _ = incoming.read(&mut word) => return Err(io::ErrorKind::ConnectionReset.into()),
+        };
+        let Some(frame) = frame else {
+            return within(outgoing.close()).await;
+        };
+        let mut next = Some(frame);
+        // Many small frames leave in one piece.
+        while let Some(frame) = next.take() {
+            let length =
+                u32::try_from(frame.bytes.len()).map_err(|_| io::ErrorKind::InvalidData)?;
+            buffer.extend_from_slice(&length.to_be_bytes());
+            buffer.push(frame.kind);
+            if frame.bytes.len() >= COALESCED_BYTES {
+                within(outgoing.write_all(&buffer)).await?;
+                buffer.clear();
+                within(outgoing.write_all(&frame.bytes)).await?;
+            } else {
+                buffer.extend_from_slice(&frame.bytes);
+            }
+            if buffer.len() < COALESCED_BYTES {
+                next = outbox.try_next(lane);
+            }
+        }
+        within(outgoing.write_all(&buffer)).await?;
+        buffer.clear();
+        within(outgoing.flush()).await?;
+    }
+}
+
+async fn within<T>(work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    timeout(STREAM_WITHIN, work)
+        .await
+        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+/// Takes the streams of one lane that peers open. A peer has one at a time: a second one ends the first.
+pub(super) async fn accept_lane(
+    shared: Arc<Shared>,
+    mut incoming: libp2p_stream::IncomingStreams,
+    lane: Lane,
+) {
+    let mut readers: HashMap<PeerId, AbortHandle> = HashMap::new();
+    while let Some((peer, stream)) = incoming.next().await {
+        readers.retain(|_, reader| !reader.is_finished());
+        let Some(id) = shared.validator(&peer) else {
+            continue;
+        };
+        let shared = shared.clone();
+        let reader = tokio::spawn(async move {
+            if let Err(error) = read_frames(&shared, stream, id, lane).await {
+                tracing::debug!(%id, %lane, %error, "a peer's stream has ended");
+            }
+        });
+        if let Some(old) = readers.insert(peer, reader.abort_handle()) {
+            old.abort();
+        }
+    }
+}
+
+/// Reads and delivers until the stream ends, or says something that no validator says.
+async fn read_frames(
+    shared: &Shared,
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    from: ValidatorId,
+    lane: Lane,
+) -> io::Result<()> {
+    within(stream.write_all(&[TAKEN])).await?;
+    within(stream.flush()).await?;
+    let mut stream = BufReader::with_capacity(COALESCED_BYTES, stream);
+    loop {
+        let mut head = [0; 5];
+        stream.read_exact(&mut head).await?;
+        let [a, b, c, d, kind] = head;
+        let length = u64::from(u32::from_be_bytes([a, b, c, d]));
+        if length > lane.frame_bytes_max() as u64 {
+            tracing::warn!(%from, %lane, length, "a peer announces a frame that is too long");
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        let mut bytes = Vec::new();
+        // Grows with what arrives, not with what was announced.
+        (&mut stream).take(length).read_to_end(&mut bytes).await?;
+        if bytes.len() as u64 != length {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        match codec::read(lane, kind, &bytes) {
+            Ok(arrived) => deliver(shared, from, lane, arrived).await,
+            Err(error) => {
+                tracing::warn!(%from, %lane, %error, "a peer sends what cannot be read");
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+        }
+    }
+}
+
+/// Votes go into the mailbox, which is bounded and drops. Everything larger waits for its turn: of a peer there is one
+/// block, one batch of transactions and one answer at a time in memory, and a peer that sends faster waits.
+async fn deliver(shared: &Shared, from: ValidatorId, lane: Lane, arrived: Arrived) {
+    let (from, to) = (
+        ActorName::Validator(from.0),
+        ActorName::Validator(shared.me.0),
+    );
+    let network = &shared.network;
+    match arrived {
+        Arrived::Consensus(message) if lane == Lane::Votes => {
+            network.receive::<Validator, _>(from, to, message);
+        }
+        Arrived::Consensus(message) => {
+            network
+                .receive_served::<Validator, _>(from, to, message, SERVED_WITHIN)
+                .await;
+        }
+        Arrived::Gossip(message) => {
+            network
+                .receive_served::<Validator, _>(from, to, message, SERVED_WITHIN)
+                .await;
+        }
+    }
+}

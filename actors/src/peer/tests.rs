@@ -1,0 +1,1 @@
+//! Transports between networks of one process: real sockets, small actors.

@@ -1,0 +1,30 @@
+//! Names that live in another process: what the network needs of a transport that reaches them.
+//!
+//! The transport is a value behind a small trait, so that this module knows neither sockets nor the messages of any
+//! actor. What there is: [`crate::peer`].
+
+use crate::ports::names::ActorName;
+use core::any::Any;
+use kithkin_protocol::ledger::ValidatorInfo;
+use std::sync::Arc;
+
+/// A message as it travels: written once, shared by all who are sent it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// What the bytes are; the transport's own numbers.
+    pub kind: u8,
+    /// A frame of [`kithkin_protocol::wire`].
+    pub bytes: Arc<[u8]>,
+}
+
+/// A transport to other processes. Called on the threads of actors: nothing here may wait.
+pub trait Far: Send + Sync {
+    /// Writes a message; none when messages of its type stay in their process.
+    fn write(&self, message: &dyn Any) -> Option<Frame>;
+
+    /// Puts a frame into the queue of `to`; false when it was dropped, or has pushed out another one.
+    fn send(&self, to: ActorName, frame: Frame) -> bool;
+
+    /// Says who the validators are from now on: nobody else is talked to.
+    fn admit(&self, validators: &[ValidatorInfo]);
+}

@@ -1,0 +1,93 @@
+//! What a process at a node's client door asks for by the hundred: many transactions at once, and the chain's identifiers.
+
+use crate::ports::network::Delivered;
+use crate::validator::actor::{GOSSIP_MAX, Validator};
+use crate::validator::messages::{CHAIN_MAX, Chain, QueryError, SubmitMany};
+use actix::Handler;
+use kithkin_protocol::consensus::Input;
+use kithkin_protocol::ids::{BlockId, TxId};
+use kithkin_protocol::ledger::{AdmissionError, SignedTransaction};
+use kithkin_protocol::units::Height;
+
+/// Most bytes of transactions in one gossip message, or one transaction that is larger.
+const GOSSIP_BYTES_MAX: usize = 512 * 1024;
+
+/// Most bytes of blocks that are read for one answer.
+const CHAIN_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+impl Handler<Delivered<SubmitMany>> for Validator {
+    type Result = actix::MessageResult<Delivered<SubmitMany>>;
+
+    fn handle(
+        &mut self,
+        delivered: Delivered<SubmitMany>,
+        ctx: &mut Self::Context,
+    ) -> Self::Result {
+        let mut new = Vec::new();
+        let answers: Vec<Result<TxId, AdmissionError>> = delivered
+            .message
+            .0
+            .into_iter()
+            .map(|transaction| {
+                let id = self.admit(transaction.clone())?;
+                new.push(transaction);
+                Ok(id)
+            })
+            .collect();
+        if !new.is_empty() {
+            for batch in batches(new) {
+                self.gossip(batch);
+            }
+            self.step(Input::Work(true), ctx);
+        }
+        actix::MessageResult(answers)
+    }
+}
+
+impl Handler<Delivered<Chain>> for Validator {
+    type Result = Result<Vec<(Height, BlockId)>, QueryError>;
+
+    fn handle(&mut self, delivered: Delivered<Chain>, _: &mut Self::Context) -> Self::Result {
+        let Chain { from, count } = delivered.message;
+        let mut ids: Vec<(Height, BlockId)> = Vec::new();
+        while ids.len() < usize::from(count.min(CHAIN_MAX)) {
+            let next = from.plus(ids.len() as u64);
+            let left = usize::from(count.min(CHAIN_MAX)) - ids.len();
+            let blocks = self
+                .store
+                .blocks(next, left, CHAIN_BYTES_MAX)
+                .map_err(|error| QueryError::Store {
+                    name: self.port.me(),
+                    reason: error.to_string(),
+                })?;
+            if blocks.is_empty() {
+                break;
+            }
+            ids.extend(blocks.iter().map(|finalized| {
+                let header = &finalized.block.header;
+                (header.height, finalized.block.id())
+            }));
+        }
+        Ok(ids)
+    }
+}
+
+/// Cuts transactions into messages of bounded size.
+fn batches(transactions: Vec<SignedTransaction>) -> Vec<Vec<SignedTransaction>> {
+    let mut batches: Vec<Vec<SignedTransaction>> = Vec::new();
+    let mut bytes = 0;
+    for transaction in transactions {
+        let length = transaction.encoded_len();
+        match batches.last_mut() {
+            Some(last) if last.len() < GOSSIP_MAX && bytes + length <= GOSSIP_BYTES_MAX => {
+                last.push(transaction);
+                bytes += length;
+            }
+            _ => {
+                batches.push(vec![transaction]);
+                bytes = length;
+            }
+        }
+    }
+    batches
+}

@@ -1,0 +1,92 @@
+//! `kithkin genesis`: what a ledger starts from, put together from public keys; its hash is the chain id.
+
+use super::Failure;
+use super::keys::read_public;
+use crate::cli::{GenesisArgs, GenesisCommand};
+use anyhow::anyhow;
+use kithkin_actors::node::file::{self, GenesisFileError};
+use kithkin_actors::node::keys::Public;
+use kithkin_actors::ports::clock::{Clock as _, SystemClock};
+use kithkin_protocol::ids::ValidatorId;
+use kithkin_protocol::ledger::Genesis;
+use kithkin_protocol::units::Millis;
+use std::path::{Path, PathBuf};
+
+/// Makes a genesis, or shows one.
+///
+/// # Errors
+/// [`Failure::Usage`] for what cannot be a genesis or is there already; [`Failure::Storage`] when it cannot be written.
+pub fn run(command: &GenesisCommand) -> Result<(), Failure> {
+    match command {
+        GenesisCommand::New(args) => new(args),
+        GenesisCommand::Show { file } => show(file),
+    }
+}
+
+fn new(args: &GenesisArgs) -> Result<(), Failure> {
+    let mut validators = Vec::new();
+    for (id, path) in (0_u16..).zip(&args.validator) {
+        match read_public(path)? {
+            Public::Validator(keys) => validators.push(keys.validator(ValidatorId(id))),
+            Public::Hospital(_) => return Err(wrong_role(path, "a hospital's", "--hospital")),
+        }
+    }
+    let mut hospitals = Vec::new();
+    for path in &args.hospital {
+        match read_public(path)? {
+            Public::Hospital(keys) => hospitals.push(keys.info()),
+            Public::Validator(_) => return Err(wrong_role(path, "a validator's", "--validator")),
+        }
+    }
+    let genesis = Genesis {
+        time_ms: SystemClock.now(),
+        profile: args.profile.into(),
+        workload: args.workload.into(),
+        validators,
+        hospitals,
+        reviewers: args.reviewer.clone(),
+        review_within_ms: Millis(u64::try_from(args.review_within.as_millis()).unwrap_or(u64::MAX)),
+    };
+    file::write(&args.out, &genesis).map_err(failure)?;
+    println!("{}", genesis.chain_id().to_hex());
+    Ok(())
+}
+
+fn wrong_role(path: &Path, whose: &str, flag: &str) -> Failure {
+    let path = path.display();
+    Failure::Usage(anyhow!("{path} holds {whose} keys: give it with {flag}"))
+}
+
+fn show(path: &PathBuf) -> Result<(), Failure> {
+    let genesis = file::read(path).map_err(failure)?;
+    let tolerated = genesis.validators.len().saturating_sub(1) / 3;
+    println!("chain       {}", genesis.chain_id().to_hex());
+    println!("profile     {}", genesis.profile.as_str());
+    println!("workload    {}", genesis.workload);
+    println!(
+        "review      within {} ms of a case's end",
+        genesis.review_within_ms
+    );
+    println!("reviewers   {}", genesis.reviewers.len());
+    println!(
+        "validators  {}, of which {tolerated} may fail or lie",
+        genesis.validators.len()
+    );
+    for validator in &genesis.validators {
+        println!("  {}  vote key {}", validator.id, validator.vote_key);
+    }
+    println!("hospitals   {}", genesis.hospitals.len());
+    for hospital in &genesis.hospitals {
+        println!("  {}  {}", hospital.name, hospital.id());
+    }
+    Ok(())
+}
+
+pub(super) fn failure(error: GenesisFileError) -> Failure {
+    match &error {
+        GenesisFileError::Io {
+            action: "written", ..
+        } => Failure::Storage(error.into()),
+        _ => Failure::Usage(error.into()),
+    }
+}

@@ -1,0 +1,121 @@
+//! `kithkin keys`: the secrets of a validator or a hospital, in a folder of their own.
+
+use super::Failure;
+use crate::cli::{KeyRole, KeysCommand};
+use anyhow::{Context as _, anyhow};
+use kithkin_actors::node::keys::{KeysError, Public};
+use kithkin_actors::node::{HospitalKeys, NodeKeys};
+use kithkin_actors::ports::vault::VaultError;
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::path::Path;
+
+/// The file with the public parts, beside the secret ones.
+const PUBLIC: &str = "public.toml";
+
+/// Makes keys or shows their public parts.
+///
+/// # Errors
+/// [`Failure::Usage`] for keys that exist already, are missing, damaged or open to others; [`Failure::Storage`] when the
+/// disk cannot be used.
+pub fn run(command: &KeysCommand) -> Result<(), Failure> {
+    match command {
+        KeysCommand::New { out, role, name } => new(out, *role, name.as_deref()),
+        KeysCommand::Show { dir } => show(dir),
+    }
+}
+
+fn new(out: &Path, role: KeyRole, name: Option<&str>) -> Result<(), Failure> {
+    let public = match (role, name) {
+        (KeyRole::Validator, None) => {
+            Public::Validator(NodeKeys::create(out).map_err(failure)?.public())
+        }
+        (KeyRole::Hospital, Some(name)) => {
+            Public::Hospital(HospitalKeys::create(out).map_err(failure)?.public(name))
+        }
+        (KeyRole::Validator, Some(_)) => {
+            return Err(Failure::Usage(anyhow!(
+                "only a hospital has a --name; a validator has a number"
+            )));
+        }
+        (KeyRole::Hospital, None) => {
+            return Err(Failure::Usage(anyhow!(
+                "a hospital needs a name for people: add --name NAME"
+            )));
+        }
+    };
+    let text = text(&public)?;
+    let path = out.join(PUBLIC);
+    let write = || {
+        let mut file = OpenOptions::new()
+            .create_new(true)
+            .write(true)
+            .open(&path)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    };
+    write()
+        .with_context(|| {
+            format!(
+                "the keys are made, but {} cannot be written",
+                path.display()
+            )
+        })
+        .map_err(Failure::Storage)?;
+    print!("{text}");
+    Ok(())
+}
+
+fn show(dir: &Path) -> Result<(), Failure> {
+    let public = match NodeKeys::load(dir) {
+        Ok(keys) => Public::Validator(keys.public()),
+        Err(KeysError::Missing { .. }) => {
+            let named = read_public(&dir.join(PUBLIC))?;
+            match named {
+                Public::Hospital(hospital) => {
+                    let keys = HospitalKeys::load(dir).map_err(failure)?;
+                    Public::Hospital(keys.public(&hospital.name))
+                }
+                Public::Validator(_) => NodeKeys::load(dir)
+                    .map(|keys| Public::Validator(keys.public()))
+                    .map_err(failure)?,
+            }
+        }
+        Err(error) => return Err(failure(error)),
+    };
+    print!("{}", text(&public)?);
+    Ok(())
+}
+
+/// Reads public parts: a file, or the folder that `keys new` has made.
+pub(super) fn read_public(path: &Path) -> Result<Public, Failure> {
+    let path = if path.is_dir() {
+        path.join(PUBLIC)
+    } else {
+        path.to_owned()
+    };
+    let shown = path.display().to_string();
+    std::fs::read_to_string(&path)
+        .with_context(|| format!("the public keys {shown} cannot be read"))
+        .and_then(|text| {
+            toml::from_str(&text).with_context(|| {
+                format!("{shown} holds no public keys; kithkin keys new writes them into {PUBLIC}")
+            })
+        })
+        .map_err(Failure::Usage)
+}
+
+fn text(public: &Public) -> Result<String, Failure> {
+    toml::to_string(public)
+        .context("the public keys cannot be written")
+        .map_err(Failure::Usage)
+}
+
+/// What is wrong with keys is for a person to put right; a disk that fails is something else.
+pub(super) fn failure(error: KeysError) -> Failure {
+    match &error {
+        KeysError::Vault(VaultError::DiskFull { .. } | VaultError::Io { .. })
+        | KeysError::Mark { .. } => Failure::Storage(error.into()),
+        _ => Failure::Usage(error.into()),
+    }
+}
