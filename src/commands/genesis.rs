@@ -10,7 +10,7 @@ use kithkin_actors::ports::clock::{Clock as _, SystemClock};
 use kithkin_protocol::ids::ValidatorId;
 use kithkin_protocol::ledger::Genesis;
 use kithkin_protocol::units::Millis;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Makes a genesis, or shows one.
 ///
@@ -57,7 +57,7 @@ fn wrong_role(path: &Path, whose: &str, flag: &str) -> Failure {
     Failure::Usage(anyhow!("{path} holds {whose} keys: give it with {flag}"))
 }
 
-fn show(path: &PathBuf) -> Result<(), Failure> {
+fn show(path: &Path) -> Result<(), Failure> {
     let genesis = file::read(path).map_err(failure)?;
     let tolerated = genesis.validators.len().saturating_sub(1) / 3;
     println!("chain       {}", genesis.chain_id().to_hex());

@@ -35,6 +35,9 @@ const START_WITHIN: Duration = Duration::from_secs(300);
 /// How long the validator may take to say where it stands.
 const LOOK_WITHIN: Duration = Duration::from_secs(30);
 
+/// Who is told what the validator of a node sees. Cloning shares it.
+pub type Onlooker = Arc<dyn Fn(&Sight) + Send + Sync>;
+
 /// How a node is launched.
 pub struct NodeConfig {
     /// The data folder; made when it is not there.
@@ -58,7 +61,7 @@ pub struct NodeConfig {
     /// The clock.
     pub clock: SharedClock,
     /// Who is told what the validator sees.
-    pub observer: Option<Arc<dyn Fn(&Sight) + Send + Sync>>,
+    pub observer: Option<Onlooker>,
 }
 
 /// Why a node does not start.
@@ -327,10 +330,7 @@ impl Node {
 }
 
 /// Tells clients of final blocks, and whoever else wants to know of everything.
-fn observer(
-    other: Option<Arc<dyn Fn(&Sight) + Send + Sync>>,
-    news: broadcast::Sender<Arc<Final>>,
-) -> Observer {
+fn observer(other: Option<Onlooker>, news: broadcast::Sender<Arc<Final>>) -> Observer {
     Observer::new(move |sight| {
         if let Some(other) = &other {
             other(&sight);

@@ -1,6 +1,6 @@
 //! One validator in a process of its own: its keys, its start and stop, and its door for other processes.
 //!
-//! * [`keys`]: the three secrets of a validator, in a folder of their own. [`file`]: the genesis as a file.
+//! * [`keys`]: the three secrets of a validator, in a folder of their own. [`mod@file`]: the genesis as a file.
 //! * [`launch`](Node): database, supervisor, transport, validator and leader, in this order; and back.
 //! * [`door`]: TCP for hospitals, kin, load generators and commands. [`protocol`]: what is said there.
 //!   [`client`]: the other side of the door.
@@ -16,4 +16,4 @@ pub mod protocol;
 
 pub use client::{ClientFailure, NodeClient};
 pub use keys::{HospitalKeys, NodeKeys};
-pub use launch::{Node, NodeConfig, NodeError};
+pub use launch::{Node, NodeConfig, NodeError, Onlooker};

@@ -107,6 +107,10 @@ pub struct Final {
 }
 
 /// Answers.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "answers are made, written out and dropped one at a time"
+)]
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Reply {
     /// To [`Ask::Submit`]: those that were refused, by their place in the question.

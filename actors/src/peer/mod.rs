@@ -21,8 +21,6 @@ mod lane;
 mod outbox;
 mod streams;
 mod swarm;
-#[cfg(test)]
-mod tests;
 
 pub use lane::Lane;
 pub use libp2p::{Multiaddr, PeerId};

@@ -1,1 +1,0 @@
-//! Transports between networks of one process: real sockets, small actors.
