@@ -206,7 +206,7 @@ impl NodeClient {
             within: millis(within),
         };
         match self.ask(ask, within).await? {
-            Reply::Final(finalized) => Ok(finalized),
+            Reply::Final(finalized) => Ok(*finalized),
             _ => Err(ClientFailure::Other),
         }
     }

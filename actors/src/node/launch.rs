@@ -58,7 +58,7 @@ pub struct NodeConfig {
     /// The clock.
     pub clock: SharedClock,
     /// Who is told what the validator sees.
-    pub observer: Option<Arc<dyn Fn(&Sight) + Send + Sync>>,
+    pub observer: Observer,
 }
 
 /// Why a node does not start.
@@ -163,6 +163,7 @@ impl Node {
             }
         };
         let (news, _) = broadcast::channel(NEWS_KEPT);
+        let (masters, master) = watch::channel(None);
         let mut node = Self {
             me,
             network,
@@ -173,7 +174,11 @@ impl Node {
             failure,
             height: Height(0),
         };
-        let specs = node.specs(identity, &config, &news);
+        let specs = node.specs(
+            identity,
+            &config,
+            observer(config.observer.clone(), news.clone(), masters),
+        );
         if let Err(error) = node.start(specs).await {
             node.shutdown().await;
             return Err(error);
@@ -184,6 +189,7 @@ impl Node {
                 me,
                 port: node.network.port(ActorName::Driver),
                 news,
+                master,
                 connected: node.peers.connected(),
             };
             let address = listener.local_addr()?;
@@ -197,7 +203,7 @@ impl Node {
         &self,
         identity: Arc<consensus::Identity>,
         config: &NodeConfig,
-        news: &broadcast::Sender<Arc<Final>>,
+        observer: Observer,
     ) -> Vec<Spec> {
         let (leader, validator) = (
             ActorName::Leader(self.me.0),
@@ -212,10 +218,7 @@ impl Node {
             config.genesis.clone(),
             config.clock.clone(),
         );
-        let (timing, observer) = (
-            config.timing,
-            observer(config.observer.clone(), news.clone()),
-        );
+        let timing = config.timing;
         let memory = if config.quarantine {
             Memory::Lost
         } else {
@@ -328,28 +331,23 @@ impl Node {
 
 /// Tells clients of final blocks, and whoever else wants to know of everything.
 fn observer(
-    other: Option<Arc<dyn Fn(&Sight) + Send + Sync>>,
+    other: Observer,
     news: broadcast::Sender<Arc<Final>>,
+    master: watch::Sender<Option<ValidatorId>>,
 ) -> Observer {
     Observer::new(move |sight| {
-        if let Some(other) = &other {
-            other(&sight);
+        if let Sight::Block(seen, _) = &sight {
+            master.send_replace(seen.next_master);
+            if news.receiver_count() > 0 {
+                let transactions = seen.block.transactions.iter();
+                // Nobody listens at this very moment, in the worst case.
+                let _ = news.send(Arc::new(Final {
+                    height: seen.height,
+                    block: seen.id,
+                    transactions: transactions.map(SignedTransaction::id).collect(),
+                }));
+            }
         }
-        if let Sight::Block(seen, _) = &sight
-            && news.receiver_count() > 0
-        {
-            let transactions = seen
-                .block
-                .transactions
-                .iter()
-                .map(SignedTransaction::id)
-                .collect();
-            // Nobody listens at this very moment, in the worst case.
-            let _ = news.send(Arc::new(Final {
-                height: seen.height,
-                block: seen.id,
-                transactions,
-            }));
-        }
+        other.pass_on(sight);
     })
 }
