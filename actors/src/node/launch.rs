@@ -5,7 +5,7 @@ use super::keys::{KeysError, NodeKeys};
 use super::protocol::Final;
 use crate::leader::Leader;
 use crate::observe::{Observer, Sight};
-use crate::peer::{Multiaddr, PeerConfig, PeerError, Peers};
+use crate::peer::{GOSSIP_ABOVE, Multiaddr, PeerConfig, PeerError, Peers};
 use crate::ports::clock::SharedClock;
 use crate::ports::names::ActorName;
 use crate::ports::network::Network;
@@ -150,6 +150,7 @@ impl Node {
                 listen: config.listen.clone(),
                 addresses: config.peers.clone(),
                 validators: config.genesis.validators.clone(),
+                gossip_above: GOSSIP_ABOVE,
             },
             &network,
         );

@@ -3,11 +3,13 @@
 use super::*;
 use crate::ports::random::SystemRng;
 use crate::validator::Validator;
-use crate::validator::messages::Consensus;
+use crate::validator::messages::{Consensus, Gossip};
 use kithkin_protocol::consensus::Message;
 use kithkin_protocol::crypto::SigningKey;
 use kithkin_protocol::crypto::vrf::VrfSecretKey;
-use kithkin_protocol::units::Height;
+use kithkin_protocol::ids::ChainId;
+use kithkin_protocol::ledger::SignedTransaction;
+use kithkin_protocol::units::{Height, Millis, Sequence};
 use libp2p::futures::{AsyncReadExt as _, AsyncWriteExt as _, StreamExt as _};
 use libp2p::swarm::SwarmEvent;
 use libp2p::{SwarmBuilder, noise, tcp, yamux};
@@ -48,6 +50,7 @@ async fn start(
         listen: vec![listen.parse().expect("an address")],
         addresses,
         validators: keys.infos.clone(),
+        gossip_above: 2,
     };
     let peers = Peers::start(config, &network).await.expect("it starts");
     (network, peers)
@@ -153,6 +156,56 @@ fn who_leaves_the_set_is_hung_up_on_and_let_in_again_when_it_returns() {
         assert!(!network.book().contains(ActorName::Validator(2)));
         port.admit(&keys.infos);
         until_connected(&a, &[1, 2]).await;
+    });
+}
+
+/// Three others are more than two: what A publishes reaches D, which A has never talked with.
+#[test]
+fn in_a_large_set_transactions_go_round_by_gossip() {
+    run(async {
+        let keys = keys(4);
+        let tcp = "/ip4/127.0.0.1/tcp/0";
+        let (a, peers_a) = start(&keys, 0, tcp, BTreeMap::new()).await;
+        let to_a = BTreeMap::from([(ValidatorId(0), peers_a.listening())]);
+        let (b, peers_b) = start(&keys, 1, tcp, to_a).await;
+        let to_b = BTreeMap::from([(ValidatorId(1), peers_b.listening())]);
+        let (d, peers_d) = start(&keys, 3, tcp, to_b).await;
+        until_connected(&peers_b, &[0, 3]).await;
+        until_connected(&peers_d, &[1]).await;
+        let name = core::any::type_name::<Gossip>();
+        let arrived = |network: &Network| {
+            network
+                .stats()
+                .by_type
+                .get(name)
+                .map_or(0, |stats| stats.no_address)
+        };
+        let others = [1, 2, 3].map(ActorName::Validator);
+        let mut sequence = 0;
+        let reached = async {
+            // Until they have told each other that they take part.
+            while arrived(&b) == 0 || arrived(&d) == 0 {
+                sequence += 1;
+                let transaction = SignedTransaction::unsigned(
+                    ChainId([0; 32]),
+                    Sequence(sequence),
+                    Millis(1),
+                    vec![0; 64],
+                );
+                let gossip = Gossip(Arc::new(vec![transaction]));
+                a.port(ActorName::Validator(0))
+                    .tell_all::<Validator, _>(others, &gossip);
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(WITHIN, reached)
+            .await
+            .expect("in time");
+        let straight = peers_a.stats();
+        assert!(
+            straight.values().all(|stats| stats.queued == 0),
+            "{straight:?}"
+        );
     });
 }
 
