@@ -83,12 +83,12 @@ pub enum NodeError {
     #[error(transparent)]
     Peer(#[from] PeerError),
     /// The client door.
-    #[error("cannot listen for clients on {address}: {source}")]
+    #[error("cannot listen for clients on {address}: {reason}")]
     Door {
         /// Where.
         address: SocketAddr,
         /// Why.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
     /// The supervisor has no thread.
     #[error("cannot start a thread: {0}")]
@@ -126,17 +126,17 @@ impl Node {
         if config.keys.used_for(chain) && !dir.join("db").exists() && !config.quarantine {
             return Err(NodeError::LostDatabase { dir: dir.clone() });
         }
-        // Before anything that could not be taken back: an address in use is a common mistake.
-        let door = match config.client_listen {
-            Some(address) => {
-                let fail = |source| NodeError::Door { address, source };
-                Some(TcpListener::bind(address).await.map_err(fail)?)
-            }
-            None => None,
-        };
         let store = Store::open(dir, StoreOptions::default())?;
         // The database is there; from now on it must not be missing.
         config.keys.note_use(chain)?;
+        let door = match listen(config.client_listen).await {
+            Ok(door) => door,
+            Err(error) => {
+                // The error that counts is the other one.
+                let _ = store.close();
+                return Err(error);
+            }
+        };
         let (failed, failure) = watch::channel(None);
         store.on_failure(move |error| {
             failed.send_replace(Some(error.clone()));
@@ -328,6 +328,16 @@ impl Node {
         }
         report
     }
+}
+
+async fn listen(address: Option<SocketAddr>) -> Result<Option<TcpListener>, NodeError> {
+    let Some(address) = address else {
+        return Ok(None);
+    };
+    let bound = TcpListener::bind(address).await;
+    bound
+        .map(Some)
+        .map_err(|reason| NodeError::Door { address, reason })
 }
 
 /// Tells clients of final blocks, and whoever else wants to know of everything.

@@ -11,7 +11,7 @@ use kithkin_protocol::ids::ChainId;
 use kithkin_protocol::ledger::SignedTransaction;
 use kithkin_protocol::units::{Height, Millis, Sequence};
 use libp2p::futures::{AsyncReadExt as _, AsyncWriteExt as _, StreamExt as _};
-use libp2p::swarm::SwarmEvent;
+use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
 use libp2p::{SwarmBuilder, noise, tcp, yamux};
 
 const WITHIN: Duration = Duration::from_secs(30);
@@ -209,6 +209,13 @@ fn in_a_large_set_transactions_go_round_by_gossip() {
     });
 }
 
+#[derive(NetworkBehaviour)]
+struct Protocols {
+    streams: libp2p_stream::Behaviour,
+    /// Whoever does not answer pings is hung up on.
+    ping: libp2p::ping::Behaviour,
+}
+
 /// Somebody with a key of its own and the protocols of a validator.
 struct Caller {
     control: libp2p_stream::Control,
@@ -226,7 +233,10 @@ impl Caller {
                 yamux::Config::default,
             )
             .expect("a transport")
-            .with_behaviour(|_| libp2p_stream::Behaviour::new())
+            .with_behaviour(|_| Protocols {
+                streams: libp2p_stream::Behaviour::new(),
+                ping: libp2p::ping::Behaviour::default(),
+            })
             .expect("a behaviour")
             .with_swarm_config(|config| config.with_idle_connection_timeout(WITHIN))
             .build();
@@ -239,7 +249,7 @@ impl Caller {
                     .build(),
             )
             .expect("dialled");
-        let control = swarm.behaviour().new_control();
+        let control = swarm.behaviour().streams.new_control();
         tokio::spawn(async move {
             loop {
                 if let SwarmEvent::ConnectionClosed { .. } = swarm.select_next_some().await {
