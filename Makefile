@@ -148,6 +148,12 @@ simulate: setup ## Search 20,000 seeds of 4, 5, 7 and 10 validators for a broken
 big: setup ## Measure a cluster of 40 validators, 10 hospitals and 50 patients with 9 kin each
 	@KITHKIN_BIG=1 $(CARGO) test $(LOCKED) -p kithkin --test cluster forty_validators -- --nocapture
 
+# The release program: what is measured is what ships.
+KILLS ?= 200
+.PHONY: soak
+soak: setup ## Kill one of four validator processes under load, KILLS (200) times in a row
+	@KITHKIN_KILLS=$(KILLS) $(CARGO) test --release $(LOCKED) -p kithkin --test node a_killed_node -- --nocapture
+
 .PHONY: audit
 audit: setup-audit ## Check the dependencies against the advisory database (needs the open network)
 	@$(CARGO) deny --workspace --all-features --locked check advisories

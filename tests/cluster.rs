@@ -10,6 +10,8 @@ mod few;
 mod kill;
 #[path = "cluster/refusals.rs"]
 mod refusals;
+#[path = "running/mod.rs"]
+mod running;
 #[path = "cluster/shutdown.rs"]
 mod shutdown;
 #[path = "cluster/support.rs"]

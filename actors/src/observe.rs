@@ -90,6 +90,13 @@ impl Observer {
         Self(None)
     }
 
+    /// Tells of something that another observer was told.
+    pub(crate) fn pass_on(&self, sight: Sight) {
+        if let Some(see) = &self.0 {
+            see(sight);
+        }
+    }
+
     pub(crate) fn saw(&self, seen: Seen, events: Arc<Vec<Event>>) {
         if let Some(see) = &self.0 {
             see(Sight::Block(Box::new(seen), events));

@@ -2,7 +2,7 @@
 //!
 //! Takes minutes, so it runs only with `KITHKIN_BIG=1`.
 
-use crate::support::{Running, number, on};
+use crate::support::{number, on, start};
 use std::time::{Duration, Instant};
 
 const GIB_4: u64 = 4 << 30;
@@ -17,7 +17,7 @@ fn forty_validators_with_everybody_around_stay_under_four_gibibytes() {
     let shape = "--validators 40 --hospitals 10 --patients 50 --relatives 9 --load 2";
     let args: Vec<&str> = shape.split(' ').collect();
     let began = Instant::now();
-    let mut running = Running::start(&on(folder.path(), &args));
+    let mut running = start(&on(folder.path(), &args));
     running.patience = Duration::from_secs(1_200);
     let ready = running.until("ready");
     eprintln!("ready after {:?}: {ready}", began.elapsed());

@@ -1,6 +1,6 @@
 //! Fewer than four validators tolerate nothing; the program says so and works all the same.
 
-use crate::support::{Running, check_passes, number, on};
+use crate::support::{check_passes, number, on, start};
 
 fn works_with(validators: &str, words: &str) {
     let folder = tempfile::tempdir().unwrap();
@@ -14,7 +14,7 @@ fn works_with(validators: &str, words: &str) {
     ];
     let more = ["--relatives", "3", "--load", "5"];
     let args: Vec<&str> = shape.iter().chain(&more).copied().collect();
-    let mut running = Running::start(&on(folder.path(), &args));
+    let mut running = start(&on(folder.path(), &args));
     let ready = running.until("ready");
     assert_eq!(number(&ready, "tolerates"), 0);
     let ack = running.until("ack");

@@ -1,10 +1,10 @@
 //! kill -9, twenty times in a row: nothing acknowledged is lost, and height never goes back.
 
-use crate::support::{LONG, Running, check_passes, number, on};
+use crate::support::{LONG, Running, check_passes, number, on, seed, start};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng as _, SeedableRng as _};
 use serde_json::Value;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 const KILLS: u32 = 20;
 
@@ -58,7 +58,7 @@ fn twenty_kills_in_a_row_lose_nothing() {
         let shape = "--validators 7 --hospitals 2 --patients 3 --relatives 5 --load 20 --seed";
         let mut args: Vec<&str> = shape.split(' ').collect();
         args.push(&load_seed);
-        let running = Running::start(&on(folder.path(), &args));
+        let running = start(&on(folder.path(), &args));
         if rng.next_u32().is_multiple_of(5) {
             kill_during_start(running, &mut rng, &start_up, &mut promised);
         } else {
@@ -130,14 +130,4 @@ fn kill_at_work(
     }
     assert!(began.elapsed() < 4 * LONG);
     start_up
-}
-
-fn seed() -> u64 {
-    std::env::var("KITHKIN_SEED")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or_else(|| {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH);
-            now.unwrap_or_default().subsec_nanos().into()
-        })
 }

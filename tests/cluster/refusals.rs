@@ -1,6 +1,6 @@
 //! What cannot be is refused with words that help and an exit code that tells what is wrong; nothing is damaged.
 
-use crate::support::{Running, check_passes, number, on, run};
+use crate::support::{check_passes, number, on, run, start};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -73,7 +73,7 @@ fn the_environment_counts_and_its_mistakes_are_named() {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(3), "{stderr}");
     assert!(stderr.contains("no cluster in /nowhere/at/all"), "{stderr}");
-    let output = crate::support::command::<&str>(&[])
+    let output = crate::support::command(&[])
         .env("KITHKIN_CLUSTER_VALIDATORS", "few")
         .output()
         .unwrap();
@@ -90,7 +90,7 @@ fn a_folder_that_is_not_ours_or_of_another_shape_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let shape = ["--patients", "0", "--validators", "4", "--for", "10ms"];
-    let (status, _, stderr) = Running::start(&on(&data, &shape)).end();
+    let (status, _, stderr) = start(&on(&data, &shape)).end();
     assert_eq!(status.code(), Some(0), "{stderr}");
     let before = fs::read(data.join("cluster.toml")).unwrap();
     refuses(
@@ -102,7 +102,7 @@ fn a_folder_that_is_not_ours_or_of_another_shape_is_left_alone() {
         ],
     );
     assert_eq!(fs::read(data.join("cluster.toml")).unwrap(), before);
-    let (status, _, stderr) = Running::start(&on(&data, &["--for", "10ms"])).end();
+    let (status, _, stderr) = start(&on(&data, &["--for", "10ms"])).end();
     assert_eq!(status.code(), Some(0), "nothing is damaged: {stderr}");
 
     fs::write(data.join("cluster.toml"), "this is no cluster").unwrap();
@@ -118,13 +118,13 @@ fn keys_without_their_database_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let args = ["--patients", "0", "--for", "10ms"];
-    let (status, _, stderr) = Running::start(&on(&data, &args)).end();
+    let (status, _, stderr) = start(&on(&data, &args)).end();
     assert_eq!(status.code(), Some(0), "{stderr}");
     fs::rename(data.join("db"), folder.path().join("db")).unwrap();
     refuses(&on(&data, &args), 3, &["its database (db) is gone"]);
     assert!(!data.join("db").exists(), "nothing was founded anew");
     fs::rename(folder.path().join("db"), data.join("db")).unwrap();
-    let (status, _, stderr) = Running::start(&on(&data, &args)).end();
+    let (status, _, stderr) = start(&on(&data, &args)).end();
     assert_eq!(status.code(), Some(0), "nothing is damaged: {stderr}");
 }
 
@@ -134,7 +134,7 @@ fn a_folder_in_use_is_refused_and_its_user_goes_on() {
     let shape = ["--validators", "4", "--hospitals", "1", "--patients", "1"];
     let more = ["--relatives", "3", "--load", "5"];
     let args: Vec<&str> = shape.iter().chain(&more).copied().collect();
-    let mut first = Running::start(&on(folder.path(), &args));
+    let mut first = start(&on(folder.path(), &args));
     first.until("ready");
     for args in [vec![], vec!["--check"]] {
         refuses(&on(folder.path(), &args), 3, &["in use by another process"]);
@@ -193,7 +193,7 @@ fn a_full_disk_stops_it_and_damages_nothing() {
     let shape = ["--validators", "4", "--hospitals", "1", "--patients", "1"];
     let more = ["--relatives", "3", "--load", "50"];
     let args: Vec<&str> = shape.iter().chain(&more).copied().collect();
-    let mut running = Running::start(&on(&data, &args));
+    let mut running = start(&on(&data, &args));
     running.until("ready");
     let mut acknowledged = number(&running.until("ack"), "seq");
     disk.fill();
@@ -215,7 +215,7 @@ fn a_full_disk_stops_it_and_damages_nothing() {
     refuses(&on(&data, &["--load", "50"]), 3, &["free some space"]);
     disk.free();
     check_passes(&data, acknowledged);
-    let mut running = Running::start(&on(&data, &["--load", "10"]));
+    let mut running = start(&on(&data, &["--load", "10"]));
     assert!(
         number(&running.until("ack"), "seq") > acknowledged,
         "it goes on"

@@ -1,6 +1,6 @@
 //! A clean stop, and going on afterwards.
 
-use crate::support::{Running, check_passes, number, on};
+use crate::support::{check_passes, number, on, start};
 
 const SMALL: [&str; 8] = [
     "--validators",
@@ -23,7 +23,7 @@ fn a_signal_stops_it_cleanly_and_the_same_folder_continues() {
         if turn == 0 {
             args.extend(SMALL);
         }
-        let mut running = Running::start(&on(folder.path(), &args));
+        let mut running = start(&on(folder.path(), &args));
         let ready = running.until("ready");
         assert_eq!(number(&ready, "patients"), 2);
         assert_eq!(number(&ready, "enrolled"), if turn == 0 { 2 } else { 0 });
@@ -48,7 +48,7 @@ fn a_signal_stops_it_cleanly_and_the_same_folder_continues() {
 
 #[test]
 fn it_stops_when_the_time_is_over() {
-    let mut running = Running::start(&[
+    let mut running = start(&[
         "--json",
         "--patients",
         "1",

@@ -31,12 +31,12 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 pub enum ClientFailure {
     /// The connection.
-    #[error("no connection to the node at {address}: {source}")]
+    #[error("no connection to the node at {address}: {reason}")]
     Connect {
         /// Where.
         address: SocketAddr,
         /// Why.
-        source: DoorError,
+        reason: DoorError,
     },
     /// The connection has ended, so no answer will come; what was asked may have been done.
     #[error("the connection to the node has ended")]
@@ -82,7 +82,7 @@ impl NodeClient {
     /// # Errors
     /// [`ClientFailure::Connect`].
     pub async fn connect(address: SocketAddr) -> Result<Self, ClientFailure> {
-        let fail = |source: DoorError| ClientFailure::Connect { address, source };
+        let fail = |reason: DoorError| ClientFailure::Connect { address, reason };
         let greet = async {
             let mut stream = TcpStream::connect(address).await?;
             stream.set_nodelay(true)?;
@@ -206,7 +206,7 @@ impl NodeClient {
             within: millis(within),
         };
         match self.ask(ask, within).await? {
-            Reply::Final(finalized) => Ok(finalized),
+            Reply::Final(finalized) => Ok(*finalized),
             _ => Err(ClientFailure::Other),
         }
     }

@@ -50,6 +50,7 @@ pub(super) struct House {
     pub(super) me: ValidatorId,
     pub(super) port: Port,
     pub(super) news: broadcast::Sender<Arc<Final>>,
+    pub(super) master: watch::Receiver<Option<ValidatorId>>,
     pub(super) connected: watch::Receiver<std::collections::BTreeMap<ValidatorId, libp2p::PeerId>>,
 }
 
@@ -223,7 +224,8 @@ impl House {
         match ask {
             Ask::AwaitTx { id, within } => {
                 let within = Duration::from_millis(within.0.min(AWAIT_MS_MAX));
-                self.query(AwaitTx(id), within, Reply::Final).await
+                self.query(AwaitTx(id), within, |last| Reply::Final(Box::new(last)))
+                    .await
             }
             Ask::Prove(key) => self.query(Prove(key), ANSWER_WITHIN, Reply::Proved).await,
             Ask::Look(look) => self.query(look, ANSWER_WITHIN, Reply::Answer).await,
@@ -250,6 +252,7 @@ impl House {
             validator: self.me,
             height,
             time_ms,
+            master: *self.master.borrow(),
             connected,
         })
     }

@@ -40,12 +40,12 @@ pub enum GenesisFileError {
         reason: String,
     },
     /// A genesis that no ledger can start from.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {reason}", path.display())]
     Invalid {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: GenesisError,
+        reason: GenesisError,
     },
 }
 
@@ -66,9 +66,9 @@ pub fn write(path: &Path, genesis: &Genesis) -> Result<(), GenesisFileError> {
     let file = || path.to_owned();
     genesis
         .validate()
-        .map_err(|source| GenesisFileError::Invalid {
+        .map_err(|reason| GenesisFileError::Invalid {
             path: file(),
-            source,
+            reason,
         })?;
     let content = Content {
         format: FORMAT,
@@ -132,9 +132,9 @@ pub fn read(path: &Path) -> Result<Genesis, GenesisFileError> {
     content
         .genesis
         .validate()
-        .map_err(|source| GenesisFileError::Invalid {
+        .map_err(|reason| GenesisFileError::Invalid {
             path: path.to_owned(),
-            source,
+            reason,
         })?;
     Ok(content.genesis)
 }

@@ -5,7 +5,7 @@ use super::keys::{KeysError, NodeKeys};
 use super::protocol::Final;
 use crate::leader::Leader;
 use crate::observe::{Observer, Sight};
-use crate::peer::{Multiaddr, PeerConfig, PeerError, Peers};
+use crate::peer::{GOSSIP_ABOVE, Multiaddr, PeerConfig, PeerError, Peers};
 use crate::ports::clock::SharedClock;
 use crate::ports::names::ActorName;
 use crate::ports::network::Network;
@@ -35,9 +35,6 @@ const START_WITHIN: Duration = Duration::from_secs(300);
 /// How long the validator may take to say where it stands.
 const LOOK_WITHIN: Duration = Duration::from_secs(30);
 
-/// Who is told what the validator of a node sees. Cloning shares it.
-pub type Onlooker = Arc<dyn Fn(&Sight) + Send + Sync>;
-
 /// How a node is launched.
 pub struct NodeConfig {
     /// The data folder; made when it is not there.
@@ -61,7 +58,7 @@ pub struct NodeConfig {
     /// The clock.
     pub clock: SharedClock,
     /// Who is told what the validator sees.
-    pub observer: Option<Onlooker>,
+    pub observer: Observer,
 }
 
 /// Why a node does not start.
@@ -86,12 +83,12 @@ pub enum NodeError {
     #[error(transparent)]
     Peer(#[from] PeerError),
     /// The client door.
-    #[error("cannot listen for clients on {address}: {source}")]
+    #[error("cannot listen for clients on {address}: {reason}")]
     Door {
         /// Where.
         address: SocketAddr,
         /// Why.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
     /// The supervisor has no thread.
     #[error("cannot start a thread: {0}")]
@@ -129,17 +126,17 @@ impl Node {
         if config.keys.used_for(chain) && !dir.join("db").exists() && !config.quarantine {
             return Err(NodeError::LostDatabase { dir: dir.clone() });
         }
-        // Before anything that could not be taken back: an address in use is a common mistake.
-        let door = match config.client_listen {
-            Some(address) => {
-                let fail = |source| NodeError::Door { address, source };
-                Some(TcpListener::bind(address).await.map_err(fail)?)
-            }
-            None => None,
-        };
         let store = Store::open(dir, StoreOptions::default())?;
         // The database is there; from now on it must not be missing.
         config.keys.note_use(chain)?;
+        let door = match listen(config.client_listen).await {
+            Ok(door) => door,
+            Err(error) => {
+                // The error that counts is the other one.
+                let _ = store.close();
+                return Err(error);
+            }
+        };
         let (failed, failure) = watch::channel(None);
         store.on_failure(move |error| {
             failed.send_replace(Some(error.clone()));
@@ -153,6 +150,7 @@ impl Node {
                 listen: config.listen.clone(),
                 addresses: config.peers.clone(),
                 validators: config.genesis.validators.clone(),
+                gossip_above: GOSSIP_ABOVE,
             },
             &network,
         );
@@ -166,6 +164,7 @@ impl Node {
             }
         };
         let (news, _) = broadcast::channel(NEWS_KEPT);
+        let (masters, master) = watch::channel(None);
         let mut node = Self {
             me,
             network,
@@ -176,7 +175,11 @@ impl Node {
             failure,
             height: Height(0),
         };
-        let specs = node.specs(identity, &config, &news);
+        let specs = node.specs(
+            identity,
+            &config,
+            observer(config.observer.clone(), news.clone(), masters),
+        );
         if let Err(error) = node.start(specs).await {
             node.shutdown().await;
             return Err(error);
@@ -187,6 +190,7 @@ impl Node {
                 me,
                 port: node.network.port(ActorName::Driver),
                 news,
+                master,
                 connected: node.peers.connected(),
             };
             let address = listener.local_addr()?;
@@ -200,7 +204,7 @@ impl Node {
         &self,
         identity: Arc<consensus::Identity>,
         config: &NodeConfig,
-        news: &broadcast::Sender<Arc<Final>>,
+        observer: Observer,
     ) -> Vec<Spec> {
         let (leader, validator) = (
             ActorName::Leader(self.me.0),
@@ -215,10 +219,7 @@ impl Node {
             config.genesis.clone(),
             config.clock.clone(),
         );
-        let (timing, observer) = (
-            config.timing,
-            observer(config.observer.clone(), news.clone()),
-        );
+        let timing = config.timing;
         let memory = if config.quarantine {
             Memory::Lost
         } else {
@@ -329,27 +330,35 @@ impl Node {
     }
 }
 
+async fn listen(address: Option<SocketAddr>) -> Result<Option<TcpListener>, NodeError> {
+    let Some(address) = address else {
+        return Ok(None);
+    };
+    let bound = TcpListener::bind(address).await;
+    bound
+        .map(Some)
+        .map_err(|reason| NodeError::Door { address, reason })
+}
+
 /// Tells clients of final blocks, and whoever else wants to know of everything.
-fn observer(other: Option<Onlooker>, news: broadcast::Sender<Arc<Final>>) -> Observer {
+fn observer(
+    other: Observer,
+    news: broadcast::Sender<Arc<Final>>,
+    master: watch::Sender<Option<ValidatorId>>,
+) -> Observer {
     Observer::new(move |sight| {
-        if let Some(other) = &other {
-            other(&sight);
+        if let Sight::Block(seen, _) = &sight {
+            master.send_replace(seen.next_master);
+            if news.receiver_count() > 0 {
+                let transactions = seen.block.transactions.iter();
+                // Nobody listens at this very moment, in the worst case.
+                let _ = news.send(Arc::new(Final {
+                    height: seen.height,
+                    block: seen.id,
+                    transactions: transactions.map(SignedTransaction::id).collect(),
+                }));
+            }
         }
-        if let Sight::Block(seen, _) = &sight
-            && news.receiver_count() > 0
-        {
-            let transactions = seen
-                .block
-                .transactions
-                .iter()
-                .map(SignedTransaction::id)
-                .collect();
-            // Nobody listens at this very moment, in the worst case.
-            let _ = news.send(Arc::new(Final {
-                height: seen.height,
-                block: seen.id,
-                transactions,
-            }));
-        }
+        other.pass_on(sight);
     })
 }

@@ -16,4 +16,4 @@ pub mod protocol;
 
 pub use client::{ClientFailure, NodeClient};
 pub use keys::{HospitalKeys, NodeKeys};
-pub use launch::{Node, NodeConfig, NodeError, Onlooker};
+pub use launch::{Node, NodeConfig, NodeError};

@@ -107,16 +107,12 @@ pub struct Final {
 }
 
 /// Answers.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "answers are made, written out and dropped one at a time"
-)]
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Reply {
     /// To [`Ask::Submit`]: those that were refused, by their place in the question.
     Submitted(Vec<(u32, Refusal)>),
     /// To [`Ask::AwaitTx`].
-    Final(Finalized),
+    Final(Box<Finalized>),
     /// To [`Ask::Prove`].
     Proved(Proved),
     /// To [`Ask::Look`].
@@ -193,6 +189,8 @@ pub struct NodeStatus {
     pub height: Height,
     /// The time of that block.
     pub time_ms: Millis,
+    /// Who is master of the first view after it; none before the first block since the node was started.
+    pub master: Option<ValidatorId>,
     /// The validators that it is connected with.
     pub connected: Vec<ValidatorId>,
 }

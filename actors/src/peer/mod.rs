@@ -9,18 +9,21 @@
 //! are talked to: the genesis says who they are at first, and the validator says it again when the set changes. Votes,
 //! blocks, transactions and answers to those who catch up have streams of their own ([`lane::Lane`]), so that a vote
 //! never waits behind a block. What does not fit into a queue is dropped, the oldest first: consensus says everything
-//! again that may have been lost.
+//! again that may have been lost. In a large set transactions go round by gossip instead (gossipsub).
 //!
 //! * `swarm`: connections: who may, who is dialled when. `outbox`: what waits to be sent. `streams`: frames on streams.
-//! * `codec`: which messages travel, and how. `lane`: the streams' limits.
+//! * `gossip`: transactions in a large set. `codec`: which messages travel, and how. `lane`: the streams' limits.
 //!
 //! Not here: clients ([`crate::node::door`]), and anything that kin, patients and hospitals would say over a network.
 
 mod codec;
+mod gossip;
 mod lane;
 mod outbox;
 mod streams;
 mod swarm;
+#[cfg(test)]
+mod tests;
 
 pub use lane::Lane;
 pub use libp2p::{Multiaddr, PeerId};
@@ -53,7 +56,13 @@ pub struct PeerConfig {
     pub addresses: BTreeMap<ValidatorId, Vec<Multiaddr>>,
     /// The validators to begin with.
     pub validators: Vec<ValidatorInfo>,
+    /// With more other validators than this, transactions go round by gossip; with as many or fewer, straight to each.
+    pub gossip_above: usize,
 }
+
+/// The usual [`PeerConfig::gossip_above`]: up to here gossip would send each transaction more often than once to each
+/// validator, and nothing would be saved.
+pub const GOSSIP_ABOVE: usize = 16;
 
 /// Why the transport does not start.
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +105,9 @@ struct Shared {
     network: Network,
     table: RwLock<Table>,
     orders: mpsc::UnboundedSender<Order>,
+    /// Transactions for everybody.
+    publish: mpsc::Sender<Arc<[u8]>>,
+    gossip_above: usize,
     /// Whether there is a connection, by validator.
     connected: watch::Sender<BTreeMap<ValidatorId, PeerId>>,
     /// Where this node listens, with real ports.
@@ -192,11 +204,14 @@ impl Peers {
             .enable_all()
             .build()?;
         let (orders, taken) = mpsc::unbounded_channel();
+        let (publish, published) = mpsc::channel(PUBLISH_QUEUE);
         let shared = Arc::new(Shared {
             me,
             network: network.clone(),
             table: RwLock::default(),
             orders,
+            publish,
+            gossip_above: config.gossip_above,
             connected: watch::Sender::new(BTreeMap::new()),
             listening: watch::Sender::new(Vec::new()),
         });
@@ -208,7 +223,7 @@ impl Peers {
             keypair,
             config.listen,
             config.addresses,
-            taken,
+            (taken, published),
         );
         let started = runtime.spawn(task).await;
         let peers = Self {
@@ -286,6 +301,15 @@ impl Far for Shared {
         outbox.is_some_and(|outbox| outbox.push(frame))
     }
 
+    fn send_all(&self, to: &[ActorName], frame: &Frame) -> usize {
+        if frame.kind == codec::TRANSACTIONS && to.len() > self.gossip_above {
+            let published = self.publish.try_send(frame.bytes.clone());
+            return if published.is_ok() { to.len() } else { 0 };
+        }
+        let sent = |to: &&ActorName| self.send(**to, frame.clone());
+        to.iter().filter(sent).count()
+    }
+
     fn admit(&self, validators: &[ValidatorInfo]) {
         Self::admit(self, validators);
     }
@@ -297,6 +321,9 @@ pub fn peer_id(key: &VerifyingKey) -> Option<PeerId> {
     let key = identity::ed25519::PublicKey::try_from_bytes(&key.0).ok()?;
     Some(identity::PublicKey::from(key).to_peer_id())
 }
+
+/// Batches of transactions that may wait to be published.
+const PUBLISH_QUEUE: usize = 256;
 
 /// Longest time until an inbound connection has proved who it is.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(5);

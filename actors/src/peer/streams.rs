@@ -186,7 +186,7 @@ async fn read_frames(
 
 /// Votes go into the mailbox, which is bounded and drops. Everything larger waits for its turn: of a peer there is one
 /// block, one batch of transactions and one answer at a time in memory, and a peer that sends faster waits.
-async fn deliver(shared: &Shared, from: ValidatorId, lane: Lane, arrived: Arrived) {
+pub(super) async fn deliver(shared: &Shared, from: ValidatorId, lane: Lane, arrived: Arrived) {
     let (from, to) = (
         ActorName::Validator(from.0),
         ActorName::Validator(shared.me.0),

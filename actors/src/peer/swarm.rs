@@ -2,7 +2,7 @@
 
 use super::lane::Lane;
 use super::outbox::Outbox;
-use super::{HANDSHAKE_WITHIN, Multiaddr, PeerError, PeerId, Shared, streams};
+use super::{HANDSHAKE_WITHIN, Multiaddr, PeerError, PeerId, Shared, gossip, streams};
 use kithkin_protocol::ids::ValidatorId;
 use kithkin_protocol::ledger::VALIDATORS_MAX;
 use libp2p::allow_block_list::{self, AllowedPeers};
@@ -56,6 +56,7 @@ struct Behaviour {
     limits: connection_limits::Behaviour,
     allowed: allow_block_list::Behaviour<AllowedPeers>,
     ping: ping::Behaviour,
+    gossip: libp2p::gossipsub::Behaviour,
     streams: libp2p_stream::Behaviour,
 }
 
@@ -71,6 +72,7 @@ struct Peer {
 struct Loop {
     shared: Arc<Shared>,
     swarm: Swarm<Behaviour>,
+    arrived: mpsc::Sender<gossip::Batch>,
     peers: BTreeMap<PeerId, Peer>,
     addresses: BTreeMap<ValidatorId, Vec<Multiaddr>>,
 }
@@ -81,7 +83,7 @@ pub(super) async fn start(
     keypair: Keypair,
     listen: Vec<Multiaddr>,
     addresses: BTreeMap<ValidatorId, Vec<Multiaddr>>,
-    mut orders: mpsc::UnboundedReceiver<Order>,
+    (mut orders, mut published): (mpsc::UnboundedReceiver<Order>, mpsc::Receiver<Arc<[u8]>>),
 ) -> Result<(), PeerError> {
     let mut swarm = build(keypair)?;
     for lane in Lane::ALL {
@@ -101,9 +103,12 @@ pub(super) async fn start(
             }
         }
     }
+    let (arrived, taken) = mpsc::channel(gossip::ARRIVED_MAX);
+    tokio::spawn(gossip::deliver(shared.clone(), taken));
     let mut this = Loop {
         shared,
         swarm,
+        arrived,
         peers: BTreeMap::new(),
         addresses,
     };
@@ -154,6 +159,9 @@ pub(super) async fn start(
                     Some(order) => this.on_order(order),
                     None => return,
                 },
+                Some(batch) = published.recv() => {
+                    gossip::publish(&mut this.swarm.behaviour_mut().gossip, &batch);
+                }
                 () = sleep_until(next.into()) => this.dial_due(),
             }
         }
@@ -173,7 +181,9 @@ fn build(keypair: Keypair) -> Result<Swarm<Behaviour>, PeerError> {
         .with_max_pending_incoming(Some(PENDING_MAX))
         .with_max_established_incoming(Some(most * PER_PEER_MAX))
         .with_max_established_per_peer(Some(PER_PEER_MAX));
+    let gossip = gossip::behaviour(&keypair).map_err(|reason| PeerError::Setup { reason })?;
     let behaviour = Behaviour {
+        gossip,
         limits: connection_limits::Behaviour::new(limits),
         allowed: allow_block_list::Behaviour::default(),
         ping: ping::Behaviour::new(
@@ -285,6 +295,10 @@ impl Loop {
             })) => {
                 tracing::debug!(%error, "a connection gives no sign of life");
                 self.swarm.close_connection(connection);
+            }
+            SwarmEvent::Behaviour(BehaviourEvent::Gossip(event)) => {
+                let behaviour = &mut self.swarm.behaviour_mut().gossip;
+                gossip::on_event(&self.shared, behaviour, &self.arrived, event);
             }
             SwarmEvent::OutgoingConnectionError { peer_id, error, .. } => {
                 tracing::debug!(?peer_id, %error, "a validator cannot be reached");

@@ -8,7 +8,7 @@ use super::{Failure, genesis, keys, stop::Stop};
 use crate::cli::NodeArgs;
 use anyhow::anyhow;
 use kithkin_actors::node::{Node, NodeConfig, NodeError, NodeKeys};
-use kithkin_actors::observe::Sight;
+use kithkin_actors::observe::{Observer, Sight};
 use kithkin_actors::ports::clock::SystemClock;
 use kithkin_actors::supervisor::SupervisorConfig;
 use kithkin_protocol::units::Height;
@@ -96,11 +96,11 @@ pub async fn run(args: NodeArgs) -> Result<(), Failure> {
         quarantine: settings.quarantine,
         supervisor: SupervisorConfig::default(),
         clock: Arc::new(SystemClock),
-        observer: Some(Arc::new(move |sight| {
+        observer: Observer::new(move |sight| {
             if let Sight::Block(block, _) = sight {
                 seen.send_replace(block.height);
             }
-        })),
+        }),
     })
     .await
     .map_err(failure)?;

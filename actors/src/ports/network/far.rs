@@ -25,6 +25,12 @@ pub trait Far: Send + Sync {
     /// Puts a frame into the queue of `to`; false when it was dropped, or has pushed out another one.
     fn send(&self, to: ActorName, frame: Frame) -> bool;
 
+    /// Puts a frame into the queues of several; answers how many of them have it without a loss.
+    fn send_all(&self, to: &[ActorName], frame: &Frame) -> usize {
+        let sent = |to: &&ActorName| self.send(**to, frame.clone());
+        to.iter().filter(sent).count()
+    }
+
     /// Says who the validators are from now on: nobody else is talked to.
     fn admit(&self, validators: &[ValidatorInfo]);
 }

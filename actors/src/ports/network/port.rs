@@ -164,6 +164,7 @@ impl Port {
             return;
         };
         let counters = self.net.stats.of::<M>();
+        let mut now = Vec::new();
         let mut written = None;
         for to in to {
             if !self.is_current() {
@@ -180,15 +181,19 @@ impl Port {
                 count(&counters.no_address);
                 continue;
             };
-            match passage {
-                Passage::After(delay) => {
-                    let (far, counters) = (far.clone(), counters.clone());
-                    self.net.courier.post(delay, move || {
-                        post(far.as_ref(), &counters, to, frame);
-                    });
-                }
-                Passage::Now | Passage::Lost => post(far.as_ref(), &counters, to, frame),
+            if let Passage::After(delay) = passage {
+                let (far, counters) = (far.clone(), counters.clone());
+                self.net.courier.post(delay, move || {
+                    post(far.as_ref(), &counters, &[to], &frame);
+                });
+            } else {
+                now.push(to);
             }
+        }
+        if let Some(Some(frame)) = written
+            && !now.is_empty()
+        {
+            post(far.as_ref(), &counters, &now, &frame);
         }
     }
 
@@ -364,12 +369,13 @@ async fn travel(
     }
 }
 
-fn post(far: &dyn Far, counters: &TypeCounters, to: ActorName, frame: Frame) {
-    if far.send(to, frame) {
-        count(&counters.delivered);
-    } else {
-        count(&counters.refused);
-    }
+fn post(far: &dyn Far, counters: &TypeCounters, to: &[ActorName], frame: &Frame) {
+    let sent = far.send_all(to, frame);
+    counters.delivered.fetch_add(sent as u64, Ordering::Relaxed);
+    let refused = to.len() - sent;
+    counters
+        .refused
+        .fetch_add(refused as u64, Ordering::Relaxed);
 }
 
 /// Whether it is in the mailbox now.

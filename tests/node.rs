@@ -1,0 +1,14 @@
+//! `kithkin node` from the outside: the real program, four processes with a database each, on free ports of this machine.
+//!
+//! Nothing here waits by sleeping: a test reads the programs' lines or asks at their doors, each with a deadline.
+
+#[path = "node/founding.rs"]
+mod founding;
+#[path = "node/kill.rs"]
+mod kill;
+#[path = "node/refusals.rs"]
+mod refusals;
+#[path = "running/mod.rs"]
+mod running;
+#[path = "node/together.rs"]
+mod together;
