@@ -57,6 +57,10 @@ fn a_changed_genesis_and_keys_of_another_ledger_are_refused() {
     assert!(done(&["genesis", "show", path.to_str().unwrap()]).contains(&town.chain.to_hex()));
     fs::write(&path, text.replace("opaque", "records")).unwrap();
     refused(&town, 0, 2, "it was changed");
+    let misspelt = text.replace("workload", "work_load");
+    assert_ne!(misspelt, text);
+    fs::write(&path, misspelt).unwrap();
+    refused(&town, 0, 2, "work_load");
     let other = Town::found("tcp");
     fs::copy(other.path("genesis.toml"), &path).unwrap();
     refused(&town, 0, 2, "another ledger's genesis, or other keys");

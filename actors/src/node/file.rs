@@ -1,5 +1,6 @@
 //! The genesis as a file that operators hand around: TOML, with the chain id for a check.
 
+use crate::ports::folder;
 use kithkin_protocol::ledger::{Genesis, GenesisError};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, OpenOptions};
@@ -81,8 +82,15 @@ pub fn write(path: &Path, genesis: &Genesis) -> Result<(), GenesisFileError> {
     })?;
     let created = OpenOptions::new().create_new(true).write(true).open(path);
     let written = created.and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
+        let kept = file
+            .write_all(text.as_bytes())
+            .and_then(|()| file.sync_all())
+            .and_then(|()| folder::sync(folder::parent(path)));
+        if kept.is_err() {
+            // Half a genesis would stand in the way of the next try.
+            fs::remove_file(path).ok();
+        }
+        kept
     });
     written.map_err(|error| match error.kind() {
         std::io::ErrorKind::AlreadyExists => GenesisFileError::Exists { path: file() },

@@ -20,11 +20,12 @@ pub(super) fn create_private(dir: &Path) -> io::Result<()> {
 }
 
 /// Brings the entries of `dir` to disk: names created, renamed and removed.
-pub(super) fn sync(dir: &Path) -> io::Result<()> {
+pub(crate) fn sync(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
-fn parent(path: &Path) -> &Path {
+/// The folder that `path` has its entry in.
+pub(crate) fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),

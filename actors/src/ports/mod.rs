@@ -7,7 +7,7 @@
 
 pub mod clock;
 pub mod directory;
-mod folder;
+pub(crate) mod folder;
 pub mod names;
 pub mod network;
 pub mod random;

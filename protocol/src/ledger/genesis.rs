@@ -85,6 +85,7 @@ impl std::fmt::Display for Workload {
 
 /// One validator as the genesis, or later a governance transaction, names it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ValidatorInfo {
     /// Its number.
     pub id: ValidatorId,
@@ -101,6 +102,7 @@ pub struct ValidatorInfo {
 
 /// An accredited hospital.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct HospitalInfo {
     /// Signs its transactions.
     pub key: VerifyingKey,
@@ -120,6 +122,7 @@ impl HospitalInfo {
 
 /// The state before the first block.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Genesis {
     /// Block time of height 0.
     pub time_ms: Millis,

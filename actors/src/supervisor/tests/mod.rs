@@ -11,7 +11,7 @@ use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{Notify, broadcast, mpsc};
 
 /// Longer than any of this takes; a failure, not a pace.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -122,13 +122,25 @@ impl Handler<Delivered<Hang>> for Adder {
 /// Blocks the thread for a while, as heavy work does.
 #[derive(Message, Clone)]
 #[rtype(result = "()")]
-struct Toil(Duration);
+struct Toil {
+    time: Duration,
+    /// Told when the thread is blocked.
+    begun: Arc<Notify>,
+}
+
+impl Toil {
+    fn new(time: Duration) -> Self {
+        let begun = Arc::new(Notify::new());
+        Self { time, begun }
+    }
+}
 
 impl Handler<Delivered<Toil>> for Adder {
     type Result = ();
 
     fn handle(&mut self, toil: Delivered<Toil>, _: &mut Self::Context) {
-        std::thread::sleep(toil.message.0);
+        toil.message.begun.notify_one();
+        std::thread::sleep(toil.message.time);
     }
 }
 

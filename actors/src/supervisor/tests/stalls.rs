@@ -60,8 +60,11 @@ fn a_start_that_waited_on_a_blocked_thread_is_forgotten() {
         };
         let mut bench = Bench::new(config).await;
         bench.start(&[ANNA]).await;
-        let stall = Fault::Stall(Duration::from_secs(2));
-        bench.inject(ANNA, stall).await;
+        let toil = Toil::new(Duration::from_secs(2));
+        let begun = toil.begun.clone();
+        bench.driver.tell::<Adder, _>(ANNA, toil);
+        let blocked = tokio::time::timeout(DEADLINE, begun.notified()).await;
+        blocked.expect("she gets to it");
         // Its factory waits behind the blocked actor, then runs on the fresh thread.
         let spec = bench.spec(BERT, false, false);
         bench.order(Start { spec }).await.expect("a free name");
@@ -136,7 +139,7 @@ fn heavy_work_in_pieces_is_no_stall() {
         // Four seconds of work, 100 ms at a time: the thread is busy for longer than the limit, yet
         // gets from one actor to the next in between.
         for _ in 0..20 {
-            let toil = Toil(Duration::from_millis(100));
+            let toil = Toil::new(Duration::from_millis(100));
             let (a, b) = tokio::join!(
                 bench.driver.ask::<Adder, _>(ANNA, toil.clone(), DEADLINE),
                 bench.driver.ask::<Adder, _>(BERT, toil, DEADLINE),
