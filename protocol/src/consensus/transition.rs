@@ -94,7 +94,11 @@ impl Consensus {
             self.accuse(evidence);
         }
         // What nobody had verified for want of importance has some now.
-        let waiting = self.round.inbox.take_contradicting(vote);
+        let quorum = self.round.set.quorum();
+        let round = &mut self.round;
+        let mut waiting = round.inbox.take_contradicting(vote);
+        // Our own vote, or one out of a certificate, may be the last that a quorum needed.
+        waiting.extend(round.inbox.take_quorum(vote, &round.tally, quorum));
         if !waiting.is_empty() {
             self.verify_and_count(waiting);
         }

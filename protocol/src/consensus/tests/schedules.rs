@@ -60,6 +60,22 @@ fn a_new_view_is_passed_on() {
     assert!(passed);
 }
 
+/// Votes that came before the proposal wait unverified; the node's own vote, the last one that the quorum needed, makes
+/// them count. Otherwise one silent validator would cost every height a re-broadcast.
+#[test]
+fn the_own_vote_completes_a_quorum() {
+    let mut solo = Solo::follower(4, 3);
+    solo.step(Input::Work(true));
+    solo.fire_latest(TimerKind::View);
+    let block = solo.block(1);
+    let others = solo.others();
+    solo.send_vote(others[0], VoteKind::Notarize, 1, block.id());
+    solo.send_vote(others[1], VoteKind::Notarize, 1, block.id());
+    assert_eq!(solo.core.view(), View(1));
+    solo.send_proposal(1, &block, Justification::default());
+    assert_eq!(solo.core.view(), View(2), "notarized by three of four");
+}
+
 /// A master that entered by a notarization waits for the finalization, then re-proposes the very same block.
 #[test]
 fn the_next_master_re_proposes_after_a_while() {
