@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Measures everything in docs/benchmarks.md and writes tables and plots to docs/benchmarks/, about 20 minutes on a quiet
+# Measures everything in docs/benchmarks.md and writes tables and plots to docs/benchmarks/, about 30 minutes on a quiet
 # machine with 2 cores. Each part can be run by itself:
-#   scripts/benchmarks.sh [security] [rate] [saturation] [compare] [faults] [kernels]
+#   scripts/benchmarks.sh [security] [rate] [saturation] [processes] [compare] [faults] [kernels]
 set -euo pipefail
 cd "$(git rev-parse --show-toplevel)"
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}"
 cargo=${CARGO:-cargo}
 out=docs/benchmarks
 parts=("$@")
-[ "$#" -gt 0 ] || parts=(security rate saturation compare faults kernels)
+[ "$#" -gt 0 ] || parts=(security rate saturation processes compare faults kernels)
 mkdir -p "$out"
 
 kithkin=$CARGO_TARGET_DIR/release/kithkin
@@ -38,6 +38,16 @@ for part in "${parts[@]}"; do
         echo; echo "Signed:"; echo
         "$kithkin" bench consensus --signed --seconds 10 --runs 5
       } | tee "$out/saturation.md" ;;
+    processes)
+      ship
+      {
+        echo "Unsigned:"; echo
+        "$kithkin" bench consensus --processes --opaque --seconds 20 --runs 5
+        echo; echo "Signed:"; echo
+        "$kithkin" bench consensus --processes --signed --seconds 20 --runs 5
+        echo; echo "Latency, signed:"; echo
+        "$kithkin" bench consensus --processes --signed --rate 1000 --seconds 20 --runs 5
+      } | tee "$out/processes.md" ;;
     compare)
       ring
       "$compare" --fault none --seconds 2 --runs 5 --plot "$out/healthy" | tee "$out/compare.md" ;;

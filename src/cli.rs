@@ -404,6 +404,9 @@ pub struct ConsensusArgs {
     /// Numbers of validators
     #[arg(long, value_name = "N,..", value_delimiter = ',', default_values_t = [4])]
     pub validators: Vec<u16>,
+    /// Run each validator in a process of its own, as `kithkin node` does, with clients at its door; at most 32
+    #[arg(long)]
+    pub processes: bool,
     /// Bytes of a transaction, envelope and signature included
     #[arg(long, value_name = "BYTES", default_value_t = 512)]
     pub tx_bytes: usize,

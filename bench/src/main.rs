@@ -124,6 +124,7 @@ async fn compare(arguments: &Arguments) -> anyhow::Result<()> {
                     validators,
                     signed: arguments.signed,
                     fault: trouble.fault(validators),
+                    processes: false,
                     load: Load {
                         tx_bytes: arguments.tx_bytes,
                         rate: arguments.rate,
@@ -194,7 +195,7 @@ fn plot(
         ];
         draw(&folder.join("compare-latency.svg"), &panels)?;
         let messages = panel(healthy, "Messages per block".to_owned(), "messages", &|o| {
-            o.messages_per_block
+            o.messages_per_block.unwrap_or_default()
         });
         draw(&folder.join("compare-messages.svg"), &[messages])?;
     }

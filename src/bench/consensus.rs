@@ -4,9 +4,12 @@ use crate::bench::house::{Fault, House, Shape};
 use crate::bench::latency::Percentiles;
 use crate::bench::load::{Load, Measured, machine_limit, prepare, run};
 use crate::bench::memory_peak_bytes;
+use crate::bench::street::Street;
 use kithkin_protocol::consensus::{Algorithm, Timing};
-use kithkin_protocol::ledger::{Profile, Workload};
+use kithkin_protocol::crypto::SigningKey;
+use kithkin_protocol::ledger::{Genesis, Profile, SignedTransaction, Workload};
 use serde::Serialize;
+use std::sync::Arc;
 
 /// Most unsigned transactions made beforehand for one second at saturation.
 const UNSIGNED_PER_S: usize = 90_000;
@@ -26,6 +29,8 @@ pub struct Setting {
     pub signed: bool,
     /// What is wrong with validator 0.
     pub fault: Fault,
+    /// Whether each validator has a process of its own, as in production, and clients come through its door.
+    pub processes: bool,
     /// What is sent.
     pub load: Load,
     /// How many runs; the median counts.
@@ -45,6 +50,8 @@ pub struct Outcome {
     pub signed: bool,
     /// What was wrong with validator 0.
     pub fault: String,
+    /// Whether each validator had a process of its own.
+    pub processes: bool,
     /// Intended transactions a second; none at saturation.
     pub rate_per_s: Option<f64>,
     /// Bytes of a transaction.
@@ -55,8 +62,8 @@ pub struct Outcome {
     pub runs_per_s: Vec<f64>,
     /// From the intended moment of sending until durable at a validator, in milliseconds.
     pub latency_ms: Percentiles,
-    /// Messages of the consensus core per block.
-    pub messages_per_block: f64,
+    /// Messages of the consensus core per block; none where they are not counted.
+    pub messages_per_block: Option<f64>,
     /// Blocks in the time that counts.
     pub blocks: u64,
     /// Bytes of final transactions in the time that counts.
@@ -65,7 +72,7 @@ pub struct Outcome {
     pub unfinished: u64,
     /// CPU seconds of the load generator.
     pub generator_cpu_s: f64,
-    /// CPU seconds of everything else in the process.
+    /// CPU seconds of the validators.
     pub nodes_cpu_s: f64,
     /// Most memory that the process ever held, in bytes, over all runs so far.
     pub memory_peak_bytes: u64,
@@ -110,6 +117,7 @@ pub async fn measure(setting: &Setting) -> anyhow::Result<Outcome> {
             Fault::Slow(ms) => format!("slow by {ms} ms"),
             Fault::Silent => "silent".to_owned(),
         },
+        processes: setting.processes,
         rate_per_s: setting.load.rate,
         tx_bytes: setting.load.tx_bytes,
         throughput_per_s: median.throughput_per_s,
@@ -140,7 +148,34 @@ async fn once(setting: &Setting) -> anyhow::Result<Measured> {
         fault: setting.fault,
         timing: timing(setting.validators),
     };
+    if setting.processes {
+        let mut street = Street::open(&shape).await?;
+        let transactions = made(
+            street.genesis.clone(),
+            std::mem::take(&mut street.senders),
+            setting,
+        );
+        let transactions = transactions.await?;
+        return Ok(run(&mut street, load, transactions).await);
+    }
     let mut house = House::open(&shape).await?;
+    let transactions = made(
+        house.genesis.clone(),
+        std::mem::take(&mut house.senders),
+        setting,
+    );
+    let measured = run(&mut house, load, transactions.await?).await;
+    house.close().await?;
+    Ok(measured)
+}
+
+/// The transactions of a run, made and signed beforehand.
+async fn made(
+    genesis: Arc<Genesis>,
+    senders: Vec<SigningKey>,
+    setting: &Setting,
+) -> anyhow::Result<Vec<SignedTransaction>> {
+    let load = &setting.load;
     let most = if setting.signed {
         SIGNED_PER_S
     } else {
@@ -148,15 +183,11 @@ async fn once(setting: &Setting) -> anyhow::Result<Measured> {
     };
     let per_s = load.rate.map_or(most, |rate| rate.ceil() as usize);
     let seconds = usize::try_from(load.warm_up + load.seconds)?;
-    let (genesis, senders) = (house.genesis.clone(), std::mem::take(&mut house.senders));
     let bytes = load.tx_bytes;
     let transactions = tokio::task::spawn_blocking(move || {
         prepare(&genesis, &senders, per_s.saturating_mul(seconds), bytes)
-    })
-    .await?;
-    let measured = run(&mut house, load, transactions).await;
-    house.close().await?;
-    Ok(measured)
+    });
+    Ok(transactions.await?)
 }
 
 /// The head of [`row`].
@@ -169,8 +200,11 @@ pub const TABLE_HEAD: &str = "\
 pub fn row(outcome: &Outcome) -> String {
     let number =
         |value: Option<f64>, none: &str| value.map_or(none.to_owned(), |v| format!("{v:.0}"));
+    let messages = outcome
+        .messages_per_block
+        .map_or("-".to_owned(), |messages| format!("{messages:.1}"));
     format!(
-        "| {} | {} | {} | {} | {} | {:.0} | {:.1} | {:.1} | {:.1} | {:.1} | {} | {} | {:.1} | {:.1} | {} |",
+        "| {} | {} | {} | {} | {} | {:.0} | {:.1} | {:.1} | {:.1} | {} | {} | {} | {:.1} | {:.1} | {} |",
         outcome.algorithm,
         outcome.profile,
         outcome.validators,
@@ -180,7 +214,7 @@ pub fn row(outcome: &Outcome) -> String {
         outcome.latency_ms.p50,
         outcome.latency_ms.p95,
         outcome.latency_ms.p99,
-        outcome.messages_per_block,
+        messages,
         outcome.blocks,
         outcome.unfinished,
         outcome.nodes_cpu_s,

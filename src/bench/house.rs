@@ -1,6 +1,7 @@
 //! Validators of one process, with nothing else around: real mailboxes, one store with synced commits in a temporary
 //! folder, the in-process transport. And a watch that tells which transactions became durable when.
 
+use crate::bench::load::{Final, Target};
 use anyhow::Context as _;
 use kithkin_actors::leader::Leader;
 use kithkin_actors::observe::{Observer, Sight};
@@ -12,6 +13,7 @@ use kithkin_actors::ports::store::{Store, StoreOptions};
 use kithkin_actors::supervisor::{
     Spec, StartError, StartMany, Supervisor, SupervisorConfig, WhenRunning,
 };
+use kithkin_actors::validator::messages::Gossip;
 use kithkin_actors::validator::{Memory, Validator, ValidatorConfig};
 use kithkin_protocol::consensus::{
     Agreement, Algorithm, Certificate, Identity, Input, Message, Output, Timer, TimerKind, Timing,
@@ -19,7 +21,9 @@ use kithkin_protocol::consensus::{
 use kithkin_protocol::crypto::vrf::VrfSecretKey;
 use kithkin_protocol::crypto::{OpeningKey, SigningKey};
 use kithkin_protocol::ids::{TxId, ValidatorId};
-use kithkin_protocol::ledger::{Genesis, HospitalInfo, Ledger, Profile, ValidatorInfo, Workload};
+use kithkin_protocol::ledger::{
+    Genesis, HospitalInfo, Ledger, Profile, SignedTransaction, ValidatorInfo, Workload,
+};
 use kithkin_protocol::units::{Height, Millis, View};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -55,15 +59,6 @@ pub struct Shape {
     pub fault: Fault,
     /// Local timing policy.
     pub timing: Timing,
-}
-
-/// Transactions that became durable at the watching validator, and when.
-#[derive(Debug)]
-pub struct Final {
-    /// The transactions of one block.
-    pub ids: Vec<TxId>,
-    /// When the block was durable.
-    pub at: Instant,
 }
 
 /// Running validators.
@@ -137,14 +132,6 @@ impl House {
         ids.map(|info| ActorName::Validator(info.id.0)).collect()
     }
 
-    /// Messages of the consensus core that were sent so far.
-    #[must_use]
-    pub fn messages(&self) -> u64 {
-        let stats = self.network.stats();
-        let name = std::any::type_name::<kithkin_actors::validator::messages::Consensus>();
-        stats.by_type.get(name).map_or(0, |stats| stats.sent)
-    }
-
     /// Stops everything and removes the folder.
     ///
     /// # Errors
@@ -156,6 +143,32 @@ impl House {
             .await;
         drop(self.network);
         self.store.close().context("the store does not close")
+    }
+}
+
+impl Target for House {
+    fn sender(&self) -> Box<dyn FnMut(Vec<SignedTransaction>) + Send> {
+        // A validator outside of the set: as little authority as a client has, and the same message.
+        let port = self.network.port(ActorName::Validator(u16::MAX));
+        let targets = self.validators();
+        Box::new(move |batch| {
+            let gossip = Gossip(Arc::new(batch));
+            port.tell_all::<Validator, _>(targets.iter().copied(), &gossip);
+        })
+    }
+
+    async fn next(&mut self) -> Option<Final> {
+        self.finals.recv().await
+    }
+
+    fn messages(&self) -> Option<u64> {
+        let stats = self.network.stats();
+        let name = std::any::type_name::<kithkin_actors::validator::messages::Consensus>();
+        stats.by_type.get(name).map(|stats| stats.sent)
+    }
+
+    fn cpu_ticks(&self) -> Option<u64> {
+        None
     }
 }
 
@@ -175,6 +188,15 @@ fn genesis(shape: &Shape, identities: &[Arc<Identity>], senders: &[SigningKey]) 
         network_key: SigningKey::random(&mut SystemRng).verifying_key(),
         hospital: None,
     };
+    founded(shape, identities.iter().map(info).collect(), senders)
+}
+
+/// A ledger for measuring: these validators, and a hospital for each sender.
+pub(super) fn founded(
+    shape: &Shape,
+    validators: Vec<ValidatorInfo>,
+    senders: &[SigningKey],
+) -> Genesis {
     let hospital = |(n, key): (usize, &SigningKey)| HospitalInfo {
         key: key.verifying_key(),
         sealing: OpeningKey::random(&mut SystemRng).sealing_key(),
@@ -184,7 +206,7 @@ fn genesis(shape: &Shape, identities: &[Arc<Identity>], senders: &[SigningKey]) 
         time_ms: SystemClock.now(),
         profile: shape.profile,
         workload: shape.workload,
-        validators: identities.iter().map(info).collect(),
+        validators,
         hospitals: senders.iter().enumerate().map(hospital).collect(),
         reviewers: Vec::new(),
         review_within_ms: Millis(86_400_000),
@@ -311,8 +333,10 @@ impl Agreement for Staged {
         if let Input::TimerFired(timer) = &input
             && timer.serial > OWN_SERIALS
         {
-            let held = self.held.remove(&(timer.serial - OWN_SERIALS));
-            return held.into_iter().collect();
+            // A timer replaces the one before.
+            let later = self.held.split_off(&(timer.serial - OWN_SERIALS + 1));
+            let due = std::mem::replace(&mut self.held, later);
+            return due.into_values().collect();
         }
         let outputs = self.core.step(now, input);
         self.stage(outputs)

@@ -3,15 +3,13 @@
 //! Open-loop latency counts from the moment at which a transaction was *to be* sent, so a generator that falls behind
 //! hides nothing (no coordinated omission).
 
-use crate::bench::house::{Final, House};
 use crate::bench::latency::{Latency, Percentiles};
-use kithkin_actors::ports::names::ActorName;
-use kithkin_actors::validator::Validator;
-use kithkin_actors::validator::messages::Gossip;
 use kithkin_protocol::crypto::{Signature, SigningKey, VerifyingKey, verify_batch};
 use kithkin_protocol::ids::{ChainId, TxId};
 use kithkin_protocol::ledger::{Genesis, SignedTransaction, Transaction, TxBody, Workload};
 use kithkin_protocol::units::{Millis, Sequence};
+use rand_chacha::ChaCha8Rng;
+use rand_core::{Rng as _, SeedableRng as _};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -20,7 +18,7 @@ use std::time::{Duration, Instant};
 /// Transactions in one message of the generator.
 const BATCH: usize = 128;
 /// How far the generator runs ahead at saturation, in transactions: a few blocks.
-const AHEAD: u64 = 16_384;
+const AHEAD: u64 = 32_768;
 /// Bytes of a transaction around its payload, about.
 const ENVELOPE: usize = 190;
 
@@ -50,12 +48,33 @@ pub struct Measured {
     pub blocks: u64,
     /// Bytes of final transactions in the time that counts.
     pub bytes: u64,
-    /// Messages of the consensus core per block.
-    pub messages_per_block: f64,
+    /// Messages of the consensus core per block; none where they are not counted.
+    pub messages_per_block: Option<f64>,
     /// CPU seconds of the generator, in the time of the whole run.
     pub generator_cpu_s: f64,
-    /// CPU seconds of the rest of the process, in the same time.
+    /// CPU seconds of the validators, in the same time.
     pub nodes_cpu_s: f64,
+}
+
+/// Transactions that became durable at the watching validator, and when.
+#[derive(Debug)]
+pub struct Final {
+    /// The transactions of one block.
+    pub ids: Vec<TxId>,
+    /// When the block was durable.
+    pub at: Instant,
+}
+
+/// Validators under load.
+pub trait Target {
+    /// What hands a batch of transactions to them, from a thread of its own.
+    fn sender(&self) -> Box<dyn FnMut(Vec<SignedTransaction>) + Send>;
+    /// The next final block; none when there will be none.
+    fn next(&mut self) -> impl Future<Output = Option<Final>>;
+    /// Messages of the consensus core so far, where they are counted.
+    fn messages(&self) -> Option<u64>;
+    /// CPU ticks of the validators' own processes; none when they run in this one.
+    fn cpu_ticks(&self) -> Option<u64>;
 }
 
 /// Makes `count` transactions for a ledger; signed ones by its hospitals in turn.
@@ -96,17 +115,14 @@ fn make(
     until: Millis,
     payload: usize,
 ) -> SignedTransaction {
+    // As incompressible as what is sealed.
     let mut bytes = vec![0; payload];
-    for (place, byte) in (n as u64).to_be_bytes().into_iter().enumerate() {
-        if let Some(target) = bytes.get_mut(place) {
-            *target = byte;
-        }
-    }
+    ChaCha8Rng::seed_from_u64(n as u64).fill_bytes(&mut bytes);
     let transaction = match (workload, senders.get(n % senders.len().max(1))) {
         (Workload::Opaque | Workload::Records, Some(key)) => Transaction {
             chain,
             signer: key.verifying_key(),
-            sequence: Sequence((n / senders.len()) as u64 + 1),
+            sequence: Sequence((n / senders.len()) as u64),
             valid_until_ms: until,
             body: TxBody::Opaque(bytes),
         }
@@ -126,7 +142,11 @@ struct Shared {
 }
 
 /// Sends the load and counts what becomes final.
-pub async fn run(house: &mut House, load: &Load, transactions: Vec<SignedTransaction>) -> Measured {
+pub async fn run(
+    target: &mut impl Target,
+    load: &Load,
+    transactions: Vec<SignedTransaction>,
+) -> Measured {
     let places: HashMap<TxId, u32> = (0u32..)
         .zip(&transactions)
         .map(|(n, tx)| (tx.id(), n))
@@ -139,46 +159,53 @@ pub async fn run(house: &mut House, load: &Load, transactions: Vec<SignedTransac
         finished: AtomicU64::new(0),
         sent: AtomicU64::new(0),
     });
-    let cpu_before = cpu_ticks("/proc/self/stat");
+    let (own_before, nodes_before) = (cpu_ticks("/proc/self/stat"), target.cpu_ticks());
     let start = Instant::now() + Duration::from_millis(20);
-    let generator = generator(house, load.rate, transactions, start, shared.clone());
+    let send = target.sender();
+    let generator = generator(send, load.rate, transactions, start, shared.clone());
     let from = start + Duration::from_secs(load.warm_up);
     let to = from + Duration::from_secs(load.seconds);
     let mut count = Count::new(load.rate, start, from, to);
-    let (mut messages, mut messages_from) = (0, None);
+    let (mut messages, mut messages_from) = (None, None);
     loop {
         let wait = to.saturating_duration_since(Instant::now());
-        match tokio::time::timeout(wait, house.finals.recv()).await {
+        match tokio::time::timeout(wait, target.next()).await {
             Ok(Some(block)) => {
                 if block.at >= from && messages_from.is_none() {
-                    messages_from = Some(house.messages());
+                    messages_from = target.messages();
                 }
                 shared
                     .finished
                     .fetch_add(block.ids.len() as u64, Ordering::Relaxed);
                 count.block(&block, &places, &sent_at(&generator));
-                messages = house.messages();
+                messages = target.messages();
             }
             Ok(None) | Err(_) => break,
         }
     }
+    let own = cpu_ticks("/proc/self/stat").saturating_sub(own_before);
+    let apart = target.cpu_ticks().zip(nodes_before);
     shared.stop.store(true, Ordering::Relaxed);
-    let generator_ticks = tokio::task::spawn_blocking(move || generator.join())
+    let thread = tokio::task::spawn_blocking(move || generator.join())
         .await
         .unwrap_or_default();
-    let all = cpu_ticks("/proc/self/stat").saturating_sub(cpu_before);
+    let (generator_ticks, nodes_ticks) = match apart {
+        Some((after, before)) => (own, after.saturating_sub(before)),
+        None => (thread, own.saturating_sub(thread)),
+    };
     let sent = shared.sent.load(Ordering::Relaxed);
     // Messages are counted from the first counted block to the last.
     let between = count.blocks.saturating_sub(1).max(1) as f64;
+    let messages = messages.zip(messages_from);
     Measured {
         throughput_per_s: count.transactions as f64 / load.seconds as f64,
         latency_ms: count.latency.percentiles(),
         unfinished: sent.saturating_sub(shared.finished.load(Ordering::Relaxed)),
         blocks: count.blocks,
         bytes: count.transactions * tx_len,
-        messages_per_block: (messages - messages_from.unwrap_or(messages)) as f64 / between,
+        messages_per_block: messages.map(|(to, from)| (to - from) as f64 / between),
         generator_cpu_s: seconds(generator_ticks),
-        nodes_cpu_s: seconds(all.saturating_sub(generator_ticks)),
+        nodes_cpu_s: seconds(nodes_ticks),
     }
 }
 
@@ -204,15 +231,12 @@ fn sent_at(generator: &Generator) -> impl Fn(u32) -> Option<Instant> + use<> {
 }
 
 fn generator(
-    house: &House,
+    mut send: Box<dyn FnMut(Vec<SignedTransaction>) + Send>,
     rate: Option<f64>,
     transactions: Vec<SignedTransaction>,
     start: Instant,
     shared: Arc<Shared>,
 ) -> Generator {
-    // A validator outside of the set: as little authority as a client has, and the same message.
-    let port = house.network.port(ActorName::Validator(u16::MAX));
-    let targets = house.validators();
     let batches = Arc::new(std::sync::Mutex::new(Vec::new()));
     let times = batches.clone();
     let thread = std::thread::spawn(move || {
@@ -240,8 +264,7 @@ fn generator(
                 {
                     times.push(Instant::now());
                 }
-                let gossip = Gossip(Arc::new(batch));
-                port.tell_all::<Validator, _>(targets.iter().copied(), &gossip);
+                send(batch);
                 sent = to;
                 if rate.is_none() && due < sent + BATCH {
                     break;
@@ -304,7 +327,7 @@ impl Count {
 }
 
 /// CPU time used, in clock ticks, as Linux tells; 0 elsewhere.
-fn cpu_ticks(path: &str) -> u64 {
+pub(super) fn cpu_ticks(path: &str) -> u64 {
     let stat = std::fs::read_to_string(path).unwrap_or_default();
     // The name in parentheses may hold spaces; user and system time are fields 14 and 15.
     let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);

@@ -9,6 +9,7 @@ pub mod latency;
 pub mod load;
 pub mod plot;
 pub mod security;
+pub mod street;
 
 /// The most memory that this process ever held, in bytes, as Linux tells; 0 elsewhere.
 fn memory_peak_bytes() -> u64 {

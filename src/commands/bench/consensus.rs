@@ -4,6 +4,7 @@ use crate::bench::consensus::{Outcome, Setting, TABLE_HEAD, measure, row};
 use crate::bench::house::Fault;
 use crate::bench::load::Load;
 use crate::bench::plot::{Line, Panel, draw};
+use crate::bench::street::PROCESSES_MAX;
 use crate::cli::{ConsensusArgs, ProfileArg};
 use crate::commands::Failure;
 use anyhow::anyhow;
@@ -30,6 +31,11 @@ pub(super) async fn run(args: &ConsensusArgs) -> Result<(), Failure> {
     if args.seconds == 0 || args.seconds > 3_600 || args.runs == 0 {
         return Err(Failure::Usage(anyhow!(
             "--seconds takes 1 to 3600, --runs at least 1"
+        )));
+    }
+    if args.processes && args.validators.iter().any(|n| *n > PROCESSES_MAX) {
+        return Err(Failure::Usage(anyhow!(
+            "--processes takes at most {PROCESSES_MAX} validators"
         )));
     }
     let rates: Vec<Option<f64>> = if args.rate.is_empty() {
@@ -77,6 +83,7 @@ fn setting(args: &ConsensusArgs, validators: u16, rate: Option<f64>) -> Setting 
         validators,
         signed: !args.opaque,
         fault: Fault::None,
+        processes: args.processes,
         load: Load {
             tx_bytes: args.tx_bytes,
             rate,
