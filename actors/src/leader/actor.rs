@@ -40,6 +40,7 @@ impl Handler<Delivered<Assemble>> for Leader {
         let assembled = Assembled {
             height: order.height,
             view: order.view,
+            ahead_of: order.ahead_of,
             transactions,
         };
         self.port.tell::<Validator, _>(self.validator, assembled);
@@ -47,6 +48,6 @@ impl Handler<Delivered<Assemble>> for Leader {
 }
 
 crate::supervised!(Leader {
-    // One order at a time is all that can come; more would be stale.
+    // One order at a time is all that can come, and one ahead of time; more would be stale.
     const MAILBOX: usize = 16;
 });

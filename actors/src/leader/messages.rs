@@ -1,6 +1,7 @@
 //! What a leader is told.
 
 use actix::Message;
+use kithkin_protocol::ids::BlockId;
 use kithkin_protocol::ledger::{SignedTransaction, State};
 use kithkin_protocol::units::{Height, Millis, View};
 
@@ -12,6 +13,8 @@ pub struct Assemble {
     pub height: Height,
     /// To be repeated in the answer.
     pub view: View,
+    /// To be repeated in the answer: the block before, when that is not final yet.
+    pub ahead_of: Option<BlockId>,
     /// The block's time.
     pub time_ms: Millis,
     /// How many bytes the transactions may have.

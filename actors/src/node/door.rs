@@ -11,8 +11,8 @@ use super::protocol::{
 };
 use crate::ports::names::ActorName;
 use crate::ports::network::{AskErrorKind, Delivered, Port};
-use crate::validator::Validator;
 use crate::validator::messages::{Answer, AwaitTx, Chain, Look, Prove, SubmitMany};
+use crate::validator::{Validator, judge};
 use actix::{Handler, Message};
 use kithkin_protocol::ids::{ChainId, ValidatorId};
 use kithkin_protocol::units::Millis;
@@ -209,6 +209,7 @@ impl House {
         if transactions.len() > SUBMIT_MAX {
             return Reply::Refused(DoorRefusal::TooMany);
         }
+        judge(transactions.clone()).await;
         match self.ask(SubmitMany(transactions), ANSWER_WITHIN).await {
             Ok(answers) => Reply::Submitted(
                 (0..)

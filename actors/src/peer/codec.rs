@@ -5,9 +5,9 @@
 
 use super::lane::Lane;
 use crate::ports::network::Frame;
-use crate::validator::messages::{Consensus, Gossip};
+use crate::validator::messages::{Consensus, Gossip, Lacking, Outlined, Supplied};
 use core::any::Any;
-use kithkin_protocol::consensus::Message;
+use kithkin_protocol::consensus::{Message, Outline};
 use kithkin_protocol::ledger::SignedTransaction;
 use kithkin_protocol::wire::{self, WireError};
 use std::sync::Arc;
@@ -20,12 +20,21 @@ pub(super) const BLOCKS: u8 = 2;
 pub(super) const TRANSACTIONS: u8 = 3;
 /// Consensus messages with finalized blocks.
 pub(super) const SYNC: u8 = 4;
+/// Proposals without their transactions.
+pub(super) const OUTLINES: u8 = 5;
+/// Questions for transactions that an outline names.
+pub(super) const LACKING: u8 = 6;
+/// The answers.
+pub(super) const SUPPLIED: u8 = 7;
+
+/// Bytes of a transaction's identifier in a frame.
+const ID_BYTES: usize = 34;
 
 /// The lane of a kind; none for an unknown one.
 pub(super) fn lane(kind: u8) -> Option<Lane> {
     match kind {
-        VOTES => Some(Lane::Votes),
-        BLOCKS => Some(Lane::Blocks),
+        VOTES | LACKING => Some(Lane::Votes),
+        BLOCKS | OUTLINES | SUPPLIED => Some(Lane::Blocks),
         TRANSACTIONS => Some(Lane::Transactions),
         SYNC => Some(Lane::Sync),
         _ => None,
@@ -38,6 +47,12 @@ pub(super) enum Arrived {
     Consensus(Consensus),
     /// For the mempool.
     Gossip(Gossip),
+    /// A proposal without its transactions.
+    Outlined(Box<Outlined>),
+    /// A question for transactions.
+    Lacking(Lacking),
+    /// Its answer.
+    Supplied(Supplied),
 }
 
 /// Why a frame of a peer is refused.
@@ -57,22 +72,46 @@ pub(super) enum CodecError {
 /// Writes a message; none when messages of its type stay in their process.
 pub(super) fn write(message: &dyn Any) -> Option<Frame> {
     if let Some(Consensus(message)) = message.downcast_ref() {
+        // In another process the transactions are known already, as a rule.
+        if let Message::Proposal(proposal) = message
+            && let Some(outline) = Outline::of(proposal)
+        {
+            let expected = outline.transactions.len() * ID_BYTES + 4_096;
+            return Some(Frame {
+                kind: OUTLINES,
+                bytes: wire::encode_sized(&outline, expected).into(),
+            });
+        }
         let bytes = wire::encode_sized(message, expected_bytes(message));
         return Some(Frame {
             kind: kind(message),
             bytes: bytes.into(),
         });
     }
-    let Gossip(transactions) = message.downcast_ref()?;
-    let expected = transactions
-        .iter()
-        .map(SignedTransaction::encoded_len)
-        .sum::<usize>()
-        + 8;
+    if let Some(Gossip(transactions)) = message.downcast_ref() {
+        let expected = bytes_of(transactions) + 8;
+        return Some(Frame {
+            kind: TRANSACTIONS,
+            bytes: wire::encode_sized(transactions.as_ref(), expected).into(),
+        });
+    }
+    if let Some(lacking) = message.downcast_ref::<Lacking>() {
+        return Some(Frame {
+            kind: LACKING,
+            bytes: wire::encode(lacking).into(),
+        });
+    }
+    let supplied: &Supplied = message.downcast_ref()?;
+    let expected = bytes_of(&supplied.transactions) + 128;
     Some(Frame {
-        kind: TRANSACTIONS,
-        bytes: wire::encode_sized(transactions.as_ref(), expected).into(),
+        kind: SUPPLIED,
+        bytes: wire::encode_sized(supplied, expected).into(),
     })
+}
+
+fn bytes_of(transactions: &[SignedTransaction]) -> usize {
+    let lengths = transactions.iter().map(SignedTransaction::encoded_len);
+    lengths.sum()
 }
 
 /// Reads a frame that came in `lane`.
@@ -84,6 +123,16 @@ pub(super) fn read(lane: Lane, kind: u8, bytes: &[u8]) -> Result<Arrived, CodecE
     if kind == TRANSACTIONS {
         let transactions: Vec<SignedTransaction> = wire::decode_bounded(bytes, limit)?;
         return Ok(Arrived::Gossip(Gossip(Arc::new(transactions))));
+    }
+    match kind {
+        OUTLINES => {
+            return Ok(Arrived::Outlined(Box::new(Outlined(wire::decode_bounded(
+                bytes, limit,
+            )?))));
+        }
+        LACKING => return Ok(Arrived::Lacking(wire::decode_bounded(bytes, limit)?)),
+        SUPPLIED => return Ok(Arrived::Supplied(wire::decode_bounded(bytes, limit)?)),
+        _ => {}
     }
     let message: Message = wire::decode_bounded(bytes, limit)?;
     if self::kind(&message) != kind {
@@ -112,9 +161,5 @@ fn expected_bytes(message: &Message) -> usize {
         Message::Body(block) => block,
         _ => return 512,
     };
-    let transactions = block.transactions.iter();
-    transactions
-        .map(SignedTransaction::encoded_len)
-        .sum::<usize>()
-        + 4_096
+    bytes_of(&block.transactions) + 4_096
 }

@@ -10,8 +10,10 @@ use super::lane::Lane;
 use super::outbox::Outbox;
 use super::{PeerId, Shared};
 use crate::ports::names::ActorName;
-use crate::validator::Validator;
+use crate::validator::{Validator, judge};
+use kithkin_protocol::consensus;
 use kithkin_protocol::ids::ValidatorId;
+use kithkin_protocol::ledger::Block;
 use libp2p::futures::io::BufReader;
 use libp2p::futures::{
     AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, StreamExt as _,
@@ -185,7 +187,8 @@ async fn read_frames(
 }
 
 /// Votes go into the mailbox, which is bounded and drops. Everything larger waits for its turn: of a peer there is one
-/// block, one batch of transactions and one answer at a time in memory, and a peer that sends faster waits.
+/// block, one batch of transactions and one answer at a time in memory, and a peer that sends faster waits. Signatures of
+/// transactions are judged before, beside the actors.
 pub(super) async fn deliver(shared: &Shared, from: ValidatorId, lane: Lane, arrived: Arrived) {
     let (from, to) = (
         ActorName::Validator(from.0),
@@ -196,15 +199,43 @@ pub(super) async fn deliver(shared: &Shared, from: ValidatorId, lane: Lane, arri
         Arrived::Consensus(message) if lane == Lane::Votes => {
             network.receive::<Validator, _>(from, to, message);
         }
+        Arrived::Lacking(message) => {
+            network.receive::<Validator, _>(from, to, message);
+        }
         Arrived::Consensus(message) => {
+            for block in blocks(&message.0) {
+                judge(block.transactions.clone()).await;
+            }
             network
                 .receive_served::<Validator, _>(from, to, message, SERVED_WITHIN)
                 .await;
         }
         Arrived::Gossip(message) => {
+            judge(message.0.to_vec()).await;
             network
                 .receive_served::<Validator, _>(from, to, message, SERVED_WITHIN)
                 .await;
         }
+        Arrived::Outlined(message) => {
+            network
+                .receive_served::<Validator, _>(from, to, *message, SERVED_WITHIN)
+                .await;
+        }
+        Arrived::Supplied(message) => {
+            judge(message.transactions.clone()).await;
+            network
+                .receive_served::<Validator, _>(from, to, message, SERVED_WITHIN)
+                .await;
+        }
+    }
+}
+
+/// The blocks in a message.
+fn blocks(message: &consensus::Message) -> Vec<&Arc<Block>> {
+    match message {
+        consensus::Message::Proposal(proposal) => vec![&proposal.block],
+        consensus::Message::Body(block) => vec![block],
+        consensus::Message::Committed(all) => all.iter().map(|last| &last.block).collect(),
+        _ => Vec::new(),
     }
 }

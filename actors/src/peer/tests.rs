@@ -11,7 +11,7 @@ use kithkin_protocol::ids::ChainId;
 use kithkin_protocol::ledger::SignedTransaction;
 use kithkin_protocol::units::{Height, Millis, Sequence};
 use libp2p::futures::{AsyncReadExt as _, AsyncWriteExt as _, StreamExt as _};
-use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
+use libp2p::swarm::NetworkBehaviour;
 use libp2p::{SwarmBuilder, noise, tcp, yamux};
 
 const WITHIN: Duration = Duration::from_secs(30);
@@ -251,10 +251,9 @@ impl Caller {
             .expect("dialled");
         let control = swarm.behaviour().streams.new_control();
         tokio::spawn(async move {
+            // For good, also when it was hung up on: whoever opens a stream then is to hear so.
             loop {
-                if let SwarmEvent::ConnectionClosed { .. } = swarm.select_next_some().await {
-                    return;
-                }
+                swarm.select_next_some().await;
             }
         });
         Self { control, peer }

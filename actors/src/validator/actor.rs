@@ -11,11 +11,14 @@ use crate::ports::clock::SharedClock;
 use crate::ports::names::ActorName;
 use crate::ports::network::{Delivered, Port};
 use crate::ports::store::{Batch, Space, StoreError};
+use crate::validator::ahead::Ahead;
 use crate::validator::messages::{Assembled, Consensus, Finalized, Follow, Gossip, Notice, Submit};
-use crate::validator::storage::{ChainStore, StorageError, put_commit, put_quarantine};
-use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message};
+use crate::validator::outlines::Outlines;
+use crate::validator::storage::{ChainStore, StorageError, put_quarantine};
+use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message, SpawnHandle};
 use kithkin_protocol::consensus::{
-    self, Agreement, Algorithm, Certificate, Config, Identity, Input, Note, Output, Timer, Timing,
+    self, Agreement, Algorithm, Certificate, Config, Identity, Input, Note, Output, Timer,
+    TimerKind, Timing, WalEntry,
 };
 use kithkin_protocol::credit::ValidatorSet;
 use kithkin_protocol::ids::{TxId, ValidatorId};
@@ -81,9 +84,13 @@ pub struct Validator {
     pub(super) store: ChainStore,
     pub(super) identity: Arc<Identity>,
     pub(super) waiters: BTreeMap<TxId, Vec<oneshot::Sender<Finalized>>>,
+    pub(super) outlines: Outlines,
+    pub(super) ahead: Option<Ahead>,
     clock: SharedClock,
     observer: Observer,
     followers: BTreeMap<ActorName, BTreeSet<super::messages::Concern>>,
+    /// The present timer of each kind.
+    timers: BTreeMap<TimerKind, SpawnHandle>,
     /// What the core ordered at start, until this actor can be reached: it asks the others what it missed.
     first: Vec<Output>,
     /// Batches on their way to the disk, oldest first, each with what waits for it.
@@ -141,9 +148,12 @@ impl Validator {
             store,
             identity: config.identity,
             waiters: BTreeMap::new(),
+            outlines: Outlines::default(),
+            ahead: None,
             clock: config.clock,
             observer: config.observer,
             followers: BTreeMap::new(),
+            timers: BTreeMap::new(),
             first,
             in_flight: VecDeque::new(),
             tickets: 0,
@@ -179,16 +189,23 @@ impl Validator {
         let mut batch = Batch::default();
         let mut actions = Vec::new();
         let mut committed = Vec::new();
+        let mut built = Vec::new();
         for output in all {
             match output {
-                Output::Persist(entry) => self.store.put_wal(&mut batch, &entry),
+                Output::Persist(entry) => {
+                    self.store.put_wal(&mut batch, &entry);
+                    if let WalEntry::Body(block) = &entry {
+                        self.assemble_ahead(block);
+                    }
+                }
                 Output::Commit {
                     block,
                     certificate,
                     effects,
                     ..
                 } => {
-                    put_commit(&mut batch, &block, &certificate, &effects);
+                    self.store
+                        .put_commit(&mut batch, &block, &certificate, &effects);
                     committed.push(Arc::clone(&block));
                     actions.push(Action::Committed(Box::new(Commit {
                         seen: Seen::new(self.me, self.ledger(), &block),
@@ -197,8 +214,11 @@ impl Validator {
                         effects,
                     })));
                 }
-                Output::SetTimer { timer, after } => set_timer(timer, after, ctx),
-                Output::Build { .. } => self.order_block(output),
+                Output::SetTimer { timer, after } => self.set_timer(timer, after, ctx),
+                Output::Build { .. } => match self.prepared(&output) {
+                    Some(input) => built.push(input),
+                    None => self.order_block(output),
+                },
                 Output::Note(note) => {
                     if let Note::Quarantined { vote_from, .. } = &note {
                         put_quarantine(&mut batch, *vote_from);
@@ -209,11 +229,17 @@ impl Validator {
                     tracing::warn!(validator = %self.me, ?evidence, "an offence is proved");
                 }
                 Output::Broadcast(_) | Output::Send { .. } | Output::SendCommitted { .. } => {
+                    if let Output::Broadcast(consensus::Message::Proposal(proposal)) = &output {
+                        self.outlines.propose(&proposal.block);
+                    }
                     actions.push(Action::Output(Box::new(output)));
                 }
             }
         }
         self.defer(batch, actions, ctx);
+        for input in built {
+            self.step(input, ctx);
+        }
         if !committed.is_empty() {
             let now = self.now();
             for block in committed {
@@ -314,6 +340,7 @@ impl Validator {
         let order = Assemble {
             height,
             view,
+            ahead_of: None,
             time_ms,
             bytes_max,
             state: self.ledger().state().clone(),
@@ -404,6 +431,18 @@ impl Validator {
         self.port.admit(&peers);
     }
 
+    /// Of each kind one timer is present. Those that it replaces would stay with the actor until they run out, and be looked
+    /// at with every message: at a hundred heights a second that is most of its time.
+    fn set_timer(&mut self, timer: Timer, after: Millis, ctx: &mut Context<Self>) {
+        let after = Duration::from_millis(after.0);
+        let handle = ctx.run_later(after, move |this, ctx| {
+            this.step(Input::TimerFired(timer), ctx);
+        });
+        if let Some(replaced) = self.timers.insert(timer.kind, handle) {
+            ctx.cancel_future(replaced);
+        }
+    }
+
     pub(super) fn admit(&mut self, transaction: SignedTransaction) -> Result<TxId, AdmissionError> {
         let now = self.now();
         self.pool.admit(transaction, self.core.ledger(), now)
@@ -425,12 +464,6 @@ impl Validator {
             !callers.is_empty()
         });
     }
-}
-
-fn set_timer(timer: Timer, after: Millis, ctx: &mut Context<Validator>) {
-    ctx.run_later(Duration::from_millis(after.0), move |this, ctx| {
-        this.step(Input::TimerFired(timer), ctx);
-    });
 }
 
 impl Actor for Validator {
@@ -485,10 +518,14 @@ impl Handler<Delivered<Assembled>> for Validator {
         if delivered.from != ActorName::Leader(self.me.0) {
             return;
         }
+        if let Some(parent) = delivered.message.ahead_of {
+            return self.on_assembled_ahead(parent, delivered.message);
+        }
         let Assembled {
             height,
             view,
             transactions,
+            ..
         } = delivered.message;
         let input = Input::Built {
             height,

@@ -12,9 +12,6 @@ use kithkin_protocol::units::Height;
 /// Most bytes of transactions in one gossip message, or one transaction that is larger.
 const GOSSIP_BYTES_MAX: usize = 512 * 1024;
 
-/// Most bytes of blocks that are read for one answer.
-const CHAIN_BYTES_MAX: usize = 64 * 1024 * 1024;
-
 impl Handler<Delivered<SubmitMany>> for Validator {
     type Result = actix::MessageResult<Delivered<SubmitMany>>;
 
@@ -52,21 +49,17 @@ impl Handler<Delivered<Chain>> for Validator {
         let mut ids: Vec<(Height, BlockId)> = Vec::new();
         while ids.len() < usize::from(count.min(CHAIN_MAX)) {
             let next = from.plus(ids.len() as u64);
-            let left = usize::from(count.min(CHAIN_MAX)) - ids.len();
-            let blocks = self
+            let found = self
                 .store
-                .blocks(next, left, CHAIN_BYTES_MAX)
+                .final_id(next)
                 .map_err(|error| QueryError::Store {
                     name: self.port.me(),
                     reason: error.to_string(),
                 })?;
-            if blocks.is_empty() {
+            let Some((id, _)) = found else {
                 break;
-            }
-            ids.extend(blocks.iter().map(|finalized| {
-                let header = &finalized.block.header;
-                (header.height, finalized.block.id())
-            }));
+            };
+            ids.push((next, id));
         }
         Ok(ids)
     }

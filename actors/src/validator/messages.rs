@@ -2,7 +2,7 @@
 
 use crate::ports::names::ActorName;
 use actix::Message;
-use kithkin_protocol::consensus;
+use kithkin_protocol::consensus::{self, Outline};
 use kithkin_protocol::emergency::Case;
 use kithkin_protocol::ids::{AccountId, BlockId, CaseId, HospitalId, PatientId, TxId};
 use kithkin_protocol::ledger::{
@@ -23,6 +23,31 @@ pub struct Consensus(pub consensus::Message);
 #[rtype(result = "()")]
 pub struct Gossip(pub Arc<Vec<SignedTransaction>>);
 
+/// Validator -> Validator in another process. A proposal whose transactions the receiver has, as a rule.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "()")]
+pub struct Outlined(pub Outline);
+
+/// Validator -> Validator in another process. "I lack these transactions of the block that you have outlined."
+#[derive(Clone, Debug, PartialEq, Eq, Message, Serialize, Deserialize)]
+#[rtype(result = "()")]
+pub struct Lacking {
+    /// The block.
+    pub block: BlockId,
+    /// Places in it, ascending.
+    pub places: Vec<u32>,
+}
+
+/// Validator -> Validator in another process. The answer to [`Lacking`].
+#[derive(Clone, Debug, PartialEq, Eq, Message, Serialize, Deserialize)]
+#[rtype(result = "()")]
+pub struct Supplied {
+    /// The block.
+    pub block: BlockId,
+    /// In the order of the question.
+    pub transactions: Vec<SignedTransaction>,
+}
+
 /// Leader -> its Validator. The transactions of the block that was ordered.
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "()")]
@@ -31,6 +56,8 @@ pub struct Assembled {
     pub height: Height,
     /// The order's view.
     pub view: View,
+    /// The order's: the block before, when the order came before that was final.
+    pub ahead_of: Option<BlockId>,
     /// In the order of execution.
     pub transactions: Vec<SignedTransaction>,
 }

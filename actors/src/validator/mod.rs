@@ -2,15 +2,20 @@
 //!
 //! The rules are in `kithkin_protocol::{consensus, ledger}`. [`messages`] is
 //! what others may say to it, `actor` the shell, `storage` what it keeps in
-//! RocksDB and how it comes back after a crash, `queries` its answers, `batch` what comes by the hundred.
+//! RocksDB and how it comes back after a crash, `queries` its answers, `batch` what comes by the hundred,
+//! `ahead` the next block before its time, `outlines` proposals between processes, `judge` signatures.
 
 mod actor;
+mod ahead;
 mod batch;
+mod judge;
 pub mod messages;
+mod outlines;
 mod queries;
 mod storage;
 
 pub use actor::{Memory, Validator, ValidatorConfig};
+pub(crate) use judge::judge;
 pub use storage::{ChainStore, StorageError};
 
 #[cfg(test)]

@@ -3,8 +3,9 @@
 //! | key | value |
 //! |---|---|
 //! | `g` | the genesis |
-//! | `b` height | block and finalization |
-//! | `t` transaction | height, place, why it was rejected (as text) |
+//! | `b` height | a final block's identifier and its finalization |
+//! | `d` height, block | a block's body: header and transactions, also of blocks that are not final yet |
+//! | `t` transaction, in the index | height, place, why it was rejected (as text) |
 //! | `s` entry | the entry's value |
 //! | `w` height, number | a write-ahead record |
 //! | `l` height | who votes on the height, proved under its header's parent state root: a light client's step |
@@ -13,15 +14,19 @@
 //! Heights and numbers are big-endian, so that keys sort as they count. A commit
 //! is one batch: block, certificate, entries, and the removal of the height's
 //! write-ahead records; there is no moment at which one is durable without the other.
+//!
+//! A body is the largest thing that is written, and it is written once: before the vote for its block, as a write-ahead
+//! record. The commit names it, and removes the bodies of the height that did not become final.
 
 use crate::ports::store::{Batch, Space, StoreError};
 use kithkin_protocol::consensus::{Certificate, Finalized, Wal, WalEntry, WalError};
-use kithkin_protocol::ids::TxId;
+use kithkin_protocol::ids::{BlockId, TxId};
 use kithkin_protocol::ledger::{Block, Effects, Genesis, Ledger, LedgerError, What, Write, light};
 use kithkin_protocol::units::Height;
 use kithkin_protocol::wire::{self, WireError};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Most blocks of the chain that are read at once.
 const BLOCKS_PER_READ: usize = 64;
@@ -48,6 +53,14 @@ pub enum StorageError {
         #[source]
         source: WireError,
     },
+    /// A final block's body is missing, or another one stands in its place.
+    #[error(
+        "the body of the final block at height {height} is missing or another one; the store is damaged: restore this validator from the others"
+    )]
+    Body {
+        /// Its height.
+        height: Height,
+    },
     /// The ledger cannot be set up.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -71,6 +84,10 @@ pub struct ChainStore {
     space: Space,
     /// Number of the next write-ahead record.
     wal_number: u64,
+    /// Keys of the write-ahead records that are there or about to be, by height.
+    records: BTreeMap<Height, Vec<Vec<u8>>>,
+    /// Bodies of blocks that are not final, as far as they are written or about to be.
+    bodies: BTreeSet<(Height, BlockId)>,
 }
 
 impl ChainStore {
@@ -82,6 +99,8 @@ impl ChainStore {
         let mut store = Self {
             space,
             wal_number: 0,
+            records: BTreeMap::new(),
+            bodies: BTreeSet::new(),
         };
         match store.space.get(b"g")? {
             None => store.found(genesis)?,
@@ -101,8 +120,16 @@ impl ChainStore {
             head => store.block(head)?.map(|finalized| finalized.certificate),
         };
         let mut records = Vec::new();
+        for (key, value) in store.space.scan(&body_prefix(head.plus(1)))? {
+            let block: Block = read(&key, &value)?;
+            store.bodies.insert((block.header.height, block.id()));
+            records.push(WalEntry::Body(Arc::new(block)));
+        }
         for (key, value) in store.space.scan(b"w")? {
-            records.push(read::<WalEntry>(&key, &value)?);
+            let entry: WalEntry = read(&key, &value)?;
+            let height = entry.height();
+            store.records.entry(height).or_default().push(key.clone());
+            records.push(entry);
             let number = key.last_chunk::<8>().map_or(0, |n| u64::from_be_bytes(*n));
             store.wal_number = store.wal_number.max(number + 1);
         }
@@ -127,8 +154,33 @@ impl ChainStore {
     /// A final block.
     ///
     /// # Errors
-    /// [`StorageError::Store`] or [`StorageError::Record`].
+    /// [`StorageError::Store`], [`StorageError::Record`] or [`StorageError::Body`].
     pub fn block(&self, height: Height) -> Result<Option<Finalized>, StorageError> {
+        Ok(self.block_with_len(height)?.map(|(block, _)| block))
+    }
+
+    /// A final block, and how many bytes its body has.
+    fn block_with_len(&self, height: Height) -> Result<Option<(Finalized, usize)>, StorageError> {
+        let Some((id, certificate)) = self.final_id(height)? else {
+            return Ok(None);
+        };
+        let key = body_key(height, id);
+        let Some(value) = self.space.get(&key)? else {
+            return Err(StorageError::Body { height });
+        };
+        let block: Block = read(&key, &value)?;
+        if block.id() != id {
+            return Err(StorageError::Body { height });
+        }
+        let block = Arc::new(block);
+        Ok(Some((Finalized { block, certificate }, value.len())))
+    }
+
+    /// The identifier of a final block, and its finalization.
+    ///
+    /// # Errors
+    /// [`StorageError::Store`] or [`StorageError::Record`].
+    pub fn final_id(&self, height: Height) -> Result<Option<(BlockId, Certificate)>, StorageError> {
         let key = block_key(height);
         match self.space.get(&key)? {
             None => Ok(None),
@@ -149,15 +201,14 @@ impl ChainStore {
         let mut blocks = Vec::new();
         let mut bytes = 0;
         for offset in 0..count.min(BLOCKS_PER_READ) as u64 {
-            let key = block_key(from.plus(offset));
-            let Some(value) = self.space.get(&key)? else {
+            let Some((block, length)) = self.block_with_len(from.plus(offset))? else {
                 break;
             };
-            bytes += value.len();
+            bytes += length;
             if bytes > bytes_max && !blocks.is_empty() {
                 break;
             }
-            blocks.push(read(&key, &value)?);
+            blocks.push(block);
         }
         Ok(blocks)
     }
@@ -199,45 +250,77 @@ impl ChainStore {
 
     /// Adds one write-ahead record to `batch`.
     pub(super) fn put_wal(&mut self, batch: &mut Batch, entry: &WalEntry) {
+        if let WalEntry::Body(block) = entry {
+            return self.put_body(batch, block);
+        }
         let mut key = wal_prefix(entry.height());
         key.extend_from_slice(&self.wal_number.to_be_bytes());
         self.wal_number += 1;
+        let records = self.records.entry(entry.height()).or_default();
+        records.push(key.clone());
         batch.put(key, wire::encode(entry));
+    }
+
+    fn put_body(&mut self, batch: &mut Batch, block: &Block) {
+        let (height, id) = (block.header.height, block.id());
+        if self.bodies.insert((height, id)) {
+            let body = wire::encode_sized(block, block.encoded_len());
+            batch.put(body_key(height, id), body);
+        }
+    }
+
+    /// Adds a commit: everything that must become durable together.
+    pub(super) fn put_commit(
+        &mut self,
+        batch: &mut Batch,
+        block: &Block,
+        certificate: &Certificate,
+        effects: &Effects,
+    ) {
+        let (height, id) = (block.header.height, block.id());
+        self.put_body(batch, block);
+        let later = self.bodies.split_off(&(height.plus(1), BlockId::NONE));
+        for (height, other) in std::mem::replace(&mut self.bodies, later) {
+            if other != id {
+                batch.delete(body_key(height, other));
+            }
+        }
+        batch.put(block_key(height), wire::encode(&(id, certificate)));
+        let mut rejected = rejections(effects);
+        let mut places: Vec<(TxId, u32)> = (0u32..)
+            .zip(&block.transactions)
+            .map(|(index, transaction)| (transaction.id(), index))
+            .collect();
+        places.sort_unstable();
+        for (id, index) in places {
+            let place = TxPlace {
+                height,
+                index,
+                rejected: rejected.remove(&index),
+            };
+            batch.put_index(tx_key(id), wire::encode_sized(&place, 16));
+        }
+        put_state(batch, &effects.writes);
+        if let Some(electorate) = &effects.electorate {
+            let key = [b"l".as_slice(), &height.plus(1).0.to_be_bytes()].concat();
+            batch.put(key, wire::encode(electorate));
+        }
+        let later = self.records.split_off(&height.plus(1));
+        for key in std::mem::replace(&mut self.records, later)
+            .into_values()
+            .flatten()
+        {
+            batch.delete(key);
+        }
     }
 
     pub(super) fn place(&self, id: TxId) -> Result<Option<TxPlace>, StorageError> {
         let key = tx_key(id);
-        match self.space.get(&key)? {
+        match self.space.get_index(&key)? {
             None => Ok(None),
             Some(value) => Ok(Some(read(&key, &value)?)),
         }
     }
-}
-
-/// Adds a commit: everything that must become durable together.
-pub(super) fn put_commit(
-    batch: &mut Batch,
-    block: &Block,
-    certificate: &Certificate,
-    effects: &Effects,
-) {
-    let height = block.header.height;
-    let mut rejected = rejections(effects);
-    batch.put(block_key(height), wire::encode(&(block, certificate)));
-    for (index, transaction) in (0u32..).zip(&block.transactions) {
-        let place = TxPlace {
-            height,
-            index,
-            rejected: rejected.remove(&index),
-        };
-        batch.put(tx_key(transaction.id()), wire::encode(&place));
-    }
-    put_state(batch, &effects.writes);
-    if let Some(electorate) = &effects.electorate {
-        let key = [b"l".as_slice(), &height.plus(1).0.to_be_bytes()].concat();
-        batch.put(key, wire::encode(electorate));
-    }
-    batch.delete_prefix(wal_prefix(height));
 }
 
 /// Adds the end of a quarantine.
@@ -278,6 +361,14 @@ fn block_key(height: Height) -> Vec<u8> {
     [b"b".as_slice(), &height.0.to_be_bytes()].concat()
 }
 
+fn body_prefix(height: Height) -> Vec<u8> {
+    [b"d".as_slice(), &height.0.to_be_bytes()].concat()
+}
+
+fn body_key(height: Height, id: BlockId) -> Vec<u8> {
+    [b"d".as_slice(), &height.0.to_be_bytes(), id.as_ref()].concat()
+}
+
 fn tx_key(id: TxId) -> Vec<u8> {
     [b"t".as_slice(), id.as_ref()].concat()
 }
@@ -285,3 +376,7 @@ fn tx_key(id: TxId) -> Vec<u8> {
 fn wal_prefix(height: Height) -> Vec<u8> {
     [b"w".as_slice(), &height.0.to_be_bytes()].concat()
 }
+
+#[cfg(test)]
+#[path = "storage_tests.rs"]
+mod tests;

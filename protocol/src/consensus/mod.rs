@@ -61,6 +61,7 @@ mod io;
 mod late;
 mod message;
 mod mutant;
+mod outline;
 mod pool;
 mod proposals;
 mod propose;
@@ -90,6 +91,7 @@ pub use message::{
 pub use mutant::Mutant;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use mutant::short_quorum;
+pub use outline::{Filling, OUTLINED_MAX, Outline, OutlineError};
 pub use recall::{QUARANTINE_HEIGHTS, Recall};
 pub use vote::{Certificate, Evidence, SignedProposalId, Vote, VoteKind};
 pub use wal::{Wal, WalEntry, WalError};

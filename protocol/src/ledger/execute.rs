@@ -17,6 +17,7 @@ use crate::ledger::enrolment::{Enrolment, EnrolmentError};
 use crate::ledger::event::{Effects, Event, Rejection, What};
 use crate::ledger::genesis::Workload;
 use crate::ledger::governance::{Change, Governance, GovernanceError};
+use crate::ledger::lookup::TxSet;
 use crate::ledger::sequence::{SequenceError, SequenceWindow};
 use crate::ledger::state::{BatchEntry, Meta, Patient, State};
 use crate::ledger::transaction::{
@@ -27,7 +28,7 @@ use crate::record::{
 };
 use crate::sharing::Threshold;
 use crate::units::{Height, Millis, Tier};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// Most cases of one patient that are live at once, over all hospitals.
 pub const LIVE_CASES_MAX: u16 = 256;
@@ -224,7 +225,7 @@ impl State {
             now: header.time_ms,
             effects: Effects::default(),
             standings: self.standings().clone(),
-            unsigned: BTreeSet::new(),
+            unsigned: TxSet::default(),
             windows: BTreeMap::new(),
         };
         run.effects.credit = run.standings.apply(header, block.id());
@@ -792,7 +793,7 @@ struct Run {
     effects: Effects,
     standings: Standings,
     /// Transactions without a sender: each once.
-    unsigned: BTreeSet<TxId>,
+    unsigned: TxSet,
     /// Sequence numbers of those who have signed something so far; written back at the end.
     windows: BTreeMap<AccountId, SequenceWindow>,
 }

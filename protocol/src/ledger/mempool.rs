@@ -6,6 +6,7 @@
 
 use crate::ids::{AccountId, TxId};
 use crate::ledger::genesis::Workload;
+use crate::ledger::lookup::{TxSet, TxTable};
 use crate::ledger::{Block, EnvelopeError, Ledger, SEQUENCE_WINDOW, SignedTransaction};
 use crate::units::{Height, Millis, Sequence};
 use std::collections::{BTreeMap, BTreeSet};
@@ -56,7 +57,7 @@ pub struct Mempool {
     /// In the order of arrival.
     queue: BTreeMap<u64, Waiting>,
     /// Places in the queue.
-    places: BTreeMap<TxId, u64>,
+    places: TxTable<u64>,
     /// Places by last valid time.
     expiry: BTreeSet<(Millis, u64)>,
     /// Of those whose sequence numbers count.
@@ -77,8 +78,8 @@ struct Waiting {
 /// Identifiers of finalized transactions: all of the last [`SETTLED_MAX`] / 2, at most [`SETTLED_MAX`].
 #[derive(Default)]
 struct Settled {
-    newer: BTreeSet<TxId>,
-    older: BTreeSet<TxId>,
+    newer: TxSet,
+    older: TxSet,
 }
 
 impl Settled {
@@ -89,7 +90,7 @@ impl Settled {
         }
     }
 
-    fn contains(&self, id: &TxId) -> bool {
+    fn contains(&self, id: TxId) -> bool {
         self.newer.contains(id) || self.older.contains(id)
     }
 }
@@ -106,7 +107,7 @@ impl Mempool {
         now: Millis,
     ) -> Result<TxId, AdmissionError> {
         let id = transaction.id();
-        if self.places.contains_key(&id) {
+        if self.places.contains(id) {
             return Err(AdmissionError::Waiting);
         }
         let bytes = self.bytes.saturating_add(transaction.encoded_len());
@@ -116,7 +117,7 @@ impl Mempool {
         let numbered = ledger.state().meta().workload != Workload::OpaqueUnsigned;
         if numbered {
             self.check_sender(&transaction)?;
-        } else if self.settled.contains(&id) {
+        } else if self.settled.contains(id) {
             return Err(AdmissionError::Settled);
         }
         ledger.state().check_envelope(&transaction, now)?;
@@ -157,8 +158,8 @@ impl Mempool {
     /// until that height is final. Those that the final block does not hold are free again.
     pub fn on_proposed(&mut self, height: Height, transactions: &[SignedTransaction]) {
         for transaction in transactions {
-            let place = self.places.get(&transaction.id());
-            if let Some(waiting) = place.and_then(|place| self.queue.get_mut(place)) {
+            let place = self.places.get(transaction.id());
+            if let Some(waiting) = place.and_then(|place| self.queue.get_mut(&place)) {
                 waiting.proposed = height;
             }
         }
@@ -210,7 +211,7 @@ impl Mempool {
     /// The waiting transaction with this identifier: so that a block which names it need not bring it along.
     #[must_use]
     pub fn get(&self, id: TxId) -> Option<&SignedTransaction> {
-        let waiting = self.queue.get(self.places.get(&id)?)?;
+        let waiting = self.queue.get(&self.places.get(id)?)?;
         Some(&waiting.transaction)
     }
 
@@ -248,7 +249,7 @@ impl Mempool {
     }
 
     fn remove(&mut self, id: TxId) {
-        if let Some(&place) = self.places.get(&id) {
+        if let Some(place) = self.places.get(id) {
             self.remove_at(place);
         }
     }
@@ -257,7 +258,7 @@ impl Mempool {
         let Some(Waiting { transaction, .. }) = self.queue.remove(&place) else {
             return;
         };
-        self.places.remove(&transaction.id());
+        self.places.remove(transaction.id());
         self.bytes = self.bytes.saturating_sub(transaction.encoded_len());
         let content = &transaction.content;
         self.expiry.remove(&(content.valid_until_ms, place));

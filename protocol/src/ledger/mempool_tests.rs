@@ -221,6 +221,6 @@ fn what_is_remembered_is_bounded() {
         settled.insert(id(n));
         assert!(settled.newer.len() + settled.older.len() <= SETTLED_MAX);
     }
-    assert!(settled.contains(&id(SETTLED_MAX + 9)) && settled.contains(&id(SETTLED_MAX / 2 + 10)));
-    assert!(!settled.contains(&id(0)));
+    assert!(settled.contains(id(SETTLED_MAX + 9)) && settled.contains(id(SETTLED_MAX / 2 + 10)));
+    assert!(!settled.contains(id(0)));
 }

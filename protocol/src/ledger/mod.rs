@@ -12,6 +12,7 @@ mod execute;
 mod genesis;
 mod governance;
 pub mod light;
+mod lookup;
 mod mempool;
 mod proof;
 mod sequence;
@@ -218,6 +219,13 @@ impl Ledger {
     /// [`TreeError`] when our own tree is damaged.
     pub fn prove(&self, key: Vec<u8>) -> Result<StateProof, TreeError> {
         self.tree.prove(key)
+    }
+
+    /// The state that executing a block would lead to, when it was checked on this state lately.
+    #[must_use]
+    pub fn tried(&self, id: BlockId) -> Option<&State> {
+        let tried = self.tried.iter().find(|(tried, ..)| *tried == id);
+        tried.map(|(_, state, _)| state)
     }
 
     /// Whether this program knows the rules of the next height.

@@ -10,6 +10,7 @@ use crate::ids::{AccountId, BatchId, BlockId, CaseId, ChainId, HospitalId, KinId
 use crate::ledger::SignedTransaction;
 use crate::ledger::enrolment::{Enrolment, Member};
 use crate::ledger::genesis::{Genesis, HospitalInfo, Workload};
+use crate::ledger::lookup::TxSet;
 use crate::ledger::sequence::SequenceWindow;
 use crate::ledger::table::{Table, Write};
 use crate::record::BatchHeader;
@@ -358,7 +359,7 @@ impl State {
         let mut chosen = Vec::new();
         let mut room = bytes;
         let mut windows = std::collections::BTreeMap::new();
-        let mut ids = std::collections::BTreeSet::new();
+        let mut ids = TxSet::default();
         for transaction in candidates {
             let size = transaction.encoded_len();
             if size > room || self.check_envelope(transaction, now).is_err() {

@@ -17,7 +17,7 @@ use super::StoreError;
 use super::batch::{Batch, Change};
 use super::shared::Shared;
 use super::space::{SpaceId, successor};
-use rocksdb::WriteBatch;
+use rocksdb::{ColumnFamily, WriteBatch};
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
@@ -251,7 +251,7 @@ impl Drop for Last {
 
 /// Writes one group and answers each of its entries. `current` holds the incarnations that may write.
 fn commit(shared: &Shared, group: Vec<Entry>, current: &mut BTreeMap<String, u64>) {
-    let mut merged = WriteBatch::default();
+    let mut merged = Vec::new();
     let mut answers = Vec::with_capacity(group.len());
     let (mut batches, mut bytes, mut refused) = (0_u64, 0_u64, 0_u64);
     let mut failure = shared.failure();
@@ -272,15 +272,15 @@ fn commit(shared: &Shared, group: Vec<Entry>, current: &mut BTreeMap<String, u64
                 } else {
                     batches += 1;
                     bytes += batch.len_bytes() as u64;
-                    merge(&mut merged, &space.prefix, batch);
+                    merged.push((space, batch));
                 }
                 answers.push((done, refusal));
             }
         }
     }
-    if !merged.is_empty() {
+    if merged.iter().any(|(_, batch)| !batch.is_empty()) {
         let started = Instant::now();
-        match shared.write_synced(merged) {
+        match shared.write_synced(&merged) {
             Ok(()) => shared.counters.committed(batches, bytes, started.elapsed()),
             Err(error) => {
                 shared.fail(error.clone());
@@ -308,13 +308,16 @@ fn fenced(space: &SpaceId, current: &BTreeMap<String, u64>) -> Option<StoreError
     })
 }
 
-fn merge(merged: &mut WriteBatch, prefix: &[u8], batch: Batch) {
-    for change in batch.changes {
+/// Adds a batch to what is written; `index` is where entries without an order stand.
+pub(super) fn merge(merged: &mut WriteBatch, index: &ColumnFamily, prefix: &[u8], batch: &Batch) {
+    let whole = |key: &[u8]| [prefix, key].concat();
+    for change in &batch.changes {
         match change {
-            Change::Put { key, value } => merged.put([prefix, &key].concat(), value),
-            Change::Delete { key } => merged.delete([prefix, &key].concat()),
+            Change::Put { key, value } => merged.put(whole(key), value),
+            Change::PutIndex { key, value } => merged.put_cf(index, whole(key), value),
+            Change::Delete { key } => merged.delete(whole(key)),
             Change::DeletePrefix { prefix: below } => {
-                let from = [prefix, &below].concat();
+                let from = whole(below);
                 let to = successor(&from);
                 merged.delete_range(from, to);
             }

@@ -6,20 +6,22 @@
 //! DIR/db.new/   a database being created; left over only by a crash, then removed
 //! ```
 
-use super::options::rocksdb_options;
+use super::options::{index_options, rocksdb_options};
 use super::{StoreError, StoreOptions};
 use crate::ports::folder;
-use rocksdb::{DB, WriteBatch, WriteOptions};
+use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DB, WriteBatch, WriteOptions};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// Format of the database: the layout of its keys. Values carry their own version.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 
 /// Under 0 lies what the database says about itself, under 1 the actors' key spaces.
 pub(super) const KEY_FORMAT: &[u8] = b"\0format";
 const KEY_CLUSTER: &[u8] = b"\0cluster";
+/// The part of the database for entries that are asked for by their whole key.
+pub(super) const INDEX: &str = "index";
 
 /// A database that is ours, of our format and of our cluster.
 pub(super) struct Opened {
@@ -36,8 +38,9 @@ pub(super) fn open(dir: &Path, options: &StoreOptions) -> Result<Opened, StoreEr
     if !path.try_exists().map_err(os)? {
         create(dir, &path, options)?;
     }
-    let db = DB::open(&rocksdb_options(options), &path).map_err(|error| broken(dir, &error))?;
+    let db = open_db(&path, options, false).map_err(|error| broken(dir, &error))?;
     check_format(dir, &db)?;
+    index(dir, &db)?;
     if let Some(cluster) = options.cluster {
         check_cluster(dir, &db, cluster)?;
     }
@@ -85,18 +88,40 @@ fn create(dir: &Path, path: &Path, options: &StoreOptions) -> Result<(), StoreEr
     if new.try_exists().map_err(os)? {
         fs::remove_dir_all(&new).map_err(os)?;
     }
-    let mut rocksdb = rocksdb_options(options);
-    rocksdb.create_if_missing(true);
     let mut about = WriteBatch::default();
     about.put(KEY_FORMAT, FORMAT.to_be_bytes());
     if let Some(cluster) = options.cluster {
         about.put(KEY_CLUSTER, cluster);
     }
-    DB::open(&rocksdb, &new)
+    open_db(&new, options, true)
         .and_then(|db| write_synced(&db, about))
         .map_err(|error| StoreError::from_rocksdb(dir, &error))?;
     fs::rename(&new, path).map_err(os)?;
     folder::sync(dir).map_err(os)
+}
+
+/// Opens both parts: the ordered one, and the index ([`super::Batch::put_index`]). An older format has no index: what
+/// the database is, the format says.
+fn open_db(path: &Path, options: &StoreOptions, create: bool) -> Result<DB, rocksdb::Error> {
+    let mut whole = rocksdb_options(options);
+    whole.create_if_missing(create);
+    whole.create_missing_column_families(create);
+    if !create && !DB::list_cf(&whole, path)?.iter().any(|name| name == INDEX) {
+        return DB::open(&whole, path);
+    }
+    let parts = [
+        ColumnFamilyDescriptor::new("default", rocksdb_options(options)),
+        ColumnFamilyDescriptor::new(INDEX, index_options(options)),
+    ];
+    DB::open_cf_descriptors(&whole, path, parts)
+}
+
+/// The index of an open database.
+pub(super) fn index<'a>(dir: &Path, db: &'a DB) -> Result<&'a ColumnFamily, StoreError> {
+    db.cf_handle(INDEX).ok_or_else(|| StoreError::Corrupt {
+        dir: dir.to_owned(),
+        detail: "the index is missing".to_owned(),
+    })
 }
 
 fn check_format(dir: &Path, db: &DB) -> Result<(), StoreError> {

@@ -8,7 +8,7 @@ pub struct StoreOptions {
     /// The cluster whose data this is, for example the genesis' hash. Written into a new database, compared with
     /// the one in an existing database. None: neither.
     pub cluster: Option<[u8; 32]>,
-    /// Size of one memtable in bytes; there are up to three. Larger: fewer files, slower start after a crash.
+    /// Size of one memtable in bytes; there are up to three, and three of the index. Larger: fewer files, slower start after a crash.
     pub write_buffer_bytes: usize,
     /// Size in bytes of the cache for blocks, indexes and filters.
     pub block_cache_bytes: usize,
@@ -17,7 +17,7 @@ pub struct StoreOptions {
 }
 
 impl Default for StoreOptions {
-    /// Under 200 MiB for one process with some 600 actors.
+    /// Under 300 MiB for one process with some 600 actors.
     fn default() -> Self {
         Self {
             cluster: None,
@@ -27,6 +27,12 @@ impl Default for StoreOptions {
         }
     }
 }
+
+/// Most bytes of logs that wait for a memtable to be written out; replayed at a start after a crash.
+const LOGS_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+/// From how many bytes on a value lies in a blob file.
+const BLOB_BYTES_MIN: u64 = 32 * 1024;
 
 /// RocksDB's options. Every one on which durability rests is set here, whatever RocksDB's default is.
 pub(super) fn rocksdb_options(options: &StoreOptions) -> Options {
@@ -42,20 +48,49 @@ pub(super) fn rocksdb_options(options: &StoreOptions) -> Options {
 
     // Most bytes are ciphertext, which LZ4 recognises at once and leaves alone.
     db.set_compression_type(DBCompressionType::Lz4);
-    let mut table = BlockBasedOptions::default();
-    table.set_block_cache(&Cache::new_lru_cache(options.block_cache_bytes));
+    let mut table = table(options.block_cache_bytes);
     table.set_block_size(16 * 1024);
-    table.set_bloom_filter(10.0, false);
-    // Inside the cache's bound; those of the youngest files, asked most often, stay there.
-    table.set_cache_index_and_filter_blocks(true);
-    table.set_pin_l0_filter_and_index_blocks_in_cache(true);
     db.set_block_based_table_factory(&table);
+
+    // Large values, block bodies and shards, go into files of their own when a memtable is written out: merging them
+    // with others again and again would be most of what the disk does. Space of removed ones comes back by and by.
+    db.set_enable_blob_files(true);
+    db.set_min_blob_size(BLOB_BYTES_MIN);
+    db.set_blob_file_size(64 * 1024 * 1024);
+    db.set_blob_compression_type(DBCompressionType::None);
+    db.set_enable_blob_gc(true);
+
+    // The index fills its memtables slowly, and a log stays as long as something in it is in a memtable only.
+    db.set_max_total_wal_size(LOGS_BYTES_MAX);
 
     // RocksDB's own log: what an operator needs after an accident, no more.
     db.set_log_level(LogLevel::Warn);
     db.set_keep_log_file_num(2);
     db.set_max_log_file_size(4 * 1024 * 1024);
     db
+}
+
+/// Options of the index: small entries under keys without an order, each asked for by its whole key.
+pub(super) fn index_options(options: &StoreOptions) -> Options {
+    let mut db = Options::default();
+    db.set_write_buffer_size(options.write_buffer_bytes);
+    db.set_max_write_buffer_number(3);
+    // Digests.
+    db.set_compression_type(DBCompressionType::None);
+    db.set_paranoid_checks(true);
+    let table = table(options.block_cache_bytes / 2);
+    db.set_block_based_table_factory(&table);
+    db
+}
+
+fn table(cache_bytes: usize) -> BlockBasedOptions {
+    let mut table = BlockBasedOptions::default();
+    table.set_block_cache(&Cache::new_lru_cache(cache_bytes));
+    table.set_bloom_filter(10.0, false);
+    // Inside the cache's bound; those of the youngest files, asked most often, stay there.
+    table.set_cache_index_and_filter_blocks(true);
+    table.set_pin_l0_filter_and_index_blocks_in_cache(true);
+    table
 }
 
 /// After `kill -9`, a power cut or a full disk the log may end in the middle of a record that was never

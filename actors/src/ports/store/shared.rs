@@ -1,13 +1,15 @@
 //! What the handles and the committer's thread share: the open database, its failure, its counters.
 
-use super::committer::{Limits, Queue};
-use super::open::{FolderLock, Opened};
+use super::batch::Batch;
+use super::committer::{Limits, Queue, merge};
+use super::open::{FolderLock, Opened, index};
+use super::space::SpaceId;
 use super::{StoreError, StoreStats};
-use rocksdb::{DB, WriteBatch, WriteOptions};
+use rocksdb::{ColumnFamily, DB, WriteBatch, WriteOptions};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::thread::ThreadId;
 use std::time::Duration;
 
@@ -65,15 +67,32 @@ impl Shared {
         work(db).map_err(|error| StoreError::from_rocksdb(&self.dir, &error))
     }
 
+    /// [`Self::with_db`] for who needs the index.
+    pub(super) fn with_index<T>(
+        &self,
+        work: impl FnOnce(&DB, &ColumnFamily) -> Result<T, rocksdb::Error>,
+    ) -> Result<T, StoreError> {
+        let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
+        let (db, _) = db.as_ref().ok_or_else(|| self.closed())?;
+        let index = index(&self.dir, db)?;
+        work(db, index).map_err(|error| StoreError::from_rocksdb(&self.dir, &error))
+    }
+
     /// Writes and waits for the disk. Only the committer calls it.
-    pub(super) fn write_synced(&self, batch: WriteBatch) -> Result<(), StoreError> {
+    pub(super) fn write_synced(&self, batches: &[(Arc<SpaceId>, Batch)]) -> Result<(), StoreError> {
         #[cfg(test)]
         if let Some(error) = lock(&self.injected).take() {
             return Err(error);
         }
         let mut options = WriteOptions::default();
         options.set_sync(true);
-        self.with_db(|db| db.write_opt(batch, &options))
+        self.with_index(|db, index| {
+            let mut merged = WriteBatch::default();
+            for (space, batch) in batches {
+                merge(&mut merged, index, &space.prefix, batch);
+            }
+            db.write_opt(merged, &options)
+        })
     }
 
     /// Writes the memtable out, so that the next start has no log to replay, and lets go of database and folder.
@@ -85,8 +104,11 @@ impl Shared {
         let flushed = if self.failure.get().is_some() {
             Ok(())
         } else {
-            db.flush()
-                .map_err(|error| StoreError::from_rocksdb(&self.dir, &error))
+            index(&self.dir, &db).and_then(|index| {
+                db.flush()
+                    .and_then(|()| db.flush_cf(index))
+                    .map_err(|error| StoreError::from_rocksdb(&self.dir, &error))
+            })
         };
         drop(db);
         drop(lock);

@@ -90,6 +90,15 @@ impl Space {
         self.shared().with_db(|db| db.get(self.key(key)))
     }
 
+    /// Reads the value of `key` in the index ([`Batch::put_index`]).
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub fn get_index(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.shared()
+            .with_index(|db, index| db.get_cf(index, self.key(key)))
+    }
+
     /// Reads everything whose key starts with `prefix`, in the order of the keys.
     ///
     /// For key ranges that their owner keeps small; otherwise page with [`Self::scan_from`].

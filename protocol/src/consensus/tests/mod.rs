@@ -5,6 +5,7 @@
 mod certificates;
 mod membership;
 mod node;
+mod outline;
 mod recall;
 mod schedules;
 mod structs;

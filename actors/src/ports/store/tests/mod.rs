@@ -89,6 +89,68 @@ fn keys_stay_in_their_space_and_in_order() {
     assert_eq!(other.get(b"a/1").expect("read"), Some(b"theirs".to_vec()));
 }
 
+/// The index is a place of its own: its entries come back by their whole keys, and nowhere else.
+#[test]
+fn the_index_stands_apart_and_is_as_durable() {
+    let (dir, store) = fresh();
+    let space = store.space("validator-0").expect("opens");
+    let mut batch = Batch::default();
+    batch.put("a", "ordered").put_index("a", "indexed");
+    for n in 0_u32..1_000 {
+        batch.put_index(n.wrapping_mul(0x9e37_79b9).to_be_bytes(), n.to_be_bytes());
+    }
+    space.write_blocking(batch).expect("written");
+    let check = |store: &Store| {
+        let space = store.space("validator-0").expect("opens");
+        assert_eq!(space.get(b"a").expect("read"), Some(b"ordered".to_vec()));
+        assert_eq!(
+            space.get_index(b"a").expect("read"),
+            Some(b"indexed".to_vec())
+        );
+        assert_eq!(keys(&space.scan(b"").expect("read")), ["a"]);
+        for n in 0_u32..1_000 {
+            let key = n.wrapping_mul(0x9e37_79b9).to_be_bytes();
+            let found = space.get_index(&key).expect("read");
+            assert_eq!(found, Some(n.to_be_bytes().to_vec()));
+            assert_eq!(space.get(&key).expect("read"), None);
+        }
+        let other = store.space("validator-1").expect("opens");
+        assert_eq!(other.get_index(b"a").expect("read"), None);
+    };
+    check(&store);
+    // Once out of the files, once out of the log.
+    store.close().expect("closes");
+    let store = reopen(&dir);
+    check(&store);
+    let space = store.space("validator-0").expect("opens");
+    let mut batch = Batch::default();
+    batch.put_index("late", "one");
+    space.write_blocking(batch).expect("written");
+    let copy = tempfile::tempdir().expect("a folder");
+    copy_folder(dir.path(), copy.path());
+    let store = reopen(&copy);
+    check(&store);
+    let space = store.space("validator-0").expect("opens");
+    assert_eq!(
+        space.get_index(b"late").expect("read"),
+        Some(b"one".to_vec())
+    );
+}
+
+/// What a crash leaves behind: the files as they are, with nothing closed.
+fn copy_folder(from: &std::path::Path, to: &std::path::Path) {
+    for entry in std::fs::read_dir(from).expect("a folder") {
+        let entry = entry.expect("an entry");
+        let target = to.join(entry.file_name());
+        if entry.file_type().expect("a type").is_dir() {
+            std::fs::create_dir(&target).expect("a new folder");
+            copy_folder(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).expect("a copy");
+        }
+    }
+}
+
 #[test]
 fn a_folder_belongs_to_one_store() {
     let (dir, store) = fresh();
@@ -465,7 +527,11 @@ fn other_formats_and_other_clusters_are_refused() {
     Store::open(dir.path(), of(Some([1; 32]))).expect("opens");
     Store::open(dir.path(), of(None)).expect("opens");
 
-    let db = rocksdb::DB::open_default(dir.path().join("db")).expect("opens");
+    let raw = || {
+        let parts = ["default", open::INDEX];
+        rocksdb::DB::open_cf(&rocksdb::Options::default(), dir.path().join("db"), parts)
+    };
+    let db = raw().expect("opens");
     db.put(open::KEY_FORMAT, 9_u32.to_be_bytes())
         .expect("written");
     // RocksDB's own lock, held by a tool.
@@ -484,6 +550,23 @@ fn other_formats_and_other_clusters_are_refused() {
         ),
         "{error}"
     );
+    // The first format had no index.
+    let mut db = raw().expect("opens");
+    db.put(open::KEY_FORMAT, 1_u32.to_be_bytes())
+        .expect("written");
+    db.drop_cf(open::INDEX).expect("dropped");
+    drop(db);
+    let error = Store::open(dir.path(), of(None)).expect_err("an older format");
+    assert!(
+        matches!(error, StoreError::UnknownFormat { found: Some(1), .. }),
+        "{error}"
+    );
+    let db = rocksdb::DB::open_default(dir.path().join("db")).expect("opens");
+    db.put(open::KEY_FORMAT, open::FORMAT.to_be_bytes())
+        .expect("written");
+    drop(db);
+    let error = Store::open(dir.path(), of(None)).expect_err("without the index");
+    assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
     let db = rocksdb::DB::open_default(dir.path().join("db")).expect("opens");
     db.delete(open::KEY_FORMAT).expect("written");
     drop(db);
