@@ -118,6 +118,7 @@ fn a_node_that_was_stopped_catches_up() {
     // It votes again: without it, and without another, there would be no quorum.
     nodes.pop().expect("three").kill();
     until_height(&mut last, 20);
+    until_height(&mut nodes[0], 20);
     on_runtime(async {
         let blocks = town.blocks(0, Height(20)).await;
         assert_eq!(town.blocks(3, Height(20)).await, blocks);
