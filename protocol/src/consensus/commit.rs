@@ -278,7 +278,7 @@ impl Consensus {
         }
     }
 
-    /// Takes a body only if it was asked for, and complete.
+    /// Takes a body only if it was asked for or will be needed, and complete.
     pub(super) fn on_body(&mut self, from: ValidatorId, block: &Arc<Block>) {
         let id = block.id();
         if !self.is_wanted(id) {
@@ -288,15 +288,24 @@ impl Consensus {
             let error = Box::new(error);
             return self.fault(from, Fault::Block { error });
         }
-        self.round.fetch = None;
-        self.keep_body(id, block);
-    }
-
-    /// Whether this is the body that is being fetched.
-    fn is_wanted(&self, id: BlockId) -> bool {
-        self.round
+        if self
+            .round
             .fetch
             .as_ref()
             .is_some_and(|fetch| fetch.id == id)
+        {
+            self.round.fetch = None;
+        }
+        self.keep_body(id, block);
+    }
+
+    /// Whether this is the body that is being fetched, or of a block that was notarized before its proposal arrived:
+    /// votes overtake blocks, and whoever let the block go by could not commit it.
+    fn is_wanted(&self, id: BlockId) -> bool {
+        let round = &self.round;
+        let fetched = round.fetch.as_ref().is_some_and(|fetch| fetch.id == id);
+        fetched
+            || !round.bodies.contains_key(&id)
+                && round.views.notarizations().any(|cert| cert.id == id)
     }
 }

@@ -585,3 +585,37 @@ fn late_transactions_are_not_proposed() {
     };
     assert!(solo.step(built).is_empty());
 }
+
+/// Votes overtake blocks: a block that arrives after its notarization is kept, so that the finalization commits it without
+/// asking anybody.
+#[test]
+fn a_block_that_comes_after_its_notarization_is_committed_without_asking() {
+    let mut solo = Solo::follower(4, 3);
+    let block = solo.block(1);
+    let id = block.id();
+    let others = solo.others();
+    for &other in &others {
+        solo.send_vote(other, VoteKind::Notarize, 1, id);
+    }
+    assert_eq!(solo.core.view(), View(2), "notarized, the block unseen");
+    let outputs = solo.send_proposal(1, &block, Justification::default());
+    let kept = |output: &&Output| matches!(output, Output::Persist(WalEntry::Body(_)));
+    assert_eq!(outputs.iter().filter(kept).count(), 1);
+    let mut outputs = Vec::new();
+    for &other in &others {
+        outputs.extend(solo.send_vote(other, VoteKind::Finalize, 1, id));
+    }
+    let asked = outputs.iter().any(|output| {
+        let Output::Send { message, .. } = output else {
+            return false;
+        };
+        matches!(message, Message::GetBody { .. })
+    });
+    assert!(!asked, "nobody is asked");
+    assert_eq!(solo.core.height(), Height(2));
+    // A block that nobody notarized is not kept by the way.
+    let stray = solo.block(1).altered(|parts| parts.header.time_ms.0 += 1);
+    let body = Message::Body(std::sync::Arc::new(stray));
+    let outputs = solo.receive(others[0], body);
+    assert_eq!(outputs.iter().filter(kept).count(), 0);
+}
