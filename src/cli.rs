@@ -120,6 +120,9 @@ pub struct ClusterArgs {
     /// Open every record ever acknowledged in this data folder, then exit
     #[arg(long, conflicts_with_all = ["load", "run_for"])]
     pub check: bool,
+    /// To be watched: this validator lies from the start, for example validator-3=double-vote, or =equivocate; several times
+    #[arg(long = "liar", value_name = "VALIDATOR=LIE", conflicts_with = "check")]
+    pub liars: Vec<String>,
     /// Print JSON lines instead of a table
     #[arg(long)]
     pub json: bool,

@@ -8,6 +8,8 @@ mod big;
 mod few;
 #[path = "cluster/kill.rs"]
 mod kill;
+#[path = "cluster/liar.rs"]
+mod liar;
 #[path = "cluster/refusals.rs"]
 mod refusals;
 #[path = "running/mod.rs"]

@@ -61,6 +61,7 @@ scenarios! {
     veto_during_the_case: "veto-during-the-case.toml",
     kin_crashes_and_comes_back: "kin-crashes-and-comes-back.toml",
     silent_validator: "silent-validator.toml",
+    a_validator_lies: "a-validator-lies.toml",
 }
 
 /// These two must stay shut; that is shown twice over.

@@ -53,6 +53,7 @@ impl Player<'_> {
             Act::WaitRelease(wait) => self.wait_release(wait).await,
             Act::WaitRestart(wait) => self.wait_restart(wait).await,
             Act::WaitCatchUp(wait) => self.wait_catch_up(wait).await,
+            Act::WaitConvicted(wait) => self.wait_convicted(wait).await,
             Act::Restore(restore) => self.restore(restore).await,
         }
     }
@@ -344,6 +345,24 @@ impl Player<'_> {
         })
         .await?;
         Ok(done("validators", format!("hold {what}"), None))
+    }
+
+    async fn wait_convicted(&self, wait: &WaitConvicted) -> Outcome {
+        let name = wait.validator;
+        let what = format!("conviction {} of {name}", wait.times);
+        let convicted = until(self.stage.board(), &what, wait.within.0, |board| {
+            let newest = board.glance().newest?;
+            let row = newest.rows.into_iter().find(|row| row.id.0 == name.0)?;
+            (row.offences >= wait.times).then_some((row, newest.height))
+        });
+        let (row, height) = convicted.await?;
+        let jail = match row.jailed_until {
+            Some(until) => format!(", jailed until height {until}"),
+            None => String::new(),
+        };
+        let (times, credit) = (row.offences, row.credit);
+        let what = format!("has convicted {name} ({times}){jail}; its credit is {credit}");
+        Ok(done("ledger", what, Some(height)))
     }
 
     async fn restore(&mut self, restore: &Restore) -> Outcome {

@@ -164,6 +164,7 @@ impl Check {
                     self.actor(validator.into());
                 }
             }
+            Act::WaitConvicted(wait) => self.actor(wait.validator.into()),
             Act::Restore(restore) => self.record(&restore.record),
         }
     }
@@ -195,6 +196,11 @@ impl Check {
                 }
             }
             Expect::Restored { record } | Expect::Status { record, .. } => self.record(record),
+            Expect::Convicted { validators } => {
+                for validator in validators {
+                    self.actor((*validator).into());
+                }
+            }
             Expect::NothingLeft {} | Expect::ViewChanges { .. } | Expect::Height { .. } => {}
         }
     }
@@ -247,11 +253,22 @@ impl Check {
     fn conduct(&mut self, name: ActorName, conduct: ConductKind) {
         self.actor(name);
         match (name, conduct) {
+            (ActorName::Kin(..), ConductKind::Equivocate | ConductKind::DoubleVote) => {
+                self.problem(
+                    "a kin can 'forge', 'withhold', be 'silent' or 'honest'; only validators vote",
+                );
+            }
             (ActorName::Kin(..), _)
-            | (ActorName::Validator(_), ConductKind::Silent | ConductKind::Honest) => {}
-            (ActorName::Validator(_), ConductKind::Forge | ConductKind::Withhold) => self.problem(
-                "a validator can be 'silent' or 'honest' here; lying validators are tested in kithkin-protocol's simulator",
-            ),
+            | (
+                ActorName::Validator(_),
+                ConductKind::Silent
+                | ConductKind::Equivocate
+                | ConductKind::DoubleVote
+                | ConductKind::Honest,
+            ) => {}
+            (ActorName::Validator(_), ConductKind::Forge | ConductKind::Withhold) => {
+                self.problem("a validator can be 'silent', 'equivocate', 'double_vote' or 'honest'")
+            }
             _ => self.problem("only a kin or a validator can be Byzantine"),
         }
     }
@@ -338,6 +355,7 @@ impl Act {
             Self::WaitRelease(_) => "wait_release",
             Self::WaitRestart(_) => "wait_restart",
             Self::WaitCatchUp(_) => "wait_catch_up",
+            Self::WaitConvicted(_) => "wait_convicted",
             Self::Restore(_) => "restore",
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Not here: looking whether it holds ([`super::judge`]).
 
-use super::words::{AnyName, KinName};
+use super::words::{AnyName, KinName, ValidatorName};
 use kithkin_protocol::emergency::{ClosedBy, Phase};
 use kithkin_protocol::record::BatchStatus;
 use kithkin_protocol::units::Tier;
@@ -69,6 +69,11 @@ pub enum Expect {
     ViewChanges {
         /// How often.
         at_least: usize,
+    },
+    /// Exactly these validators were convicted on chain, are jailed and have lost all credit.
+    Convicted {
+        /// All of them.
+        validators: Vec<ValidatorName>,
     },
     /// Both misuses of an approval were refused.
     ReplayRefused {
@@ -153,6 +158,13 @@ impl Expect {
                 )
             }
             Self::ViewChanges { at_least } => format!("at least {at_least} view changes"),
+            Self::Convicted { validators } if validators.is_empty() => {
+                "no validator is convicted".to_owned()
+            }
+            Self::Convicted { validators } => format!(
+                "{} convicted, jailed and without credit, nobody else",
+                list(validators)
+            ),
             Self::ReplayRefused { kin, .. } => format!("both replays of {kin} were refused"),
             Self::Restored { record } => format!("record {record} came back byte for byte"),
             Self::Status { record, is } => format!("record {record} is {}", is.as_str()),

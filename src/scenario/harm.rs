@@ -7,10 +7,12 @@ use super::script::{Byzantine, ConductKind, Crash, CrashKind, Hold, Links, Lose,
 use super::words::{AnyName, Target};
 use crate::faults::stop_the_master;
 use crate::timeline::Mood;
+use kithkin_actors::cluster::Lie;
 use kithkin_actors::friend_relative::messages::Conduct;
 use kithkin_actors::ports::names::ActorName;
 use kithkin_actors::ports::network::{LinkRule, Network};
 use kithkin_actors::supervisor::Fault;
+use kithkin_protocol::ids::ValidatorId;
 
 type Outcome = Result<Done, StepError>;
 
@@ -115,9 +117,23 @@ impl Player<'_> {
             let conduct = match byzantine.conduct {
                 ConductKind::Forge => Conduct::Forge,
                 ConductKind::Withhold => Conduct::Withhold,
-                ConductKind::Silent | ConductKind::Honest => Conduct::Honest,
+                ConductKind::Silent
+                | ConductKind::Equivocate
+                | ConductKind::DoubleVote
+                | ConductKind::Honest => Conduct::Honest,
             };
             self.stage.conduct(patient, kin, conduct).await?;
+        }
+        if let ActorName::Validator(n) = name {
+            let lie = match byzantine.conduct {
+                ConductKind::Equivocate => Some(Lie::Equivocate),
+                ConductKind::DoubleVote => Some(Lie::DoubleVote),
+                ConductKind::Forge
+                | ConductKind::Withhold
+                | ConductKind::Silent
+                | ConductKind::Honest => None,
+            };
+            self.lies.set(ValidatorId(n), lie);
         }
         let what = format!("is {} from now on", byzantine.conduct.as_str());
         Ok(harm(name, what))

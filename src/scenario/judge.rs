@@ -2,6 +2,7 @@
 
 use super::expect::{Expect, closer, list};
 use super::player::{PlayedCase, PlayedRecord, Player};
+use super::words::ValidatorName;
 use crate::compare::equals_own;
 use crate::stage::StageError;
 use kithkin_actors::patient::messages::Source;
@@ -9,7 +10,7 @@ use kithkin_actors::ports::names::ActorName;
 use kithkin_protocol::emergency::Case;
 use kithkin_protocol::ids::CaseId;
 use kithkin_protocol::record::BatchStatus;
-use kithkin_protocol::units::{Height, Tier};
+use kithkin_protocol::units::{Credit, Height, Tier};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -60,6 +61,7 @@ impl Player<'_> {
                 let found = self.stage.board().glance().view_changes.len();
                 holds(found >= *at_least, found)
             }
+            Expect::Convicted { validators } => self.convicted(validators),
             Expect::ReplayRefused { kin, again, moved } => {
                 self.replay_refused((*kin).into(), again, moved)
             }
@@ -110,6 +112,31 @@ impl Player<'_> {
             found.push(format!("{} {tier}", opened.len()));
         }
         Ok(list(found))
+    }
+
+    /// Exactly these validators have offences on chain; each is jailed and has no credit.
+    fn convicted(&self, expected: &[ValidatorName]) -> Verdict {
+        let Some(newest) = self.stage.board().glance().newest else {
+            return Err("no block was seen".to_owned());
+        };
+        let expected: BTreeSet<u16> = expected.iter().map(|validator| validator.0).collect();
+        let guilty: Vec<_> = newest.rows.iter().filter(|row| row.offences > 0).collect();
+        let found: BTreeSet<u16> = guilty.iter().map(|row| row.id.0).collect();
+        let punished = guilty
+            .iter()
+            .all(|row| row.jailed_until.is_some() && row.credit == Credit(0));
+        let texts = guilty.iter().map(|row| {
+            let name = ActorName::Validator(row.id.0);
+            let jail = match row.jailed_until {
+                Some(height) => format!("jailed until height {height}"),
+                None => "free".to_owned(),
+            };
+            format!(
+                "{name}: {} offences, {jail}, credit {}",
+                row.offences, row.credit
+            )
+        });
+        holds(found == expected && punished, list(texts))
     }
 
     /// Never granted, cannot be read now, and nothing for it left a kin.

@@ -6,7 +6,7 @@ use super::script::Step;
 use crate::compare::NotBack;
 use crate::stage::{Stage, StageError};
 use crate::timeline::{Mood, Timeline};
-use kithkin_actors::cluster::ClusterConfig;
+use kithkin_actors::cluster::{ClusterConfig, Lies};
 use kithkin_actors::friend_relative::messages::Replayed;
 use kithkin_actors::hospital::messages::{DeliverPartials, Written};
 use kithkin_actors::ports::names::ActorName;
@@ -93,6 +93,8 @@ pub(super) struct Player<'a> {
     pub(super) records: BTreeMap<String, PlayedRecord>,
     pub(super) held: BTreeSet<ActorName>,
     pub(super) replays: BTreeMap<ActorName, Replayed>,
+    /// Which validators lie.
+    pub(super) lies: Lies,
     left: Left,
 }
 
@@ -114,12 +116,14 @@ pub async fn play(
     let mut config = ClusterConfig::new(folder.path().to_owned(), cast.shape());
     config.seed = seed.wrapping_add(cast.seed);
     config.timing.heartbeat_ms = millis(cast.heartbeat.0);
+    let lies = Lies::default();
+    config.lies = Some(lies.clone());
     timeline.heading(&loaded.script.title);
     timeline.print(&format!("{}\n", loaded.script.story.trim_end()));
 
     let launched = timeline.while_waiting("starting the cluster", Stage::launch(config));
     let stage = launched.await.0?;
-    let mut player = Player::new(&stage, loaded);
+    let mut player = Player::new(&stage, loaded, lies);
     let told = tokio::select! {
         told = player.tell(timeline) => Ok(told),
         () = stop => Err(PlayError::Stopped),
@@ -137,7 +141,7 @@ pub async fn play(
 type Told = (Vec<StepReport>, Vec<ExpectationReport>, Option<String>);
 
 impl<'a> Player<'a> {
-    fn new(stage: &'a Stage, loaded: &'a Loaded) -> Self {
+    fn new(stage: &'a Stage, loaded: &'a Loaded, lies: Lies) -> Self {
         Self {
             stage,
             loaded,
@@ -145,6 +149,7 @@ impl<'a> Player<'a> {
             records: BTreeMap::new(),
             held: BTreeSet::new(),
             replays: BTreeMap::new(),
+            lies,
             left: watch_partials(stage.cluster().network()),
         }
     }

@@ -127,6 +127,8 @@ pub enum Act {
     WaitRestart(WaitRestart),
     /// Waits until a validator has every block that the others have.
     WaitCatchUp(WaitCatchUp),
+    /// Waits until a validator is convicted on chain.
+    WaitConvicted(WaitConvicted),
     /// The patient's own device opens everything and puts the file together again.
     Restore(Restore),
 }
@@ -268,18 +270,24 @@ pub enum ConductKind {
     Withhold,
     /// A kin or validator says nothing to anybody: all its links are cut.
     Silent,
+    /// A validator proposes two blocks whenever it is master.
+    Equivocate,
+    /// A validator votes one way to half of the others and another way to the rest.
+    DoubleVote,
     /// As the protocol says.
     Honest,
 }
 
 impl ConductKind {
-    /// The word in a script.
+    /// In a word or two, for people.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Forge => "forge",
             Self::Withhold => "withhold",
             Self::Silent => "silent",
+            Self::Equivocate => "equivocating",
+            Self::DoubleVote => "voting twice",
             Self::Honest => "honest",
         }
     }
@@ -427,6 +435,20 @@ pub struct WaitCatchUp {
     pub within: Span,
 }
 
+/// `do.wait_convicted`
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WaitConvicted {
+    /// Who.
+    pub validator: ValidatorName,
+    /// How often, at least, since the beginning.
+    #[serde(default = "once")]
+    pub times: u32,
+    /// How long at most.
+    #[serde(default = "one_minute")]
+    pub within: Span,
+}
+
 /// `do.restore`
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -475,6 +497,14 @@ fn doubtful() -> RefusalReason {
 
 fn no_time() -> Span {
     Span::seconds(0)
+}
+
+fn once() -> u32 {
+    1
+}
+
+fn one_minute() -> Span {
+    Span::seconds(60)
 }
 
 fn ten_seconds() -> Span {

@@ -88,7 +88,15 @@ fn references_must_fit_together() {
         ),
         (
             "[[step]]\ndo.byzantine = { actor = \"validator-0\", conduct = \"forge\" }\n",
-            "'silent' or 'honest'",
+            "'double_vote' or 'honest'",
+        ),
+        (
+            "[[step]]\ndo.byzantine = { actor = \"kin-0-0\", conduct = \"equivocate\" }\n",
+            "only validators vote",
+        ),
+        (
+            "[[step]]\ndo.wait_convicted = { validator = \"validator-4\" }\n",
+            "there is no validator-4",
         ),
         (
             "[[step]]\ndo.byzantine = { actor = \"hospital-0\", conduct = \"silent\" }\n",

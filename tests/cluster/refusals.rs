@@ -46,6 +46,26 @@ fn what_is_typed_wrong_is_explained() {
         &["--patients must be at least 1"],
     );
     refuses(&["--for", "soon"], 2, &["soon"]);
+    refuses(
+        &["--liar", "validator-3=sleep"],
+        2,
+        &["validator-3=double-vote", "no way to lie"],
+    );
+    refuses(
+        &["--liar", "validator-4=equivocate"],
+        2,
+        &["the last one is validator-3"],
+    );
+    refuses(
+        &[
+            "--liar",
+            "validator-2=equivocate",
+            "--liar",
+            "validator-3=double-vote",
+        ],
+        2,
+        &["4 validators tolerate 1", "not 2"],
+    );
     refuses(&["--check"], 2, &["--data DIR"]);
     refuses(&["--check", "--data", "x", "--load", "1"], 2, &["--load"]);
 }

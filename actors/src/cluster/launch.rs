@@ -2,6 +2,7 @@
 
 use crate::clients::LedgerClient;
 use crate::cluster::founding::{Founded, FoundingError, Shape, ShapeError, found};
+use crate::cluster::liar::Lies;
 use crate::friend_relative::FriendRelative;
 use crate::hospital::Hospital;
 use crate::identity::{Identity, Setting};
@@ -58,6 +59,8 @@ pub struct ClusterConfig {
     pub clock: SharedClock,
     /// Who is told what validators see.
     pub observer: Observer,
+    /// Validators that lie, to be watched; none in a cluster that is meant to be used.
+    pub lies: Option<Lies>,
 }
 
 impl ClusterConfig {
@@ -83,6 +86,7 @@ impl ClusterConfig {
             review_within_ms: Millis(7 * 24 * 3_600_000),
             clock: Arc::new(SystemClock),
             observer: Observer::none(),
+            lies: None,
         }
     }
 }
@@ -237,13 +241,17 @@ impl Cluster {
         let name = ActorName::Validator(identity.id.0);
         let (store, setting) = (self.store.clone(), self.setting.clone());
         let (timing, observer) = (config.timing, config.observer.clone());
+        let algorithm = match &config.lies {
+            Some(lies) => lies.algorithm(),
+            None => Algorithm::default(),
+        };
         Spec::new(name, move |birth| {
             let space = store.space(&name.to_string()).map_err(StartError::new)?;
             let config = ValidatorConfig {
                 identity: identity.clone(),
                 genesis: setting.genesis.clone(),
                 timing,
-                algorithm: Algorithm::default(),
+                algorithm: algorithm.clone(),
                 memory: Memory::Trusted,
                 clock: setting.clock.clone(),
                 observer: observer.clone(),

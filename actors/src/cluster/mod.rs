@@ -6,6 +6,8 @@
 
 mod founding;
 mod launch;
+mod liar;
 
 pub use founding::{FoundingError, Shape, ShapeError};
 pub use launch::{Cluster, ClusterConfig, LaunchError, VALIDATORS_IN_PROCESS_MAX};
+pub use liar::{Lie, Lies, NoSuchLie};

@@ -150,7 +150,8 @@ fn kind(message: &Message) -> u8 {
         | Message::GetCommitted { .. }
         | Message::GetBody { .. }
         | Message::Evidence(_)
-        | Message::Recall(_) => VOTES,
+        | Message::Recall(_)
+        | Message::Hearsay(_) => VOTES,
     }
 }
 

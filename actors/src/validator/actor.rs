@@ -226,7 +226,9 @@ impl Validator {
                     self.on_note(&note);
                 }
                 Output::Accuse(evidence) => {
-                    tracing::warn!(validator = %self.me, ?evidence, "an offence is proved");
+                    let (offender, offence) = (evidence.accused(), evidence.offence());
+                    let (height, view) = (evidence.height(), evidence.view());
+                    tracing::warn!(validator = %self.me, %offender, %offence, %height, %view, "an offence is proved");
                 }
                 Output::Broadcast(_) | Output::Send { .. } | Output::SendCommitted { .. } => {
                     if let Output::Broadcast(consensus::Message::Proposal(proposal)) = &output {
@@ -355,10 +357,8 @@ impl Validator {
         if commit.effects.electorate.is_some() {
             self.admit_peers();
         }
+        super::convictions::log(self.me, &commit);
         let events: Arc<Vec<Event>> = Arc::new(commit.effects.events);
-        for change in &commit.effects.credit {
-            tracing::trace!(validator = %self.me, ?change, "credit");
-        }
         if !events.is_empty() {
             for (follower, concerns) in &self.followers {
                 let theirs: Vec<Event> = events

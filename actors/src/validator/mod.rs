@@ -3,11 +3,13 @@
 //! The rules are in `kithkin_protocol::{consensus, ledger}`. [`messages`] is
 //! what others may say to it, `actor` the shell, `storage` what it keeps in
 //! RocksDB and how it comes back after a crash, `queries` its answers, `batch` what comes by the hundred,
-//! `ahead` the next block before its time, `outlines` proposals between processes, `judge` signatures.
+//! `ahead` the next block before its time, `outlines` proposals between processes, `judge` signatures,
+//! `convictions` what the logs say of credit.
 
 mod actor;
 mod ahead;
 mod batch;
+mod convictions;
 mod judge;
 pub mod messages;
 mod outlines;

@@ -1,6 +1,7 @@
 //! How much a node holds of what others can make it hold, beside the most that it may (spec section 6, I22). For tests.
 
 use crate::consensus::core::Consensus;
+use crate::consensus::past::{PAST_HEIGHTS, Past, VIEWS_BEYOND};
 use crate::consensus::{VIEWS_AHEAD_MAX, catchup, pool, proposals};
 use crate::credit::LATE;
 
@@ -8,25 +9,32 @@ impl Consensus {
     /// Name, size and bound of every collection that peers can make grow.
     #[must_use]
     pub fn census(&self) -> Vec<(&'static str, usize, usize)> {
-        let n = self
-            .round
-            .set
-            .n()
-            .max(self.past.as_ref().map_or(0, |past| past.set.n()));
+        let n = self.round.set.n().max(
+            self.past
+                .values()
+                .map(|past| past.set.n())
+                .max()
+                .unwrap_or(0),
+        );
         let reach = usize::try_from(2 * VIEWS_AHEAD_MAX + 1).unwrap_or(usize::MAX);
         // Three kinds, two blocks of one signer.
         let votes = reach.saturating_mul(6).saturating_mul(n);
         let view = usize::try_from(self.view().0).unwrap_or(usize::MAX);
         let ahead = view.saturating_add(reach);
-        let past = self.past.as_ref();
+        let near = usize::try_from(VIEWS_AHEAD_MAX + VIEWS_BEYOND + 1).unwrap_or(usize::MAX);
+        // Counted and unverified votes, and signatures of masters.
+        let past = near
+            .saturating_mul(12)
+            .saturating_mul(n)
+            .saturating_add(near.saturating_mul(2));
         let late = usize::try_from(LATE).unwrap_or(0).saturating_add(1);
         vec![
             ("counted votes", self.round.tally.len(), votes),
             ("unverified votes", self.round.inbox.len(), votes),
             (
-                "votes of the height before",
-                past.map_or(0, |past| past.tally.len()),
-                votes,
+                "votes of the heights before",
+                self.past.values().map(Past::len).sum(),
+                past.saturating_mul(PAST_HEIGHTS),
             ),
             (
                 "signatures of masters",

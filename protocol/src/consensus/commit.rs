@@ -4,6 +4,7 @@ use crate::consensus::catchup::Service;
 use crate::consensus::core::Consensus;
 use crate::consensus::io::{Fault, Note, Output, TimerKind};
 use crate::consensus::message::{COMMITTED_PER_MESSAGE, Finalized, Message};
+use crate::consensus::past::Past;
 use crate::consensus::round::{Fetch, Round};
 use crate::consensus::vote::{Certificate, Vote, VoteKind};
 use crate::consensus::wal::Wal;
@@ -48,8 +49,7 @@ impl Consensus {
             self.count(&vote);
         }
         // Votes beyond the quorum earn credit as well.
-        let mut rest = self.round.inbox.drain();
-        rest.retain(|ballot| ballot.vote.kind == VoteKind::Finalize && ballot.vote.id == id);
+        let rest = self.round.inbox.take_finalize(id);
         self.verify_and_count(rest);
         self.late.prune(height);
         let votes = self.round.tally.finalize_votes(id);
@@ -57,6 +57,7 @@ impl Consensus {
             self.late.keep(vote);
         }
         self.head_certificate = Some(certificate.clone());
+        self.decide_parent(block);
         let block = Arc::clone(block);
         self.out.push(Output::Commit {
             block,
@@ -66,12 +67,14 @@ impl Consensus {
         });
 
         let next = Round::new(&self.config, &self.ledger, Wal::default());
-        self.past = Some(std::mem::replace(&mut self.round, next).into_past());
+        let over = std::mem::replace(&mut self.round, next);
+        self.keep_past(Past::new(over, id));
         self.drop_timers();
         if self.needs_upgrade() {
             return;
         }
         self.pool.prune(self.ledger.standings());
+        self.tell_hearsay();
         if height.0.is_multiple_of(EVIDENCE_REPEATED_EVERY) {
             let waiting: Vec<_> = self.pool.iter().take(EVIDENCE_MAX).cloned().collect();
             for evidence in waiting {

@@ -11,15 +11,16 @@ use crate::consensus::late::LateVotes;
 use crate::consensus::message::Message;
 #[cfg(any(test, feature = "testing"))]
 use crate::consensus::mutant::{Mutant, QuorumScope};
+use crate::consensus::past::Past;
 use crate::consensus::pool::EvidencePool;
 use crate::consensus::recall::Asking;
-use crate::consensus::round::{Past, Round};
+use crate::consensus::round::Round;
 use crate::consensus::vote::{Certificate, VoteKind};
 use crate::consensus::wal::Wal;
 use crate::ids::{BlockId, ChainId, ValidatorId};
 use crate::ledger::Ledger;
 use crate::units::{Height, Millis, View};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The consensus of one node. Pure: the same inputs at the same times give the same outputs.
 #[derive(Clone)]
@@ -28,7 +29,10 @@ pub struct Consensus {
     pub(super) chain: ChainId,
     pub(super) ledger: Ledger,
     pub(super) round: Round,
-    pub(super) past: Option<Past>,
+    /// The heights that were decided last.
+    pub(super) past: BTreeMap<Height, Past>,
+    /// Who has passed on what does not hold: nothing more is taken on its word.
+    pub(super) liars: BTreeSet<ValidatorId>,
     /// Finalizes the ledger's head.
     pub(super) head_certificate: Option<Certificate>,
     pub(super) late: LateVotes,
@@ -69,7 +73,8 @@ impl Consensus {
             round: Round::new(&config, &ledger, wal),
             config,
             ledger,
-            past: None,
+            past: BTreeMap::new(),
+            liars: BTreeSet::new(),
             late: LateVotes::default(),
             pool: EvidencePool::default(),
             catch_up: CatchUp::default(),

@@ -8,6 +8,7 @@ use crate::credit::ValidatorSet;
 use crate::crypto::SigningKey;
 use crate::ids::{BlockId, ChainId, ValidatorId};
 use crate::units::{Height, View};
+use std::fmt;
 
 /// Why evidence proves nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -30,6 +31,30 @@ pub enum EvidenceError {
     /// A signature does not hold.
     #[error("a signature of the evidence does not hold")]
     Signature,
+}
+
+/// The kinds of offences that evidence proves (spec section 4, rule 3).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Offence {
+    /// Two notarize votes for different blocks in one view.
+    DoubleNotarize,
+    /// A nullify and a finalize vote in one view.
+    NullifyAndFinalize,
+    /// Two finalize votes for different blocks in one view.
+    DoubleFinalize,
+    /// Two proposals for different blocks in one view.
+    DoubleProposal,
+}
+
+impl fmt::Display for Offence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::DoubleNotarize => "double notarize",
+            Self::NullifyAndFinalize => "nullify and finalize",
+            Self::DoubleFinalize => "double finalize",
+            Self::DoubleProposal => "double proposal",
+        })
+    }
 }
 
 impl SignedProposalId {
@@ -98,6 +123,22 @@ impl Evidence {
                 Self::Proposals(b, a)
             }
         })
+    }
+
+    /// What it proves, if it holds.
+    #[must_use]
+    pub fn offence(&self) -> Offence {
+        match self {
+            Self::Votes(a, b) => match (a.kind, b.kind) {
+                (VoteKind::Notarize, VoteKind::Notarize) => Offence::DoubleNotarize,
+                (VoteKind::Finalize, VoteKind::Finalize) => Offence::DoubleFinalize,
+                // Of different kinds only these two contradict each other, see `conflict`.
+                (VoteKind::Notarize | VoteKind::Nullify | VoteKind::Finalize, _) => {
+                    Offence::NullifyAndFinalize
+                }
+            },
+            Self::Proposals(..) => Offence::DoubleProposal,
+        }
     }
 
     /// Who is accused.

@@ -64,14 +64,7 @@ impl Inbox {
     pub(super) fn take_conflict(&mut self, vote: &Vote, tally: &Tally) -> Vec<Ballot> {
         let mut taken = self.take_contradicting(vote);
         if !taken.is_empty() || tally.contradicts(vote) {
-            let group = (vote.view, vote.kind, vote.id);
-            if let Some(signers) = self.0.get_mut(&group) {
-                taken.extend(signers.remove(&vote.signer));
-                // What is empty must go: its place costs memory, and a look with every vote.
-                if signers.is_empty() {
-                    self.0.remove(&group);
-                }
-            }
+            taken.extend(self.remove(vote));
         }
         taken
     }
@@ -105,7 +98,41 @@ impl Inbox {
         mine.map(|ballot| ballot.vote.clone()).collect()
     }
 
-    /// Everything that waits; for a height that nobody has roused, where each vote matters, and for the end of it.
+    /// All finalize votes for a block, whatever their view; taken out.
+    pub(super) fn take_finalize(&mut self, id: BlockId) -> Vec<Ballot> {
+        let groups = self.0.keys().filter(|group| {
+            let (_, kind, of) = group;
+            (*kind, *of) == (VoteKind::Finalize, id)
+        });
+        let groups: Vec<_> = groups.copied().collect();
+        let taken = groups.iter().filter_map(|group| self.0.remove(group));
+        taken.flat_map(BTreeMap::into_values).collect()
+    }
+
+    /// All votes.
+    pub(super) fn votes(&self) -> impl Iterator<Item = Vote> + '_ {
+        let ballots = self.0.values().flat_map(BTreeMap::values);
+        ballots.map(|ballot| ballot.vote.clone())
+    }
+
+    /// Takes out one vote, when it waits.
+    pub(super) fn remove(&mut self, vote: &Vote) -> Option<Ballot> {
+        let group = (vote.view, vote.kind, vote.id);
+        let signers = self.0.get_mut(&group)?;
+        let ballot = signers.remove(&vote.signer);
+        // What is empty must go: its place costs memory, and a look with every vote.
+        if signers.is_empty() {
+            self.0.remove(&group);
+        }
+        ballot
+    }
+
+    /// Forgets votes of views beyond `newest`.
+    pub(super) fn limit(&mut self, newest: View) {
+        self.0.retain(|&(view, _, _), _| view <= newest);
+    }
+
+    /// Everything that waits; for a height that nobody has roused, where each vote matters.
     pub(super) fn drain(&mut self) -> Vec<Ballot> {
         std::mem::take(&mut self.0)
             .into_values()

@@ -251,4 +251,7 @@ pub enum Fault {
     /// Evidence that proves nothing.
     #[error("evidence that proves nothing")]
     Evidence,
+    /// A vote or proposal of somebody else, passed on, whose signature does not hold.
+    #[error("hearsay whose signatures do not hold")]
+    Hearsay,
 }

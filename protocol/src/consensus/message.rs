@@ -13,6 +13,8 @@ use std::sync::Arc;
 pub const NULLIFICATIONS_PER_MESSAGE: usize = 16;
 /// Most votes in one message.
 pub const BALLOTS_PER_MESSAGE: usize = 64;
+/// Most signatures of masters that are passed on in one message.
+pub const SIGNATURES_PER_MESSAGE: usize = 16;
 /// Most finalized blocks asked for or sent at once.
 pub const COMMITTED_PER_MESSAGE: usize = 64;
 
@@ -88,6 +90,18 @@ pub struct Finalized {
     pub certificate: Certificate,
 }
 
+/// Votes and proposals of others on a height that is over, which do not belong to what was decided there. Each proves
+/// itself; whoever holds a contradicting one convicts its signer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hearsay {
+    /// The height of all of them.
+    pub height: Height,
+    /// At most [`BALLOTS_PER_MESSAGE`].
+    pub votes: Vec<Vote>,
+    /// At most [`SIGNATURES_PER_MESSAGE`].
+    pub proposals: Vec<SignedProposalId>,
+}
+
 /// Everything that validators send each other for consensus.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Message {
@@ -120,6 +134,8 @@ pub enum Message {
     Evidence(Box<Evidence>),
     /// Own votes that a node may have forgotten.
     Recall(Recall),
+    /// What the sender saw of others and does not fit what was decided.
+    Hearsay(Box<Hearsay>),
 }
 
 /// A block is shared inside a process and written out on the wire.

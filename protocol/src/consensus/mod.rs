@@ -19,6 +19,7 @@
 //! | `agreement` | the seam to the shell, where another core can stand in for measurements |
 //! | `core`, `round` | [`Consensus`]: one step; what belongs to one height |
 //! | `receive`, `transition`, `propose`, `commit` | [`Consensus`] continued: messages, views, proposals, commits |
+//! | `past`, `hearsay` | what is kept of heights that are over, and told of them when something does not fit |
 //! | `recall` | [`Consensus`] continued: own votes that a node has forgotten, and the quarantine |
 //! | `mutant` | bugs planted on purpose, for tests only |
 //!
@@ -56,12 +57,14 @@ mod core;
 #[cfg(any(test, feature = "testing"))]
 mod essence;
 mod evidence;
+mod hearsay;
 mod inbox;
 mod io;
 mod late;
 mod message;
 mod mutant;
 mod outline;
+mod past;
 mod pool;
 mod proposals;
 mod propose;
@@ -81,11 +84,11 @@ pub use config::{Config, Identity, Timing};
 pub use core::Consensus;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use essence::Essence;
-pub use evidence::EvidenceError;
+pub use evidence::{EvidenceError, Offence};
 pub use io::{Fault, Input, Note, NullifyReason, Output, Timer, TimerKind, ViewReason};
 pub use message::{
-    BALLOTS_PER_MESSAGE, Ballot, COMMITTED_PER_MESSAGE, Finalized, Justification, Message,
-    NULLIFICATIONS_PER_MESSAGE, NewView, Proposal,
+    BALLOTS_PER_MESSAGE, Ballot, COMMITTED_PER_MESSAGE, Finalized, Hearsay, Justification, Message,
+    NULLIFICATIONS_PER_MESSAGE, NewView, Proposal, SIGNATURES_PER_MESSAGE,
 };
 #[cfg(any(test, feature = "testing"))]
 pub use mutant::Mutant;

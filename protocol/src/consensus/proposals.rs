@@ -54,6 +54,16 @@ impl Seen {
         Some(self.0.get(&view)?.get(&id)?.signature)
     }
 
+    /// All signatures.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &SignedProposalId> {
+        self.0.values().flat_map(BTreeMap::values)
+    }
+
+    /// Forgets signatures of views beyond `newest`.
+    pub(super) fn limit(&mut self, newest: View) {
+        self.0.retain(|&view, _| view <= newest);
+    }
+
     pub(super) fn prune(&mut self, current: View) {
         let oldest = current.minus(VIEWS_AHEAD_MAX);
         self.0.retain(|&view, _| view >= oldest);

@@ -90,7 +90,7 @@ impl Consensus {
         }
         let mut votes = self.round.tally.votes_of(peer);
         votes.extend(self.round.inbox.votes_of(peer));
-        if let Some(past) = &self.past {
+        if let Some(past) = self.last_past() {
             votes.extend(past.tally.votes_of(peer));
         }
         votes.sort_by_key(|vote| std::cmp::Reverse((vote.height, vote.view)));

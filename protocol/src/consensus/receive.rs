@@ -40,6 +40,7 @@ impl Consensus {
             Message::Body(block) => self.on_body(from, &block),
             Message::Evidence(evidence) => self.on_evidence(from, &evidence),
             Message::Recall(recall) => self.on_recall(from, recall),
+            Message::Hearsay(hearsay) => self.on_hearsay(from, hearsay),
         }
     }
 
@@ -314,10 +315,8 @@ impl Consensus {
     fn on_past_ballot(&mut self, ballot: Ballot) -> bool {
         let Ballot { vote, proposal } = ballot;
         if let (VoteKind::Notarize, Some(signature)) = (vote.kind, proposal)
-            && let Some(leader) = self
-                .past
-                .as_ref()
-                .and_then(|past| leader(&past.order, vote.view))
+            && let Some(past) = self.past.get(&vote.height)
+            && let Some(leader) = leader(&past.order, vote.view)
         {
             let (height, view, id) = (vote.height, vote.view, vote.id);
             self.note_past_signature(&SignedProposalId {
@@ -328,44 +327,22 @@ impl Consensus {
                 signature,
             });
         }
-        if self.late.contains(&vote) {
-            return false;
-        }
         let standings = self.ledger.standings();
         let set = standings.validators_at(vote.height);
-        let past = self.past.as_mut().filter(|past| past.height == vote.height);
-        let in_range = past.is_some() && Tally::in_range(vote.view, View(1));
+        let past = self.past.get_mut(&vote.height);
+        let wanted = past.as_ref().is_some_and(|past| past.wants(&vote));
         let earns = self.late.wants(&vote, standings);
-        let known = past.as_ref().is_some_and(|past| past.tally.contains(&vote));
-        if known || !(in_range || earns) || !vote.holds(self.chain, set) {
+        if !(wanted || earns) || !vote.holds(self.chain, set) {
             return false;
         }
-        let evidence = past
-            .filter(|_| in_range)
-            .and_then(|past| past.tally.insert(&vote));
+        let found = past.map(|past| past.count(self.chain, &vote));
         if earns {
             self.late.keep(vote);
         }
-        if let Some(evidence) = evidence {
+        for evidence in found.into_iter().flatten() {
             self.accuse(evidence);
         }
         earns
-    }
-
-    fn note_past_signature(&mut self, signed: &SignedProposalId) {
-        let Some(past) = &mut self.past else {
-            return;
-        };
-        let fits = past.height == signed.height
-            && leader(&past.order, signed.view) == Some(signed.leader)
-            && Tally::in_range(signed.view, View(1))
-            && past.seen.wants(signed.view, signed.id);
-        if fits
-            && signed.holds(self.chain, &past.set)
-            && let Some(evidence) = past.seen.note(signed.clone())
-        {
-            self.accuse(evidence);
-        }
     }
 
     fn on_evidence(&mut self, from: ValidatorId, evidence: &Evidence) {

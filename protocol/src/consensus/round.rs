@@ -63,16 +63,6 @@ pub(super) struct Fetch {
     pub(super) asked: usize,
 }
 
-/// What is kept of the height before, for late votes and offences that show late.
-#[derive(Clone)]
-pub(super) struct Past {
-    pub(super) height: Height,
-    pub(super) set: ValidatorSet,
-    pub(super) order: Vec<ValidatorId>,
-    pub(super) tally: Tally,
-    pub(super) seen: Seen,
-}
-
 impl Round {
     /// The height after the ledger's head, with what was durable of it.
     pub(super) fn new(config: &Config, ledger: &Ledger, wal: Wal) -> Self {
@@ -123,17 +113,6 @@ impl Round {
     pub(super) fn leads(&self) -> bool {
         let leader = self.leader(self.views.current());
         self.voter.as_ref().is_some_and(|me| leader == Some(me.id))
-    }
-
-    /// What stays when the height is over.
-    pub(super) fn into_past(self) -> Past {
-        Past {
-            height: self.height,
-            set: self.set,
-            order: self.order,
-            tally: self.tally,
-            seen: self.seen,
-        }
     }
 }
 

@@ -154,44 +154,13 @@ impl Tally {
 
     /// All finalize votes for a block, whatever their view.
     pub(super) fn finalize_votes(&self, id: BlockId) -> Vec<Vote> {
-        let mut found = Vec::new();
-        for (&(view, kind), votes) in &self.votes {
-            if kind != VoteKind::Finalize {
-                continue;
-            }
-            for (&signer, &signature) in votes.get(&id).into_iter().flatten() {
-                found.push(Vote {
-                    kind,
-                    height: self.height,
-                    view,
-                    id,
-                    signer,
-                    signature,
-                });
-            }
-        }
-        found
+        let finalize = |vote: &Vote| vote.kind == VoteKind::Finalize && vote.id == id;
+        self.votes().filter(finalize).collect()
     }
 
     /// All votes of one validator.
     pub(super) fn votes_of(&self, signer: ValidatorId) -> Vec<Vote> {
-        let mut found = Vec::new();
-        for (&(view, kind), votes) in &self.votes {
-            for (&id, signers) in votes {
-                if let Some(&signature) = signers.get(&signer) {
-                    let height = self.height;
-                    found.push(Vote {
-                        kind,
-                        height,
-                        view,
-                        id,
-                        signer,
-                        signature,
-                    });
-                }
-            }
-        }
-        found
+        self.votes().filter(|vote| vote.signer == signer).collect()
     }
 
     /// Whether votes of `view` are kept while the node is in view `current`.
@@ -199,6 +168,29 @@ impl Tally {
         view.0 > 0
             && view <= current.plus(VIEWS_AHEAD_MAX)
             && view >= current.minus(VIEWS_AHEAD_MAX)
+    }
+
+    /// All votes.
+    pub(super) fn votes(&self) -> impl Iterator<Item = Vote> + '_ {
+        let height = self.height;
+        self.votes.iter().flat_map(move |(&(view, kind), votes)| {
+            votes.iter().flat_map(move |(&id, signers)| {
+                signers.iter().map(move |(&signer, &signature)| Vote {
+                    kind,
+                    height,
+                    view,
+                    id,
+                    signer,
+                    signature,
+                })
+            })
+        })
+    }
+
+    /// Forgets votes of views beyond `newest`.
+    pub(super) fn limit(&mut self, newest: View) {
+        self.votes.retain(|&(view, _), _| view <= newest);
+        self.fresh.retain(|&view| view <= newest);
     }
 
     /// Forgets votes that are out of range of `current`.

@@ -329,7 +329,7 @@ impl Consensus {
 
     /// Checks a fresh block. Most votes in its header this node has verified when they came.
     pub(super) fn check_block(&mut self, block: &Block) -> Result<(), BlockError> {
-        let (past, late) = (self.past.as_ref(), &self.late);
+        let (past, late) = (self.past.get(&self.ledger.height()), &self.late);
         let known =
             |vote: &Vote| late.knows(vote) || past.is_some_and(|past| past.tally.knows(vote));
         self.ledger.check_block_knowing(block, &known)
@@ -344,22 +344,6 @@ impl Consensus {
         if !self.config.plants(Mutant::BodyNotDurable) {
             self.out
                 .push(Output::Persist(WalEntry::Body(Arc::clone(block))));
-        }
-    }
-
-    /// A valid header shows votes on the height before that may contradict those which came here.
-    fn learn_parent_votes(&mut self, block: &Block) {
-        let Some(past) = &mut self.past else {
-            return;
-        };
-        let votes = block
-            .header
-            .parent_cert
-            .iter()
-            .flat_map(Certificate::iter_votes);
-        let found: Vec<_> = votes.filter_map(|vote| past.tally.insert(&vote)).collect();
-        for evidence in found {
-            self.accuse(evidence);
         }
     }
 
@@ -422,7 +406,7 @@ impl Consensus {
             self.fault(waiting.leader, Fault::Block { error });
             return true;
         }
-        self.learn_parent_votes(&waiting.block);
+        self.learn_votes(&waiting.block);
         self.round.pending.remove(view);
         self.round.activity.call();
         self.arm();

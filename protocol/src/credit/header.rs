@@ -346,7 +346,16 @@ impl Standings {
         evidence: &Evidence,
         height: Height,
     ) -> Result<(), OffenceError> {
-        let (accused, offence) = (evidence.accused(), evidence.height());
+        self.may_punish(evidence.accused(), evidence.height(), height)
+    }
+
+    /// Whether the block at `height` may punish `accused` for something done at the height `offence`.
+    pub(crate) fn may_punish(
+        &self,
+        accused: ValidatorId,
+        offence: Height,
+        height: Height,
+    ) -> Result<(), OffenceError> {
         if offence > height || offence.plus(EVIDENCE_AGE) < height || offence == Height(0) {
             return Err(OffenceError::Age { height: offence });
         }

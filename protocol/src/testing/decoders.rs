@@ -5,8 +5,9 @@
 //! them over the seeds, random mutations of the seeds and every input that ever crashed (`fuzz/regressions/`).
 
 use crate::consensus::{
-    Ballot, Certificate, Config, Consensus, Evidence, Finalized, Identity, Input, Justification,
-    Message, NewView, Proposal, Recall, SignedProposalId, Timing, Vote, VoteKind, Wal, WalEntry,
+    Ballot, Certificate, Config, Consensus, Evidence, Finalized, Hearsay, Identity, Input,
+    Justification, Message, NewView, Proposal, Recall, SignedProposalId, Timing, Vote, VoteKind,
+    Wal, WalEntry,
 };
 use crate::crypto::Simulated;
 use crate::crypto::merkle::MerklePath;
@@ -279,6 +280,14 @@ impl Scene {
                     self.sign_vote(vote);
                 }
             }
+            Message::Hearsay(hearsay) => {
+                for vote in &mut hearsay.votes {
+                    self.sign_vote(vote);
+                }
+                for signed in &mut hearsay.proposals {
+                    self.sign_proposal_id(signed);
+                }
+            }
         }
     }
 
@@ -313,7 +322,8 @@ impl Scene {
             | Message::GetBody { .. }
             | Message::Body(_)
             | Message::Evidence(_)
-            | Message::Recall(_) => {}
+            | Message::Recall(_)
+            | Message::Hearsay(_) => {}
         }
         let mut core = self.core.clone();
         for from in senders {
@@ -445,7 +455,13 @@ fn message_seeds() -> Vec<Vec<u8>> {
                 nullifications,
             },
         };
+        let hearsay = Hearsay {
+            height: scene.ledger.height(),
+            votes: ballots.iter().map(|ballot| ballot.vote.clone()).collect(),
+            proposals: vec![signed.clone(), other.clone()],
+        };
         let messages = [
+            Message::Hearsay(Box::new(hearsay)),
             Message::Proposal(Box::new(proposal)),
             Message::Ballots(ballots),
             Message::NewView(Box::new(page(Some(notarization), Vec::new(), 2))),

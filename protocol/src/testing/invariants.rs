@@ -236,7 +236,8 @@ impl Invariants {
             | Message::GetBody { .. }
             | Message::Body(_)
             | Message::Evidence(_)
-            | Message::Recall(_) => {}
+            | Message::Recall(_)
+            | Message::Hearsay(_) => {}
         }
     }
 

@@ -129,6 +129,16 @@ pub(super) fn describe(message: &Message) -> String {
         Message::GetBody { height, id } => format!("GetBody {height} {}", short(*id)),
         Message::Body(block) => format!("Body {}", short(block.id())),
         Message::Recall(recall) => format!("{recall:?}"),
+        Message::Hearsay(hearsay) => format!(
+            "Hearsay on {} of {:?}",
+            hearsay.height,
+            hearsay
+                .votes
+                .iter()
+                .map(|vote| vote.signer.0)
+                .chain(hearsay.proposals.iter().map(|signed| signed.leader.0))
+                .collect::<Vec<_>>()
+        ),
         Message::Evidence(evidence) => {
             format!(
                 "Evidence against {} at {}",
@@ -224,6 +234,14 @@ pub(super) fn fingerprint(message: &Message) -> u64 {
         Message::Recall(Recall::Answer { nonce, head, votes }) => {
             fold(10, &[*nonce, head.0, votes.len() as u64])
         }
+        Message::Hearsay(hearsay) => fold(
+            11,
+            &[
+                hearsay.height.0,
+                hearsay.votes.len() as u64,
+                hearsay.proposals.len() as u64,
+            ],
+        ),
         Message::Evidence(evidence) => fold(
             8,
             &[

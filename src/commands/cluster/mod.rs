@@ -23,8 +23,10 @@ use crate::cli::ClusterArgs;
 use crate::stage::Stage;
 use acknowledged::{AckLog, Recorder};
 use anyhow::{Context as _, anyhow};
-use kithkin_actors::cluster::ClusterConfig;
+use kithkin_actors::cluster::{ClusterConfig, Lie, Lies};
+use kithkin_actors::ports::names::ActorName;
 use kithkin_actors::ports::store::StoreError;
+use kithkin_protocol::ids::ValidatorId;
 use load::{Figures, Loader, Writing};
 use memory::Memory;
 use onlooker::Onlooker;
@@ -55,6 +57,7 @@ pub async fn run(args: ClusterArgs) -> Result<(), Failure> {
     let mut config = ClusterConfig::new(folder.path.clone(), settings.shape);
     config.seed = settings.seed;
     config.timing = settings.timing;
+    config.lies = lies(&settings.liars);
     let stage = Rc::new(Stage::launch(config).await?);
     let session = Session {
         failure: stage.cluster().failure(),
@@ -77,6 +80,20 @@ pub async fn run(args: ClusterArgs) -> Result<(), Failure> {
         Some(error) => Err(Failure::Storage(error.into())),
         None => done,
     }
+}
+
+/// Those who lie from the start; none, and no way to lie, when nobody does.
+fn lies(liars: &[(ValidatorId, Lie)]) -> Option<Lies> {
+    if liars.is_empty() {
+        return None;
+    }
+    let lies = Lies::default();
+    for (id, lie) in liars {
+        let name = ActorName::Validator(id.0);
+        eprintln!("kithkin: warning: {name} lies, because it was told to");
+        lies.set(*id, Some(*lie));
+    }
+    Some(lies)
 }
 
 /// The data folder of this run.

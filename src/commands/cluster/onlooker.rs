@@ -2,10 +2,11 @@
 
 use super::load::Figures;
 use super::memory::Memory;
-use super::status::{Status, ms};
+use super::status::{Convicted, Status, ms};
 use crate::stage::{Board, Stage};
 use kithkin_actors::ports::names::ActorName;
 use kithkin_actors::validator::messages::{Answer, Concern, Look};
+use kithkin_protocol::credit::StandingRow;
 use kithkin_protocol::emergency::{CaseEvent, Phase};
 use kithkin_protocol::ids::{CaseId, ValidatorId};
 use kithkin_protocol::units::Height;
@@ -106,6 +107,7 @@ impl Onlooker {
                 let rows = seen.rows.iter();
                 rows.map(|row| (name(row.id), row.credit.0)).collect()
             }),
+            convicted: newest.map_or_else(BTreeMap::new, |seen| convicted(&seen.rows)),
             transactions: glance.transactions,
             view_changes: glance.view_changes.len(),
             restarts: board.restarts().len(),
@@ -130,6 +132,20 @@ fn phase_after(step: CaseEvent) -> Option<Phase> {
         CaseEvent::Reviewed(_) => Some(Phase::Reviewed),
         CaseEvent::Approved(_) | CaseEvent::KinRefused(..) => None,
     }
+}
+
+/// Who was convicted on chain, by name.
+fn convicted(rows: &[StandingRow]) -> BTreeMap<String, Convicted> {
+    let guilty = rows.iter().filter(|row| row.offences > 0);
+    guilty
+        .map(|row| {
+            let convicted = Convicted {
+                offences: row.offences,
+                jailed_until: row.jailed_until,
+            };
+            (name(row.id), convicted)
+        })
+        .collect()
 }
 
 fn name(id: ValidatorId) -> String {

@@ -7,10 +7,13 @@
 use crate::cli::{ClusterArgs, ProfileArg};
 use crate::commands::Failure;
 use anyhow::{Context as _, anyhow};
-use kithkin_actors::cluster::{ClusterConfig, LaunchError, Shape};
+use kithkin_actors::cluster::{ClusterConfig, LaunchError, Lie, Shape};
+use kithkin_actors::ports::names::ActorName;
 use kithkin_protocol::consensus::Timing;
+use kithkin_protocol::ids::ValidatorId;
 use kithkin_protocol::ledger::Profile;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -41,6 +44,7 @@ struct Layer {
     consensus_base_ms: Option<u64>,
     consensus_max_ms: Option<u64>,
     heartbeat_ms: Option<u64>,
+    liars: Option<Vec<String>>,
 }
 
 /// The load that is to be written.
@@ -77,6 +81,8 @@ pub(super) struct Settings {
     pub(super) status_every: Option<Duration>,
     /// Timing of consensus.
     pub(super) timing: Timing,
+    /// Validators that lie.
+    pub(super) liars: Vec<(ValidatorId, Lie)>,
 }
 
 impl Settings {
@@ -140,6 +146,7 @@ impl Settings {
                 .status_every_ms
                 .map(|ms| Duration::from_millis(ms.max(50))),
             timing: layer.timing(shape).map_err(Failure::Usage)?,
+            liars: layer.liars(shape).map_err(Failure::Usage)?,
             data: layer.data,
         })
     }
@@ -182,6 +189,7 @@ impl Layer {
             consensus_base_ms: self.consensus_base_ms.or(lower.consensus_base_ms),
             consensus_max_ms: self.consensus_max_ms.or(lower.consensus_max_ms),
             heartbeat_ms: self.heartbeat_ms.or(lower.heartbeat_ms),
+            liars: self.liars.or(lower.liars),
         }
     }
 
@@ -200,6 +208,22 @@ impl Layer {
             in_flight_max,
             patience: Duration::from_millis(self.load_patience_ms.unwrap_or(20_000)),
         }))
+    }
+
+    /// Who lies: at most as many as the shape tolerates.
+    fn liars(&self, shape: Shape) -> anyhow::Result<Vec<(ValidatorId, Lie)>> {
+        let texts = self.liars.iter().flatten();
+        let liars = texts
+            .map(|text| liar(text, shape))
+            .collect::<anyhow::Result<BTreeMap<_, _>>>()?;
+        let (count, tolerated) = (liars.len(), usize::from(shape.tolerated()));
+        if count > tolerated {
+            return Err(anyhow!(
+                "{} validators tolerate {tolerated} that fail or lie, not {count}: name fewer liars, or add validators",
+                shape.validators
+            ));
+        }
+        Ok(liars.into_iter().collect())
     }
 
     /// What suits the shape, but for what was given.
@@ -221,6 +245,21 @@ impl Layer {
             ));
         }
         Ok(timing)
+    }
+}
+
+/// `validator-3=double-vote`
+fn liar(text: &str, shape: Shape) -> anyhow::Result<(ValidatorId, Lie)> {
+    let wrong = || anyhow!("the liar '{text}' is none; write for example validator-3=double-vote");
+    let (name, lie) = text.split_once('=').ok_or_else(wrong)?;
+    let lie = lie.parse().with_context(wrong)?;
+    match name.parse::<ActorName>() {
+        Ok(ActorName::Validator(n)) if n < shape.validators => Ok((ValidatorId(n), lie)),
+        Ok(ActorName::Validator(n)) => Err(anyhow!(
+            "there is no validator-{n}: the last one is validator-{}",
+            shape.validators.saturating_sub(1)
+        )),
+        _ => Err(wrong()),
     }
 }
 
@@ -257,6 +296,7 @@ fn from_args(args: &ClusterArgs) -> Layer {
             .map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
         load_records_per_s: args.load,
         json: args.json.then_some(true),
+        liars: (!args.liars.is_empty()).then(|| args.liars.clone()),
         ..Layer::default()
     }
 }

@@ -65,6 +65,28 @@ impl fmt::Display for Ready {
     }
 }
 
+/// A validator that was convicted on chain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Convicted {
+    /// How often.
+    pub(super) offences: u32,
+    /// No candidate for master below this height; null when its time is over.
+    pub(super) jailed_until: Option<Height>,
+}
+
+impl fmt::Display for Convicted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.offences {
+            1 => write!(f, "1 offence")?,
+            n => write!(f, "{n} offences")?,
+        }
+        match self.jailed_until {
+            Some(height) => write!(f, ", jailed until height {height}"),
+            None => write!(f, ", free again"),
+        }
+    }
+}
+
 /// How the cluster stands.
 #[derive(Serialize)]
 pub(super) struct Status {
@@ -86,6 +108,8 @@ pub(super) struct Status {
     pub(super) leader_set: Vec<String>,
     /// Credit of every validator.
     pub(super) credit: BTreeMap<String, u32>,
+    /// Validators that were convicted on chain.
+    pub(super) convicted: BTreeMap<String, Convicted>,
     /// Transactions since the start.
     pub(super) transactions: u64,
     /// Views that were given up since the start.
@@ -126,6 +150,10 @@ impl Status {
             ("view changes", self.view_changes.to_string()),
             ("restarts", self.restarts.to_string()),
         ];
+        // Once there is such a row it stays, so the rows above keep their places.
+        if !self.convicted.is_empty() {
+            rows.push(("convicted", self.convicted_text()));
+        }
         if let Some(load) = &self.load {
             rows.push(("load", load.to_string()));
         }
@@ -141,6 +169,15 @@ impl Status {
             .map(|(name, credit)| format!("{name} {credit}"))
             .collect();
         texts.join("  ")
+    }
+
+    fn convicted_text(&self) -> String {
+        let texts: Vec<_> = self
+            .convicted
+            .iter()
+            .map(|(name, convicted)| format!("{name}: {convicted}"))
+            .collect();
+        texts.join("; ")
     }
 
     fn cases_text(&self) -> String {
@@ -172,6 +209,9 @@ impl fmt::Display for Status {
             self.view_changes,
             self.restarts,
         )?;
+        if !self.convicted.is_empty() {
+            write!(f, "  convicted {}", self.convicted_text())?;
+        }
         match &self.load {
             Some(load) => write!(f, "  load {load}"),
             None => Ok(()),

@@ -3,7 +3,7 @@
 use super::*;
 use crate::consensus::late::LateVotes;
 use crate::consensus::tally::Tally;
-use crate::consensus::{CertError, Evidence, EvidenceError, verify_votes};
+use crate::consensus::{CertError, Evidence, EvidenceError, Hearsay, verify_votes};
 use crate::credit::ValidatorSet;
 use crate::wire;
 
@@ -311,6 +311,20 @@ fn messages_are_read_back() {
         base: None,
         nullifications: vec![solo.nullification(1)],
     };
+    let key = &solo.identity(ValidatorId(0)).vote_key;
+    let (chain, leader) = (solo.chain(), ValidatorId(0));
+    let hearsay = Hearsay {
+        height: Height(1),
+        votes: vec![solo.vote(leader, VoteKind::Finalize, 1, ID)],
+        proposals: vec![SignedProposalId::sign(
+            chain,
+            Height(1),
+            View(1),
+            ID,
+            leader,
+            key,
+        )],
+    };
     let messages = vec![
         proposal,
         Message::Ballots(vec![ballot]),
@@ -330,6 +344,7 @@ fn messages_are_read_back() {
         },
         Message::Body(Arc::new(block)),
         Message::Evidence(Box::new(evidence)),
+        Message::Hearsay(Box::new(hearsay)),
     ];
     for message in messages {
         let frame = wire::encode(&message);

@@ -3,8 +3,11 @@
 //! Whole clusters are tested in [`crate::testing`].
 
 mod certificates;
+mod hearsay;
 mod membership;
+mod net;
 mod node;
+mod offender;
 mod outline;
 mod recall;
 mod schedules;

@@ -483,7 +483,8 @@ fn note_sent(world: &mut World, message: &Message, sent: &mut Bits) {
         | Message::GetBody { .. }
         | Message::Body(_)
         | Message::Evidence(_)
-        | Message::Recall(_) => {}
+        | Message::Recall(_)
+        | Message::Hearsay(_) => {}
     }
 }
 
