@@ -154,6 +154,11 @@ KILLS ?= 200
 soak: setup ## Kill one of four validator processes under load, KILLS (200) times in a row
 	@KITHKIN_KILLS=$(KILLS) $(CARGO) test --release $(LOCKED) -p kithkin --test node a_killed_node -- --nocapture
 
+# The release program, and the attacker in the test: throughput before and during is measured.
+.PHONY: flood
+flood: setup ## Flood the ports of four validator processes under load; memory, throughput before and during
+	@KITHKIN_FLOOD_FULL=1 $(CARGO) test --release $(LOCKED) -p kithkin --test node a_flood -- --nocapture
+
 .PHONY: audit
 audit: setup-audit ## Check the dependencies against the advisory database (needs the open network)
 	@$(CARGO) deny --workspace --all-features --locked check advisories

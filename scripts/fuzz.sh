@@ -15,8 +15,11 @@ for option in level=4 inline-8bit-counters pc-table trace-compares; do
 	flags+=("-Cllvm-args=-sanitizer-coverage-$option")
 done
 
-# The seeds: frames that decode, from the fixtures.
+# The seeds: frames that decode, from the fixtures; those of a node's own decoders are pinned bytes.
 cargo run --quiet -p kithkin-protocol --features testing --example fuzz_seeds -- fuzz/corpus
+mkdir -p fuzz/corpus/node_settings
+cp -r fuzz/seeds/. fuzz/corpus
+cp config/node.toml fuzz/corpus/node_settings/seed-example
 RUSTFLAGS="${flags[*]}" RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR=$built \
 	cargo build --quiet --release --locked --target "$triple" --manifest-path fuzz/Cargo.toml
 

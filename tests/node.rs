@@ -2,6 +2,10 @@
 //!
 //! Nothing here waits by sleeping: a test reads the programs' lines or asks at their doors, each with a deadline.
 
+#[path = "node/attack.rs"]
+mod attack;
+#[path = "node/flood.rs"]
+mod flood;
 #[path = "node/founding.rs"]
 mod founding;
 #[path = "node/kill.rs"]

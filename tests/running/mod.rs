@@ -127,6 +127,11 @@ impl Running {
         self.lines.iter().collect()
     }
 
+    /// The number of the process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal, for example `TERM`.
     pub(crate) fn signal(&self, signal: &str) {
         let id = self.child.id().to_string();

@@ -1,14 +1,18 @@
 //! The client door of a node: who may come in, how much they may ask, and who answers.
 //!
-//! Bounds: [`GREETING_MAX`] connections that have not greeted, each for two seconds; [`CLIENTS_MAX`] clients; of each
-//! client one question being read, [`UNDER_WAY_MAX`] being answered and as many answers to be written. A client that
-//! asks faster than it is answered, or than [`QUESTIONS_PER_S`], is read more slowly: TCP passes that on. One that does
-//! not read its answers is closed.
+//! Bounds: [`GREETING_MAX`] connections that have not greeted, each for two seconds, the oldest going first;
+//! [`Limits::clients_max`] clients; of each client one question being read, [`UNDER_WAY_MAX`] being answered and as many
+//! answers to be written; of large questions [`LARGE_BYTES_MAX`] in all. A client that asks faster than it is answered, or
+//! than [`QUESTIONS_PER_S`], is read more slowly: TCP passes that on. One that does not read its answers, does not end a
+//! question that it has begun, or has long had nothing to do here, is closed.
 
 use super::protocol::{
-    self, Ask, DoorError, DoorRefusal, Final, GREETING, NodeStatus, QUESTION_BYTES_MAX, Question,
-    Refusal, Reply, SUBMIT_MAX, Said, Welcome,
+    self, Ask, DoorError, DoorRefusal, Final, GREETING, KEY_BYTES_MAX, NodeStatus,
+    QUESTION_BYTES_MAX, Question, Refusal, Reply, SUBMIT_MAX, Said, Welcome,
 };
+use super::seats::Seats;
+use crate::limits::Limits;
+use crate::pace::Pace;
 use crate::ports::names::ActorName;
 use crate::ports::network::{AskErrorKind, Delivered, Port};
 use crate::validator::messages::{Answer, AwaitTx, Chain, Look, Prove, SubmitMany};
@@ -16,22 +20,36 @@ use crate::validator::{Validator, judge};
 use actix::{Handler, Message};
 use kithkin_protocol::ids::{ChainId, ValidatorId};
 use kithkin_protocol::units::Millis;
+use kithkin_protocol::wire;
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use std::time::Duration;
+use tokio::io::{
+    AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader,
+};
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, broadcast, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc, watch};
+use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 /// Most connections that have not greeted yet.
 pub const GREETING_MAX: usize = 256;
-/// Most clients at a time.
-pub const CLIENTS_MAX: usize = 64;
 /// Most questions of one client that are being answered.
 pub const UNDER_WAY_MAX: usize = 64;
 /// Questions a second that one client may ask; as many at once after a pause.
 pub const QUESTIONS_PER_S: u32 = 20_000;
+/// Questions of more bytes than this are large.
+const LARGE: usize = 64 * 1024;
+/// Most bytes of large questions, of all clients together, that are being read or answered; more wait for their turn.
+pub const LARGE_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Bytes of one permit of [`LARGE_BYTES_MAX`].
+const PERMIT_BYTES: usize = 1_024;
+/// How long a client may take to end a question that it has begun.
+const QUESTION_WITHIN: Duration = Duration::from_secs(10);
+/// How much later a client is listened to again for each transaction that nobody honest hands in, up to a limit.
+const PER_OFFENCE: Duration = Duration::from_millis(10);
+const OFFENCES_MAX: u32 = 100;
 /// How long a connection may take to greet.
 const GREETING_WITHIN: Duration = Duration::from_secs(2);
 /// How long the validator may take to answer.
@@ -52,17 +70,26 @@ pub(super) struct House {
     pub(super) news: broadcast::Sender<Arc<Final>>,
     pub(super) master: watch::Receiver<Option<ValidatorId>>,
     pub(super) connected: watch::Receiver<std::collections::BTreeMap<ValidatorId, libp2p::PeerId>>,
+    pub(super) limits: Limits,
+    /// Room for large questions.
+    pub(super) large: Arc<Semaphore>,
+}
+
+/// Room for large questions, all of it free.
+pub(super) fn room() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(LARGE_BYTES_MAX / PERMIT_BYTES))
 }
 
 /// Lets clients in until it is dropped.
 pub(super) async fn open(listener: TcpListener, house: House) {
-    let (greeting, clients) = (
-        Arc::new(Semaphore::new(GREETING_MAX)),
-        Arc::new(Semaphore::new(CLIENTS_MAX)),
+    let seats = Seats::new(
+        house.limits.clients_max,
+        house.limits.clients_per_address_max,
     );
+    let mut greeting: VecDeque<AbortHandle> = VecDeque::new();
     loop {
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        let (stream, from) = match listener.accept().await {
+            Ok(accepted) => accepted,
             Err(error) => {
                 // Out of file descriptors, most likely: others must go first.
                 tracing::warn!(%error, "the client door cannot accept");
@@ -70,22 +97,32 @@ pub(super) async fn open(listener: TcpListener, house: House) {
                 continue;
             }
         };
-        let Ok(greets) = greeting.clone().try_acquire_owned() else {
-            continue;
-        };
-        let (house, clients) = (house.clone(), clients.clone());
-        tokio::spawn(async move {
+        if greeting.len() >= GREETING_MAX {
+            greeting.retain(|waiting| !waiting.is_finished());
+        }
+        // Who greets does it at once: the one that has said nothing for longest makes room.
+        while greeting.len() >= GREETING_MAX {
+            if let Some(oldest) = greeting.pop_front() {
+                oldest.abort();
+            }
+        }
+        let (house, seats) = (house.clone(), seats.clone());
+        let greets = tokio::spawn(async move {
             let Some(stream) = greeted(stream).await else {
                 return;
             };
-            let Ok(_client) = clients.try_acquire_owned() else {
+            let Some(seat) = seats.take(from.ip()) else {
                 return;
             };
-            drop(greets);
-            if let Err(error) = serve(stream, house).await {
-                tracing::debug!(%error, "a client has left");
-            }
+            // A task of its own: this one may be ended at any time.
+            tokio::spawn(async move {
+                if let Err(error) = serve(stream, house).await {
+                    tracing::debug!(%error, "a client has left");
+                }
+                drop(seat);
+            });
         });
+        greeting.push_back(greets.abort_handle());
     }
 }
 
@@ -136,24 +173,75 @@ async fn write_answers(mut stream: OwnedWriteHalf, mut said: mpsc::Receiver<Said
     }
 }
 
+/// Waits until the client asks something; false when it has left, or has had nothing to do here for too long.
+async fn asks(
+    stream: &mut (impl AsyncBufRead + Unpin),
+    idle: Duration,
+    is_busy: impl Fn() -> bool,
+) -> Result<bool, DoorError> {
+    loop {
+        match timeout(idle, stream.fill_buf()).await {
+            Ok(begun) => return Ok(!begun?.is_empty()),
+            Err(_) if is_busy() => {}
+            Err(_) => return Ok(false),
+        }
+    }
+}
+
+/// Reads a question that has begun, and the room that it takes up until it is answered.
+async fn read_question(
+    stream: &mut (impl AsyncBufRead + Unpin),
+    house: &House,
+) -> Result<Option<(Question, Option<OwnedSemaphorePermit>)>, DoorError> {
+    let late = |_| std::io::Error::from(std::io::ErrorKind::TimedOut);
+    let length = protocol::read_length(stream, QUESTION_BYTES_MAX);
+    let Some(bytes) = timeout(QUESTION_WITHIN, length).await.map_err(late)?? else {
+        return Ok(None);
+    };
+    let room = if bytes > LARGE {
+        let permits = u32::try_from(bytes.div_ceil(PERMIT_BYTES)).unwrap_or(u32::MAX);
+        // Never closed.
+        house.large.clone().acquire_many_owned(permits).await.ok()
+    } else {
+        None
+    };
+    let frame = protocol::read_frame(stream, bytes);
+    let frame = timeout(QUESTION_WITHIN, frame).await.map_err(late)??;
+    Ok(Some((
+        wire::decode_bounded(&frame, QUESTION_BYTES_MAX)?,
+        room,
+    )))
+}
+
 async fn read_questions(
-    mut stream: impl tokio::io::AsyncRead + Unpin,
+    mut stream: impl AsyncBufRead + Unpin,
     house: House,
     say: mpsc::Sender<Said>,
 ) -> Result<(), DoorError> {
     let under_way = Arc::new(Semaphore::new(UNDER_WAY_MAX));
-    let mut pace = Pace::new();
+    let mut pace = Pace::new(QUESTIONS_PER_S, QUESTIONS_PER_S);
+    let idle = Duration::from_secs(house.limits.client_idle_s_max);
     let mut following = false;
     loop {
-        let Some(Question { number, ask }) =
-            protocol::read(&mut stream, QUESTION_BYTES_MAX).await?
+        let is_busy = || following || under_way.available_permits() < UNDER_WAY_MAX;
+        if !asks(&mut stream, idle, is_busy).await? {
+            return Ok(());
+        }
+        let Some((Question { number, ask }, _room)) = read_question(&mut stream, &house).await?
         else {
             return Ok(());
         };
-        pace.wait().await;
+        pace.wait(1).await;
         let reply = match ask {
             // In order, one after the other: a client that submits faster than the validator admits waits.
-            Ask::Submit(transactions) => house.submit(transactions).await,
+            Ask::Submit(transactions) => {
+                let (reply, offences) = house.submit(transactions).await;
+                if offences > 0 {
+                    // Checking rubbish costs the node: it costs the client as well.
+                    tokio::time::sleep(PER_OFFENCE * offences.min(OFFENCES_MAX)).await;
+                }
+                reply
+            }
             Ask::Follow => {
                 if !std::mem::replace(&mut following, true) {
                     tokio::spawn(tell_news(house.news.subscribe(), say.clone()));
@@ -202,23 +290,27 @@ async fn tell_news(mut news: broadcast::Receiver<Arc<Final>>, say: mpsc::Sender<
 }
 
 impl House {
+    /// The answer, and how many of the transactions nobody honest hands in.
     async fn submit(
         &self,
         transactions: Vec<kithkin_protocol::ledger::SignedTransaction>,
-    ) -> Reply {
+    ) -> (Reply, u32) {
         if transactions.len() > SUBMIT_MAX {
-            return Reply::Refused(DoorRefusal::TooMany);
+            return (Reply::Refused(DoorRefusal::TooMany), 1);
         }
         judge(transactions.clone()).await;
-        match self.ask(SubmitMany(transactions), ANSWER_WITHIN).await {
-            Ok(answers) => Reply::Submitted(
-                (0..)
-                    .zip(answers)
-                    .filter_map(|(place, answer)| Some((place, Refusal::from(answer.err()?))))
-                    .collect(),
-            ),
-            Err(refusal) => Reply::Refused(refusal),
+        let answers = match self.ask(SubmitMany(transactions), ANSWER_WITHIN).await {
+            Ok(answers) => answers,
+            Err(refusal) => return (Reply::Refused(refusal), 0),
+        };
+        let (mut refused, mut offences) = (Vec::new(), 0);
+        for (place, answer) in (0..).zip(answers) {
+            if let Err(error) = answer {
+                offences += u32::from(error.is_offence());
+                refused.push((place, Refusal::from(error)));
+            }
         }
+        (Reply::Submitted(refused), offences)
     }
 
     async fn answer(&self, ask: Ask) -> Reply {
@@ -228,6 +320,7 @@ impl House {
                 self.query(AwaitTx(id), within, |last| Reply::Final(Box::new(last)))
                     .await
             }
+            Ask::Prove(key) if key.len() > KEY_BYTES_MAX => Reply::Refused(DoorRefusal::KeyTooLong),
             Ask::Prove(key) => self.query(Prove(key), ANSWER_WITHIN, Reply::Proved).await,
             Ask::Look(look) => self.query(look, ANSWER_WITHIN, Reply::Answer).await,
             Ask::Chain { from, count } => {
@@ -290,32 +383,6 @@ impl House {
                 DoorRefusal::Busy
             }
         })
-    }
-}
-
-/// Holds a client to [`QUESTIONS_PER_S`].
-struct Pace {
-    /// Questions that may be asked at once.
-    left: f64,
-    since: Instant,
-}
-
-impl Pace {
-    fn new() -> Self {
-        Self {
-            left: f64::from(QUESTIONS_PER_S),
-            since: Instant::now(),
-        }
-    }
-
-    async fn wait(&mut self) {
-        let most = f64::from(QUESTIONS_PER_S);
-        let now = Instant::now();
-        self.left = (self.left + (now - self.since).as_secs_f64() * most).min(most) - 1.0;
-        self.since = now;
-        if self.left < 0.0 {
-            tokio::time::sleep(Duration::from_secs_f64(-self.left / most)).await;
-        }
     }
 }
 

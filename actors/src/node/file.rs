@@ -1,14 +1,11 @@
-//! The genesis as a file that operators hand around: TOML, with the chain id for a check.
+//! The genesis as a file that operators hand around. What stands in it: `genesis_text`.
 
+use super::genesis_text::{self, TextError};
 use crate::ports::folder;
 use kithkin_protocol::ledger::{Genesis, GenesisError};
-use serde::{Deserialize, Serialize};
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-
-/// Version of the file.
-const FORMAT: u32 = 1;
 
 /// Largest file in bytes: a thousand validators and as many hospitals fit well.
 const FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
@@ -50,15 +47,6 @@ pub enum GenesisFileError {
     },
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Content {
-    format: u32,
-    /// The digest of the rest: whoever changes a letter founds another ledger, and is told so.
-    chain: String,
-    genesis: Genesis,
-}
-
 /// Writes a genesis into a new file; on return it is on disk.
 ///
 /// # Errors
@@ -71,12 +59,7 @@ pub fn write(path: &Path, genesis: &Genesis) -> Result<(), GenesisFileError> {
             path: file(),
             reason,
         })?;
-    let content = Content {
-        format: FORMAT,
-        chain: genesis.chain_id().to_hex(),
-        genesis: genesis.clone(),
-    };
-    let text = toml::to_string(&content).map_err(|error| GenesisFileError::Content {
+    let text = genesis_text::write(genesis).map_err(|error| GenesisFileError::Content {
         path: file(),
         reason: error.to_string(),
     })?;
@@ -123,26 +106,11 @@ pub fn read(path: &Path) -> Result<Genesis, GenesisFileError> {
         )));
     }
     let text = fs::read_to_string(path).map_err(io)?;
-    let content: Content = toml::from_str(&text).map_err(|error| bad(error.to_string()))?;
-    if content.format != FORMAT {
-        let found = content.format;
-        return Err(bad(format!(
-            "it has format {found}, this program reads format {FORMAT}"
-        )));
-    }
-    let chain = content.genesis.chain_id().to_hex();
-    if chain != content.chain {
-        let said = content.chain;
-        return Err(bad(format!(
-            "it hashes to {chain}, but says {said}: it was changed"
-        )));
-    }
-    content
-        .genesis
-        .validate()
-        .map_err(|reason| GenesisFileError::Invalid {
+    genesis_text::read(&text).map_err(|error| match error {
+        TextError::Invalid(reason) => GenesisFileError::Invalid {
             path: path.to_owned(),
             reason,
-        })?;
-    Ok(content.genesis)
+        },
+        other => bad(other.to_string()),
+    })
 }

@@ -4,6 +4,7 @@ use super::door::{self, House, NEWS_KEPT};
 use super::keys::{KeysError, NodeKeys};
 use super::protocol::Final;
 use crate::leader::Leader;
+use crate::limits::Limits;
 use crate::observe::{Observer, Sight};
 use crate::peer::{GOSSIP_ABOVE, Multiaddr, PeerConfig, PeerError, Peers};
 use crate::ports::clock::SharedClock;
@@ -51,6 +52,8 @@ pub struct NodeConfig {
     pub client_listen: Option<SocketAddr>,
     /// Local timing policy.
     pub timing: Timing,
+    /// What strangers, clients and peers are granted.
+    pub limits: Limits,
     /// Whether the records of what this validator signed are lost.
     pub quarantine: bool,
     /// How supervision works.
@@ -151,6 +154,7 @@ impl Node {
                 addresses: config.peers.clone(),
                 validators: config.genesis.validators.clone(),
                 gossip_above: GOSSIP_ABOVE,
+                limits: config.limits,
             },
             &network,
         );
@@ -192,6 +196,8 @@ impl Node {
                 news,
                 master,
                 connected: node.peers.connected(),
+                limits: config.limits,
+                large: door::room(),
             };
             let address = listener.local_addr()?;
             let task = tokio::spawn(door::open(listener, house));

@@ -10,9 +10,13 @@
 pub mod client;
 pub mod door;
 pub mod file;
+mod genesis_text;
 pub mod keys;
 mod launch;
+#[cfg(test)]
+mod pinned;
 pub mod protocol;
+mod seats;
 
 pub use client::{ClientFailure, NodeClient};
 pub use keys::{HospitalKeys, NodeKeys};

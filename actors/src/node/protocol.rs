@@ -29,6 +29,8 @@ pub const GREETING: [u8; 8] = *b"kithkin1";
 pub const QUESTION_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Largest answer in bytes.
 pub const ANSWER_BYTES_MAX: usize = wire::FRAME_BYTES_MAX;
+/// Longest key of an entry that may be asked for.
+pub const KEY_BYTES_MAX: usize = 1_024;
 /// Most transactions in one question.
 pub const SUBMIT_MAX: usize = 4_096;
 
@@ -159,7 +161,9 @@ impl From<AdmissionError> for Refusal {
             AdmissionError::Settled => Self::Settled,
             AdmissionError::SenderFull => Self::SenderFull,
             AdmissionError::PoolFull => Self::PoolFull,
-            AdmissionError::Envelope(_) | AdmissionError::SequenceWaiting { .. } => Self::Invalid {
+            AdmissionError::Envelope(_)
+            | AdmissionError::SequenceWaiting { .. }
+            | AdmissionError::Unchecked => Self::Invalid {
                 reason: error.to_string(),
             },
         }
@@ -172,6 +176,9 @@ pub enum DoorRefusal {
     /// More than [`SUBMIT_MAX`] transactions.
     #[error("more than {SUBMIT_MAX} transactions in one question")]
     TooMany,
+    /// A key of more than [`KEY_BYTES_MAX`] bytes.
+    #[error("no entry has a key of more than {KEY_BYTES_MAX} bytes")]
+    KeyTooLong,
     /// The validator does not answer in time; what was asked may have been done.
     #[error("the validator did not answer in time")]
     Late,
@@ -232,11 +239,11 @@ pub enum DoorError {
     Wire(#[from] WireError),
 }
 
-/// Reads one frame of at most `limit` bytes; none at the end of the stream.
-pub(super) async fn read_frame(
+/// Reads how long the next frame is, at most `limit` bytes; none at the end of the stream.
+pub(super) async fn read_length(
     stream: &mut (impl AsyncRead + Unpin),
     limit: usize,
-) -> Result<Option<Vec<u8>>, DoorError> {
+) -> Result<Option<usize>, DoorError> {
     let mut head = [0; 4];
     match stream.read_exact(&mut head).await {
         Ok(_) => {}
@@ -247,13 +254,21 @@ pub(super) async fn read_frame(
     if bytes > limit {
         return Err(DoorError::TooLong { bytes, limit });
     }
+    Ok(Some(bytes))
+}
+
+/// Reads a frame of this length.
+pub(super) async fn read_frame(
+    stream: &mut (impl AsyncRead + Unpin),
+    bytes: usize,
+) -> Result<Vec<u8>, DoorError> {
     let mut frame = Vec::new();
     // Grows with what arrives, not with what was announced.
     stream.take(bytes as u64).read_to_end(&mut frame).await?;
     if frame.len() != bytes {
         return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
     }
-    Ok(Some(frame))
+    Ok(frame)
 }
 
 /// Reads one value; none at the end of the stream.
@@ -261,10 +276,11 @@ pub(super) async fn read<T: DeserializeOwned>(
     stream: &mut (impl AsyncRead + Unpin),
     limit: usize,
 ) -> Result<Option<T>, DoorError> {
-    let frame = read_frame(stream, limit).await?;
-    Ok(frame
-        .map(|frame| wire::decode_bounded(&frame, limit))
-        .transpose()?)
+    let Some(bytes) = read_length(stream, limit).await? else {
+        return Ok(None);
+    };
+    let frame = read_frame(stream, bytes).await?;
+    Ok(Some(wire::decode_bounded(&frame, limit)?))
 }
 
 /// Adds one value to what is to be written.

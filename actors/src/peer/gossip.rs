@@ -14,7 +14,7 @@ use libp2p::gossipsub::{
 };
 use libp2p::identity::Keypair;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 /// How long a batch is remembered: what still waits after that goes round again.
@@ -93,10 +93,15 @@ pub(super) fn on_event(
 /// Hands batches to the validator, one after the other.
 pub(super) async fn deliver(shared: Arc<Shared>, mut arrived: mpsc::Receiver<Batch>) {
     while let Some((author, bytes)) = arrived.recv().await {
+        if !shared.blames.wait(author, Instant::now()).is_zero() {
+            continue;
+        }
         match codec::read(Lane::Transactions, codec::TRANSACTIONS, &bytes) {
-            Ok(message) => streams::deliver(&shared, author, Lane::Transactions, message).await,
+            Ok(message) => streams::deliver(&shared, author, message, true).await,
             Err(error) => {
-                tracing::warn!(%author, %error, "a validator publishes what cannot be read")
+                if shared.blames.add(author, Instant::now()) {
+                    tracing::warn!(%author, %error, "a validator publishes what cannot be read");
+                }
             }
         }
     }

@@ -1,7 +1,5 @@
 //! The streams between two validators, one per kind of traffic, and their limits.
 
-use libp2p::StreamProtocol;
-
 /// One stream in each direction. What is in a lane is delivered in order; lanes overtake each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Lane {
@@ -30,13 +28,13 @@ impl Lane {
     }
 
     /// What two nodes agree on when the stream is opened.
-    pub(super) fn protocol(self) -> StreamProtocol {
-        StreamProtocol::new(match self {
+    pub(super) fn protocol(self) -> &'static str {
+        match self {
             Self::Votes => "/kithkin/votes/1",
             Self::Blocks => "/kithkin/blocks/1",
             Self::Transactions => "/kithkin/transactions/1",
             Self::Sync => "/kithkin/sync/1",
-        })
+        }
     }
 
     /// Largest frame in bytes.

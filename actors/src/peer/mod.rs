@@ -12,11 +12,14 @@
 //! again that may have been lost. In a large set transactions go round by gossip instead (gossipsub).
 //!
 //! * `swarm`: connections: who may, who is dialled when. `outbox`: what waits to be sent. `streams`: frames on streams.
+//! * `doorman`: strangers, by address. `blame`: peers that say what no validator says are read more slowly.
 //! * `gossip`: transactions in a large set. `codec`: which messages travel, and how. `lane`: the streams' limits.
 //!
 //! Not here: clients ([`crate::node::door`]), and anything that kin, patients and hospitals would say over a network.
 
+mod blame;
 mod codec;
+mod doorman;
 mod gossip;
 mod lane;
 mod outbox;
@@ -29,8 +32,10 @@ pub use lane::Lane;
 pub use libp2p::{Multiaddr, PeerId};
 pub use outbox::LaneStats;
 
+use crate::limits::Limits;
 use crate::ports::names::ActorName;
 use crate::ports::network::{Far, Frame, Network};
+use blame::Blames;
 use core::any::Any;
 use kithkin_protocol::crypto::{Secret32, VerifyingKey};
 use kithkin_protocol::ids::ValidatorId;
@@ -39,7 +44,7 @@ use libp2p::identity;
 use outbox::Outbox;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use swarm::Order;
 use tokio::sync::{mpsc, watch};
 
@@ -58,6 +63,8 @@ pub struct PeerConfig {
     pub validators: Vec<ValidatorInfo>,
     /// With more other validators than this, transactions go round by gossip; with as many or fewer, straight to each.
     pub gossip_above: usize,
+    /// What strangers and peers are granted.
+    pub limits: Limits,
 }
 
 /// The usual [`PeerConfig::gossip_above`]: up to here gossip would send each transaction more often than once to each
@@ -108,6 +115,8 @@ struct Shared {
     /// Transactions for everybody.
     publish: mpsc::Sender<Arc<[u8]>>,
     gossip_above: usize,
+    limits: Limits,
+    blames: Blames,
     /// Whether there is a connection, by validator.
     connected: watch::Sender<BTreeMap<ValidatorId, PeerId>>,
     /// Where this node listens, with real ports.
@@ -212,6 +221,8 @@ impl Peers {
             orders,
             publish,
             gossip_above: config.gossip_above,
+            limits: config.limits,
+            blames: Blames::default(),
             connected: watch::Sender::new(BTreeMap::new()),
             listening: watch::Sender::new(Vec::new()),
         });
@@ -223,6 +234,7 @@ impl Peers {
             keypair,
             config.listen,
             config.addresses,
+            config.limits,
             (taken, published),
         );
         let started = runtime.spawn(task).await;
@@ -312,6 +324,13 @@ impl Far for Shared {
 
     fn admit(&self, validators: &[ValidatorInfo]) {
         Self::admit(self, validators);
+    }
+
+    fn blame(&self, author: ActorName) -> bool {
+        match author {
+            ActorName::Validator(n) => self.blames.add(ValidatorId(n), Instant::now()),
+            _ => true,
+        }
     }
 }
 

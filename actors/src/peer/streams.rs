@@ -9,11 +9,13 @@ use super::codec::{self, Arrived};
 use super::lane::Lane;
 use super::outbox::Outbox;
 use super::{PeerId, Shared};
+use crate::pace::Pace;
 use crate::ports::names::ActorName;
 use crate::validator::{Validator, judge};
 use kithkin_protocol::consensus;
 use kithkin_protocol::ids::ValidatorId;
 use kithkin_protocol::ledger::Block;
+use libp2p::StreamProtocol;
 use libp2p::futures::io::BufReader;
 use libp2p::futures::{
     AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, StreamExt as _,
@@ -22,7 +24,7 @@ use libp2p_stream::Control;
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
@@ -36,6 +38,10 @@ const REOPEN_AFTER: Duration = Duration::from_millis(50);
 const COALESCED_BYTES: usize = 64 * 1024;
 /// Longest time that a message may wait for its actor.
 const SERVED_WITHIN: Duration = Duration::from_secs(30);
+/// Of so many votes of one peer in a row the last one waits until it is served: more of one peer are never in the mailbox.
+const UNSERVED_MAX: u32 = 64;
+/// Bytes of a vote that count as one: a large page of certificates counts as many.
+const VOTE_BYTES: usize = 2_048;
 
 /// Writes what is queued for one peer in one lane, until the outbox is closed.
 pub(super) async fn write_lane(
@@ -61,7 +67,11 @@ pub(super) async fn write_lane(
             outbox.clear(lane);
         }
         began = true;
-        let opened = timeout(STREAM_WITHIN, control.open_stream(peer, lane.protocol())).await;
+        let opened = timeout(
+            STREAM_WITHIN,
+            control.open_stream(peer, StreamProtocol::new(lane.protocol())),
+        )
+        .await;
         if let Ok(Ok(stream)) = opened {
             match write_frames(stream, lane, &outbox).await {
                 Ok(()) => return,
@@ -158,16 +168,22 @@ async fn read_frames(
     from: ValidatorId,
     lane: Lane,
 ) -> io::Result<()> {
+    let mut pace = pace(shared, lane);
+    // Whoever opens one stream after the other is no better off.
+    patience(shared, from).await;
     within(stream.write_all(&[TAKEN])).await?;
     within(stream.flush()).await?;
     let mut stream = BufReader::with_capacity(COALESCED_BYTES, stream);
+    let mut unserved = 0;
     loop {
         let mut head = [0; 5];
         stream.read_exact(&mut head).await?;
         let [a, b, c, d, kind] = head;
         let length = u64::from(u32::from_be_bytes([a, b, c, d]));
         if length > lane.frame_bytes_max() as u64 {
-            tracing::warn!(%from, %lane, length, "a peer announces a frame that is too long");
+            if shared.blames.add(from, Instant::now()) {
+                tracing::warn!(%from, %lane, length, "a peer announces a frame that is too long");
+            }
             return Err(io::ErrorKind::InvalidData.into());
         }
         let mut bytes = Vec::new();
@@ -177,26 +193,63 @@ async fn read_frames(
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         match codec::read(lane, kind, &bytes) {
-            Ok(arrived) => deliver(shared, from, lane, arrived).await,
+            Ok(arrived) => {
+                unserved = (unserved + 1) % UNSERVED_MAX;
+                let wait = lane != Lane::Votes || unserved == 0;
+                deliver(shared, from, arrived, wait).await;
+            }
             Err(error) => {
-                tracing::warn!(%from, %lane, %error, "a peer sends what cannot be read");
+                if shared.blames.add(from, Instant::now()) {
+                    tracing::warn!(%from, %lane, %error, "a peer sends what cannot be read");
+                }
                 return Err(io::ErrorKind::InvalidData.into());
             }
         }
+        pace.wait(units(lane, bytes.len())).await;
+        patience(shared, from).await;
     }
 }
 
-/// Votes go into the mailbox, which is bounded and drops. Everything larger waits for its turn: of a peer there is one
+/// How fast a lane of a peer is read; in [`units`].
+fn pace(shared: &Shared, lane: Lane) -> Pace {
+    let limits = &shared.limits;
+    let per_s = match lane {
+        Lane::Votes => limits.peer_votes_per_s_max,
+        Lane::Blocks | Lane::Transactions | Lane::Sync => limits.peer_bytes_per_s_max,
+    };
+    Pace::new(per_s, per_s)
+}
+
+fn units(lane: Lane, bytes: usize) -> u32 {
+    let units = match lane {
+        Lane::Votes => 1 + bytes / VOTE_BYTES,
+        Lane::Blocks | Lane::Transactions | Lane::Sync => bytes,
+    };
+    u32::try_from(units).unwrap_or(u32::MAX)
+}
+
+/// Waits until what is held against a peer is paid off.
+async fn patience(shared: &Shared, from: ValidatorId) {
+    loop {
+        let wait = shared.blames.wait(from, Instant::now());
+        if wait.is_zero() {
+            return;
+        }
+        tokio::time::sleep(wait).await;
+    }
+}
+
+/// Votes go into the mailbox, most of them without waiting. Everything larger waits for its turn: of a peer there is one
 /// block, one batch of transactions and one answer at a time in memory, and a peer that sends faster waits. Signatures of
 /// transactions are judged before, beside the actors.
-pub(super) async fn deliver(shared: &Shared, from: ValidatorId, lane: Lane, arrived: Arrived) {
+pub(super) async fn deliver(shared: &Shared, from: ValidatorId, arrived: Arrived, wait: bool) {
     let (from, to) = (
         ActorName::Validator(from.0),
         ActorName::Validator(shared.me.0),
     );
     let network = &shared.network;
     match arrived {
-        Arrived::Consensus(message) if lane == Lane::Votes => {
+        Arrived::Consensus(message) if !wait => {
             network.receive::<Validator, _>(from, to, message);
         }
         Arrived::Lacking(message) => {

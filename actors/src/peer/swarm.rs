@@ -1,8 +1,10 @@
 //! Connections: who is let in, who is dialled and when, what a dead connection is.
 
+use super::doorman::Doorman;
 use super::lane::Lane;
 use super::outbox::Outbox;
 use super::{HANDSHAKE_WITHIN, Multiaddr, PeerError, PeerId, Shared, gossip, streams};
+use crate::limits::Limits;
 use kithkin_protocol::ids::ValidatorId;
 use kithkin_protocol::ledger::VALIDATORS_MAX;
 use libp2p::allow_block_list::{self, AllowedPeers};
@@ -11,17 +13,17 @@ use libp2p::futures::StreamExt as _;
 use libp2p::identity::Keypair;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, NetworkBehaviour, Swarm, SwarmEvent};
-use libp2p::{SwarmBuilder, noise, ping, tcp, yamux};
+use libp2p::{StreamProtocol, SwarmBuilder, noise, ping, tcp, yamux};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::time::{sleep_until, timeout};
 
-/// Most inbound connections that have not proved who they are.
-const PENDING_MAX: u32 = 64;
 /// Most connections with one peer: each side may have dialled, and an old one may not be noticed as dead yet.
 const PER_PEER_MAX: u32 = 3;
+/// Most streams of one connection that have not said what they are for.
+const NEGOTIATING_MAX: usize = 16;
 /// First and longest pause between two tries to reach a peer.
 const DIAL_FIRST: Duration = Duration::from_millis(100);
 const DIAL_MAX: Duration = Duration::from_secs(2);
@@ -54,6 +56,7 @@ pub(super) enum Order {
 struct Behaviour {
     // In this order: a connection that is refused costs the others nothing.
     limits: connection_limits::Behaviour,
+    doorman: Doorman,
     allowed: allow_block_list::Behaviour<AllowedPeers>,
     ping: ping::Behaviour,
     gossip: libp2p::gossipsub::Behaviour,
@@ -83,13 +86,14 @@ pub(super) async fn start(
     keypair: Keypair,
     listen: Vec<Multiaddr>,
     addresses: BTreeMap<ValidatorId, Vec<Multiaddr>>,
+    limits: Limits,
     (mut orders, mut published): (mpsc::UnboundedReceiver<Order>, mpsc::Receiver<Arc<[u8]>>),
 ) -> Result<(), PeerError> {
-    let mut swarm = build(keypair)?;
+    let mut swarm = build(keypair, limits)?;
     for lane in Lane::ALL {
         let mut control = swarm.behaviour().streams.new_control();
         let incoming = control
-            .accept(lane.protocol())
+            .accept(StreamProtocol::new(lane.protocol()))
             .map_err(|error| setup(&error))?;
         tokio::spawn(streams::accept_lane(shared.clone(), incoming, lane));
     }
@@ -175,16 +179,18 @@ fn setup(error: &dyn std::error::Error) -> PeerError {
     }
 }
 
-fn build(keypair: Keypair) -> Result<Swarm<Behaviour>, PeerError> {
+fn build(keypair: Keypair, limits: Limits) -> Result<Swarm<Behaviour>, PeerError> {
     let most = u32::try_from(VALIDATORS_MAX).unwrap_or(u32::MAX);
+    let doorman = Doorman::new(limits.handshakes_per_address_max);
     let limits = ConnectionLimits::default()
-        .with_max_pending_incoming(Some(PENDING_MAX))
+        .with_max_pending_incoming(Some(limits.handshakes_max))
         .with_max_established_incoming(Some(most * PER_PEER_MAX))
         .with_max_established_per_peer(Some(PER_PEER_MAX));
     let gossip = gossip::behaviour(&keypair).map_err(|reason| PeerError::Setup { reason })?;
     let behaviour = Behaviour {
         gossip,
         limits: connection_limits::Behaviour::new(limits),
+        doorman,
         allowed: allow_block_list::Behaviour::default(),
         ping: ping::Behaviour::new(
             ping::Config::new()
@@ -210,7 +216,11 @@ fn build(keypair: Keypair) -> Result<Swarm<Behaviour>, PeerError> {
         .with_behaviour(|_| behaviour)
         .map_err(|error| setup(&error))?
         // A connection between validators is for ever; the pings see when it is dead.
-        .with_swarm_config(|config| config.with_idle_connection_timeout(Duration::from_secs(u32::MAX.into())))
+        .with_swarm_config(|config| {
+            config
+                .with_idle_connection_timeout(Duration::from_secs(u32::MAX.into()))
+                .with_max_negotiating_inbound_streams(NEGOTIATING_MAX)
+        })
         .with_connection_timeout(HANDSHAKE_WITHIN)
         .build();
     Ok(swarm)

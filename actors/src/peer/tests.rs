@@ -12,7 +12,7 @@ use kithkin_protocol::ledger::SignedTransaction;
 use kithkin_protocol::units::{Height, Millis, Sequence};
 use libp2p::futures::{AsyncReadExt as _, AsyncWriteExt as _, StreamExt as _};
 use libp2p::swarm::NetworkBehaviour;
-use libp2p::{SwarmBuilder, noise, tcp, yamux};
+use libp2p::{StreamProtocol, SwarmBuilder, noise, tcp, yamux};
 
 const WITHIN: Duration = Duration::from_secs(30);
 
@@ -51,6 +51,7 @@ async fn start(
         addresses,
         validators: keys.infos.clone(),
         gossip_above: 2,
+        limits: Limits::default(),
     };
     let peers = Peers::start(config, &network).await.expect("it starts");
     (network, peers)
@@ -260,8 +261,11 @@ impl Caller {
     }
 
     async fn open(&mut self, lane: Lane) -> Option<libp2p::Stream> {
-        let opened =
-            tokio::time::timeout(WITHIN, self.control.open_stream(self.peer, lane.protocol()));
+        let opened = tokio::time::timeout(
+            WITHIN,
+            self.control
+                .open_stream(self.peer, StreamProtocol::new(lane.protocol())),
+        );
         let mut stream = opened.await.expect("in time").ok()?;
         let mut taken = [0];
         let read = tokio::time::timeout(WITHIN, stream.read_exact(&mut taken)).await;

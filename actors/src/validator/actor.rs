@@ -30,7 +30,7 @@ use kithkin_protocol::units::{Height, Millis};
 use kithkin_protocol::wire::FRAME_BYTES_MAX;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// Most callers that wait for transactions.
@@ -41,6 +41,10 @@ const FOLLOWERS_MAX: usize = 10_000;
 pub(super) const GOSSIP_MAX: usize = 256;
 /// How often waiting transactions are passed on again: gossip may be lost.
 const GOSSIP_EVERY: Duration = Duration::from_secs(1);
+
+/// Finalized blocks are read for one peer for a third of the time at most: each answer is followed by a pause of so many
+/// times as long.
+const PAUSE_PER_SERVICE: u32 = 2;
 
 /// How often a starting validator looks whether it can be reached.
 const REACHABLE_AGAIN: Duration = Duration::from_millis(2);
@@ -93,6 +97,8 @@ pub struct Validator {
     timers: BTreeMap<TimerKind, SpawnHandle>,
     /// What the core ordered at start, until this actor can be reached: it asks the others what it missed.
     first: Vec<Output>,
+    /// Until when a peer gets no finalized blocks.
+    served: BTreeMap<ValidatorId, Instant>,
     /// Batches on their way to the disk, oldest first, each with what waits for it.
     in_flight: VecDeque<(u64, Vec<Action>)>,
     tickets: u64,
@@ -154,6 +160,7 @@ impl Validator {
             observer: config.observer,
             followers: BTreeMap::new(),
             timers: BTreeMap::new(),
+            served: BTreeMap::new(),
             first,
             in_flight: VecDeque::new(),
             tickets: 0,
@@ -289,7 +296,7 @@ impl Validator {
         }
     }
 
-    fn send(&self, output: Output) {
+    fn send(&mut self, output: Output) {
         match output {
             Output::Broadcast(message) => {
                 let consensus = Consensus(message);
@@ -315,7 +322,18 @@ impl Validator {
         others.map(|id| ActorName::Validator(id.0)).collect()
     }
 
-    fn send_committed(&self, to: ValidatorId, from: Height, count: u16) {
+    fn send_committed(&mut self, to: ValidatorId, from: Height, count: u16) {
+        let began = Instant::now();
+        if self.served.get(&to).is_some_and(|until| began < *until) {
+            return;
+        }
+        self.read_and_send(to, from, count);
+        // Who executes what it was sent takes longer than this; who asks for nothing but to keep this node busy waits.
+        let until = began + began.elapsed() * (1 + PAUSE_PER_SERVICE);
+        self.served.insert(to, until);
+    }
+
+    fn read_and_send(&self, to: ValidatorId, from: Height, count: u16) {
         let to = ActorName::Validator(to.0);
         match self.store.blocks(from, usize::from(count), FRAME_BYTES_MAX) {
             Ok(blocks) if blocks.is_empty() => {}
@@ -402,7 +420,9 @@ impl Validator {
                 tracing::info!(validator = %self.me, %peer, %from, "catching up");
             }
             Note::Misbehaved { peer, fault } => {
-                tracing::warn!(validator = %self.me, %peer, %fault, "a peer misbehaved");
+                if self.port.blame(ActorName::Validator(peer.0)) {
+                    tracing::warn!(validator = %self.me, %peer, %fault, "a peer misbehaved");
+                }
             }
             Note::OwnBlockRefused { height, error } => {
                 tracing::error!(validator = %self.me, %height, %error, "own block refused");
@@ -557,7 +577,16 @@ impl Handler<Delivered<Gossip>> for Validator {
         }
         let mut new = false;
         for transaction in delivered.message.0.iter().take(GOSSIP_MAX) {
-            new |= self.admit(transaction.clone()).is_ok();
+            match self.admit(transaction.clone()) {
+                Ok(_) => new = true,
+                // Each for itself: they were judged in one batch, and that was the dear part.
+                Err(error) if error.is_offence() => {
+                    if self.port.blame(delivered.from) {
+                        tracing::warn!(validator = %self.me, peer = %delivered.from, %error, "a peer passes on rubbish");
+                    }
+                }
+                Err(_) => {}
+            }
         }
         if new {
             self.step(Input::Work(true), ctx);

@@ -12,6 +12,9 @@ use kithkin_protocol::units::Height;
 /// Most bytes of transactions in one gossip message, or one transaction that is larger.
 const GOSSIP_BYTES_MAX: usize = 512 * 1024;
 
+/// After so many transactions of one question that nobody honest hands in, the others are not looked at.
+const OFFENCES_MAX: usize = 16;
+
 impl Handler<Delivered<SubmitMany>> for Validator {
     type Result = actix::MessageResult<Delivered<SubmitMany>>;
 
@@ -20,15 +23,21 @@ impl Handler<Delivered<SubmitMany>> for Validator {
         delivered: Delivered<SubmitMany>,
         ctx: &mut Self::Context,
     ) -> Self::Result {
-        let mut new = Vec::new();
+        let (mut new, mut offences) = (Vec::new(), 0);
         let answers: Vec<Result<TxId, AdmissionError>> = delivered
             .message
             .0
             .into_iter()
             .map(|transaction| {
-                let id = self.admit(transaction.clone())?;
-                new.push(transaction);
-                Ok(id)
+                if offences >= OFFENCES_MAX {
+                    return Err(AdmissionError::Unchecked);
+                }
+                let admitted = self.admit(transaction.clone());
+                match &admitted {
+                    Ok(_) => new.push(transaction),
+                    Err(error) => offences += usize::from(error.is_offence()),
+                }
+                admitted
             })
             .collect();
         if !new.is_empty() {

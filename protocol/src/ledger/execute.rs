@@ -110,6 +110,25 @@ pub enum EnvelopeError {
     },
 }
 
+impl EnvelopeError {
+    /// Whether the transaction was never valid on this ledger, and never will be.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::Chain { .. }
+            | Self::TooLong { .. }
+            | Self::Signature { .. }
+            | Self::Workload { .. }
+            | Self::OpaqueTooLong { .. } => true,
+            Self::Expired { .. }
+            | Self::ValidTooLong { .. }
+            | Self::Sequence(_)
+            | Self::Twice { .. }
+            | Self::UnknownSigner { .. } => false,
+        }
+    }
+}
+
 impl State {
     /// Checks an envelope, all but the signature, as of block time `now`.
     pub(crate) fn check_envelope(

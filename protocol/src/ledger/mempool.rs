@@ -49,6 +49,28 @@ pub enum AdmissionError {
     /// Too many bytes wait.
     #[error("{POOL_BYTES_MAX} bytes of transactions wait already; send again later")]
     PoolFull,
+    /// Others that came along with it were invalid, so nobody has looked at it.
+    #[error(
+        "not looked at: too many that came along with it are invalid; send it again without them"
+    )]
+    Unchecked,
+}
+
+impl AdmissionError {
+    /// Whether no honest validator passes such a transaction on: nothing that happens on the ledger meanwhile makes it
+    /// valid, or has made it invalid.
+    #[must_use]
+    pub fn is_offence(&self) -> bool {
+        match self {
+            Self::Envelope(error) => error.is_final(),
+            Self::Waiting
+            | Self::Settled
+            | Self::SequenceWaiting { .. }
+            | Self::SenderFull
+            | Self::PoolFull
+            | Self::Unchecked => false,
+        }
+    }
 }
 
 /// The waiting transactions.

@@ -4,6 +4,8 @@
 //! Nothing here may panic. The fuzz targets in `fuzz/` call these bodies, `make fuzz` runs them; the test at the end runs
 //! them over the seeds, random mutations of the seeds and every input that ever crashed (`fuzz/regressions/`).
 
+mod amendment;
+
 use crate::consensus::{
     Ballot, Certificate, Config, Consensus, Evidence, Finalized, Hearsay, Identity, Input,
     Justification, Message, NewView, Proposal, Recall, SignedProposalId, Timing, Vote, VoteKind,
@@ -67,6 +69,11 @@ pub const DECODERS: &[Decoder] = &[
         name: "transaction",
         body: transaction,
         seeds: transaction_seeds,
+    },
+    Decoder {
+        name: "amendment",
+        body: amendment::body,
+        seeds: amendment::seeds,
     },
     Decoder {
         name: "genesis",

@@ -33,4 +33,7 @@ pub trait Far: Send + Sync {
 
     /// Says who the validators are from now on: nobody else is talked to.
     fn admit(&self, validators: &[ValidatorInfo]);
+
+    /// Holds against `author` that it has said what no validator says. True when the log has not told of it lately.
+    fn blame(&self, author: ActorName) -> bool;
 }

@@ -155,6 +155,14 @@ impl Port {
         }
     }
 
+    /// Holds against `author` that it has said what nobody honest says: in another process it is listened to more slowly
+    /// from now on. True when the log has not told of it lately; always, where all live in one process.
+    #[must_use]
+    pub fn blame(&self, author: ActorName) -> bool {
+        let far = self.net.far.get().filter(|_| self.is_far(author));
+        far.is_none_or(|far| far.blame(author))
+    }
+
     fn is_far(&self, to: ActorName) -> bool {
         self.net.far.get().is_some() && self.net.book.entry(to).is_some_and(|entry| entry.is_far())
     }

@@ -1,0 +1,6 @@
+//! See `kithkin_fuzz`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    kithkin_fuzz::run("door_question", bytes);
+});
