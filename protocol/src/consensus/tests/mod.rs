@@ -8,6 +8,7 @@ mod node;
 mod outline;
 mod recall;
 mod schedules;
+mod silence;
 mod structs;
 mod wal;
 
