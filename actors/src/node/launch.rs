@@ -15,7 +15,7 @@ use crate::supervisor::{
     SupervisorError, WhenRunning,
 };
 use crate::validator::messages::{Answer, Look};
-use crate::validator::{Memory, Validator, ValidatorConfig};
+use crate::validator::{Memory, SnapshotPolicy, Validator, ValidatorConfig};
 use actix::Addr;
 use kithkin_protocol::consensus::{self, Algorithm, Timing};
 use kithkin_protocol::ids::ValidatorId;
@@ -51,6 +51,8 @@ pub struct NodeConfig {
     pub client_listen: Option<SocketAddr>,
     /// Local timing policy.
     pub timing: Timing,
+    /// When snapshots are made.
+    pub snapshots: SnapshotPolicy,
     /// Whether the records of what this validator signed are lost.
     pub quarantine: bool,
     /// How supervision works.
@@ -219,7 +221,7 @@ impl Node {
             config.genesis.clone(),
             config.clock.clone(),
         );
-        let timing = config.timing;
+        let (timing, snapshots) = (config.timing, config.snapshots);
         let memory = if config.quarantine {
             Memory::Lost
         } else {
@@ -235,6 +237,7 @@ impl Node {
                 timing,
                 algorithm: Algorithm::default(),
                 memory,
+                snapshots,
                 clock: clock.clone(),
                 observer: observer.clone(),
             };

@@ -3,7 +3,8 @@
 //! The rules are in `kithkin_protocol::{consensus, ledger}`. [`messages`] is
 //! what others may say to it, `actor` the shell, `storage` what it keeps in
 //! RocksDB and how it comes back after a crash, `queries` its answers, `batch` what comes by the hundred,
-//! `ahead` the next block before its time, `outlines` proposals between processes, `judge` signatures.
+//! `ahead` the next block before its time, `outlines` proposals between processes, `judge` signatures, `sync`, `serve`
+//! and `snapshots` how a node that is far behind gets the state.
 
 mod actor;
 mod ahead;
@@ -12,11 +13,15 @@ mod judge;
 pub mod messages;
 mod outlines;
 mod queries;
+mod serve;
+mod snapshots;
 mod storage;
+mod sync;
 
 pub use actor::{Memory, Validator, ValidatorConfig};
 pub(crate) use judge::judge;
 pub use storage::{ChainStore, StorageError};
+pub use sync::SnapshotPolicy;
 
 #[cfg(test)]
 mod tests;

@@ -93,6 +93,7 @@ pub async fn run(args: NodeArgs) -> Result<(), Failure> {
         peers: settings.peers.clone(),
         client_listen: settings.client_listen,
         timing: settings.timing,
+        snapshots: settings.snapshots,
         quarantine: settings.quarantine,
         supervisor: SupervisorConfig::default(),
         clock: Arc::new(SystemClock),

@@ -7,11 +7,13 @@ use crate::cli::NodeArgs;
 use crate::commands::Failure;
 use anyhow::{Context as _, anyhow};
 use kithkin_actors::peer::Multiaddr;
+use kithkin_actors::validator::SnapshotPolicy;
 use kithkin_protocol::consensus::Timing;
 use kithkin_protocol::ids::ValidatorId;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -31,6 +33,7 @@ struct Layer {
     consensus_base_ms: Option<u64>,
     consensus_max_ms: Option<u64>,
     heartbeat_ms: Option<u64>,
+    snapshot_every: Option<u64>,
     status_every_ms: Option<u64>,
     json: Option<bool>,
 }
@@ -48,6 +51,7 @@ impl Layer {
             consensus_base_ms: self.consensus_base_ms.or(lower.consensus_base_ms),
             consensus_max_ms: self.consensus_max_ms.or(lower.consensus_max_ms),
             heartbeat_ms: self.heartbeat_ms.or(lower.heartbeat_ms),
+            snapshot_every: self.snapshot_every.or(lower.snapshot_every),
             status_every_ms: self.status_every_ms.or(lower.status_every_ms),
             json: self.json.or(lower.json),
         }
@@ -75,6 +79,7 @@ pub(super) struct Settings {
     pub(super) client_listen: Option<SocketAddr>,
     pub(super) peers: BTreeMap<ValidatorId, Vec<Multiaddr>>,
     pub(super) timing: Timing,
+    pub(super) snapshots: SnapshotPolicy,
     pub(super) quarantine: bool,
     pub(super) status_every: Duration,
     pub(super) json: bool,
@@ -121,6 +126,11 @@ fn checked(layer: Layer, quarantine: bool) -> anyhow::Result<Settings> {
             "consensus_base_ms and heartbeat_ms must be above 0, and consensus_max_ms at least consensus_base_ms"
         ));
     }
+    let mut snapshots = SnapshotPolicy::default();
+    if let Some(every) = layer.snapshot_every {
+        snapshots.every = NonZeroU64::new(every)
+            .ok_or_else(|| anyhow!("snapshot_every is a number of heights above 0"))?;
+    }
     let listen = layer
         .listen
         .ok_or_else(|| missing("no address to listen on", "--listen"))?;
@@ -154,6 +164,7 @@ fn checked(layer: Layer, quarantine: bool) -> anyhow::Result<Settings> {
         client_listen,
         peers,
         timing,
+        snapshots,
         quarantine,
         status_every: Duration::from_millis(layer.status_every_ms.unwrap_or(1_000).max(50)),
         json: layer.json.unwrap_or(false),
@@ -214,6 +225,7 @@ fn read_env(env: impl Iterator<Item = (String, String)>) -> anyhow::Result<Layer
             "CONSENSUS_BASE_MS" => layer.consensus_base_ms = Some(number()?),
             "CONSENSUS_MAX_MS" => layer.consensus_max_ms = Some(number()?),
             "HEARTBEAT_MS" => layer.heartbeat_ms = Some(number()?),
+            "SNAPSHOT_EVERY" => layer.snapshot_every = Some(number()?),
             "STATUS_EVERY_MS" => layer.status_every_ms = Some(number()?),
             "JSON" => {
                 let parsed = text.parse::<bool>();
@@ -273,6 +285,7 @@ mod tests {
             ("listen = ['127.0.0.1:80']", "is no address of a node"),
             ("listen = []\nclient_listen = 'x'", "client_listen"),
             ("listen = []\nheartbeat_ms = 0", "above 0"),
+            ("listen = []\nsnapshot_every = 0", "snapshot_every"),
             ("listen = []\n[peers]\nfirst = []", "no validator's number"),
         ] {
             let error = file(&format!("{whole}{text}")).unwrap_err();
