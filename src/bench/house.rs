@@ -14,7 +14,7 @@ use kithkin_actors::supervisor::{
     Spec, StartError, StartMany, Supervisor, SupervisorConfig, WhenRunning,
 };
 use kithkin_actors::validator::messages::Gossip;
-use kithkin_actors::validator::{Memory, Validator, ValidatorConfig};
+use kithkin_actors::validator::{Memory, SnapshotPolicy, Validator, ValidatorConfig};
 use kithkin_protocol::consensus::{
     Agreement, Algorithm, Certificate, Identity, Input, Message, Output, Timer, TimerKind, Timing,
 };
@@ -249,6 +249,7 @@ fn validator(
             timing,
             algorithm: algorithm.clone(),
             memory: Memory::Trusted,
+            snapshots: SnapshotPolicy::default(),
             clock: Arc::new(SystemClock),
             observer: observer.clone(),
         };

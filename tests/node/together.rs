@@ -2,8 +2,10 @@
 
 use crate::founding::{Town, on_runtime, until_height};
 use crate::running::{LONG, number};
+use kithkin_actors::node::ClientFailure;
 use kithkin_actors::node::client::News;
 use kithkin_actors::node::protocol::Refusal;
+use kithkin_actors::validator::messages::QueryError;
 use kithkin_protocol::ids::ValidatorId;
 use kithkin_protocol::units::Height;
 
@@ -122,5 +124,42 @@ fn a_node_that_was_stopped_catches_up() {
     on_runtime(async {
         let blocks = town.blocks(0, Height(20)).await;
         assert_eq!(town.blocks(3, Height(20)).await, blocks);
+    });
+}
+
+#[test]
+fn a_node_far_behind_gets_the_state_of_a_snapshot() {
+    const EVERY: u64 = 8;
+    let town = Town::found("tcp");
+    for n in 0..4 {
+        let path = town.settings(n);
+        let settings = std::fs::read_to_string(&path).expect("readable");
+        let settings = format!("snapshot_every = {EVERY}\n{settings}");
+        std::fs::write(&path, settings).expect("writable");
+    }
+    let mut nodes: Vec<_> = (0..3).map(|n| town.start(n)).collect();
+    for node in &mut nodes {
+        until_height(node, 3 * EVERY + 2);
+    }
+    let mut last = town.start(3);
+    last.until("ready");
+    until_height(&mut last, 3 * EVERY + 2);
+    let first = on_runtime(async {
+        // It may have got a few of the first blocks, unasked.
+        let last = Height(3 * EVERY);
+        let asked = town.client(3).await.chain(last, 4, LONG).await;
+        let Err(ClientFailure::Query(QueryError::Pruned { first, .. })) = asked else {
+            panic!("{asked:?}");
+        };
+        first
+    });
+    assert!(first.0 > 3 * EVERY && first.0 % EVERY == 1, "{first}");
+    // It votes: without it, and without another, there would be no quorum.
+    nodes.pop().expect("three").kill();
+    until_height(&mut last, first.0 + 10);
+    on_runtime(async {
+        let theirs = town.client(0).await.chain(first, 10, LONG).await;
+        let ours = town.client(3).await.chain(first, 10, LONG).await;
+        assert_eq!(ours.expect("an answer"), theirs.expect("an answer"));
     });
 }

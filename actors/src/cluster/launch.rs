@@ -19,7 +19,7 @@ use crate::supervisor::{
     Shutdown, ShutdownReport, Spec, StartError, StartMany, Supervisor, SupervisorConfig,
     SupervisorError, WhenRunning,
 };
-use crate::validator::{Memory, Validator, ValidatorConfig};
+use crate::validator::{Memory, SnapshotPolicy, Validator, ValidatorConfig};
 use actix::Addr;
 use kithkin_protocol::consensus::{self, Algorithm, Timing};
 use kithkin_protocol::crypto::SigningKey;
@@ -253,6 +253,7 @@ impl Cluster {
                 timing,
                 algorithm: algorithm.clone(),
                 memory: Memory::Trusted,
+                snapshots: SnapshotPolicy::default(),
                 clock: setting.clock.clone(),
                 observer: observer.clone(),
             };

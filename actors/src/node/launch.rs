@@ -16,7 +16,7 @@ use crate::supervisor::{
     SupervisorError, WhenRunning,
 };
 use crate::validator::messages::{Answer, Look};
-use crate::validator::{Memory, Validator, ValidatorConfig};
+use crate::validator::{Memory, SnapshotPolicy, Validator, ValidatorConfig};
 use actix::Addr;
 use kithkin_protocol::consensus::{self, Algorithm, Timing};
 use kithkin_protocol::ids::ValidatorId;
@@ -54,6 +54,8 @@ pub struct NodeConfig {
     pub timing: Timing,
     /// What strangers, clients and peers are granted.
     pub limits: Limits,
+    /// When snapshots are made.
+    pub snapshots: SnapshotPolicy,
     /// Whether the records of what this validator signed are lost.
     pub quarantine: bool,
     /// How supervision works.
@@ -225,7 +227,7 @@ impl Node {
             config.genesis.clone(),
             config.clock.clone(),
         );
-        let timing = config.timing;
+        let (timing, snapshots) = (config.timing, config.snapshots);
         let memory = if config.quarantine {
             Memory::Lost
         } else {
@@ -241,6 +243,7 @@ impl Node {
                 timing,
                 algorithm: Algorithm::default(),
                 memory,
+                snapshots,
                 clock: clock.clone(),
                 observer: observer.clone(),
             };

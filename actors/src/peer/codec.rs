@@ -5,10 +5,11 @@
 
 use super::lane::Lane;
 use crate::ports::network::Frame;
-use crate::validator::messages::{Consensus, Gossip, Lacking, Outlined, Supplied};
+use crate::validator::messages::{Consensus, Gossip, Lacking, Outlined, Snapshot, Supplied};
 use core::any::Any;
 use kithkin_protocol::consensus::{Message, Outline};
 use kithkin_protocol::ledger::SignedTransaction;
+use kithkin_protocol::ledger::snapshot::StateSync;
 use kithkin_protocol::wire::{self, WireError};
 use std::sync::Arc;
 
@@ -30,13 +31,18 @@ pub(super) const SUPPLIED: u8 = 7;
 /// Bytes of a transaction's identifier in a frame.
 const ID_BYTES: usize = 34;
 
+/// Questions about snapshots, and short answers.
+pub(super) const SNAPSHOT_QUESTIONS: u8 = 8;
+/// Snapshots.
+pub(super) const SNAPSHOTS: u8 = 9;
+
 /// The lane of a kind; none for an unknown one.
 pub(super) fn lane(kind: u8) -> Option<Lane> {
     match kind {
-        VOTES | LACKING => Some(Lane::Votes),
+        VOTES | LACKING | SNAPSHOT_QUESTIONS => Some(Lane::Votes),
         BLOCKS | OUTLINES | SUPPLIED => Some(Lane::Blocks),
         TRANSACTIONS => Some(Lane::Transactions),
-        SYNC => Some(Lane::Sync),
+        SYNC | SNAPSHOTS => Some(Lane::Sync),
         _ => None,
     }
 }
@@ -53,6 +59,8 @@ pub(super) enum Arrived {
     Lacking(Lacking),
     /// Its answer.
     Supplied(Supplied),
+    /// About a snapshot.
+    Snapshot(Snapshot),
 }
 
 /// Why a frame of a peer is refused.
@@ -86,6 +94,12 @@ pub(super) fn write(message: &dyn Any) -> Option<Frame> {
         return Some(Frame {
             kind: kind(message),
             bytes: bytes.into(),
+        });
+    }
+    if let Some(Snapshot(message)) = message.downcast_ref() {
+        return Some(Frame {
+            kind: snapshot_kind(message),
+            bytes: wire::encode(message).into(),
         });
     }
     if let Some(Gossip(transactions)) = message.downcast_ref() {
@@ -132,6 +146,13 @@ pub(super) fn read(lane: Lane, kind: u8, bytes: &[u8]) -> Result<Arrived, CodecE
         }
         LACKING => return Ok(Arrived::Lacking(wire::decode_bounded(bytes, limit)?)),
         SUPPLIED => return Ok(Arrived::Supplied(wire::decode_bounded(bytes, limit)?)),
+        SNAPSHOT_QUESTIONS | SNAPSHOTS => {
+            let message: StateSync = wire::decode_bounded(bytes, limit)?;
+            if snapshot_kind(&message) != kind {
+                return Err(CodecError::Lane { lane });
+            }
+            return Ok(Arrived::Snapshot(Snapshot(message)));
+        }
         _ => {}
     }
     let message: Message = wire::decode_bounded(bytes, limit)?;
@@ -141,6 +162,18 @@ pub(super) fn read(lane: Lane, kind: u8, bytes: &[u8]) -> Result<Arrived, CodecE
     Ok(Arrived::Consensus(Consensus(message)))
 }
 
+fn snapshot_kind(message: &StateSync) -> u8 {
+    match message {
+        StateSync::Steps { .. } | StateSync::Manifest(_) | StateSync::Chunk { .. } => SNAPSHOTS,
+        StateSync::Ask { .. }
+        | StateSync::Offer { .. }
+        | StateSync::GetSteps { .. }
+        | StateSync::GetManifest { .. }
+        | StateSync::GetChunk { .. }
+        | StateSync::Gone { .. } => SNAPSHOT_QUESTIONS,
+    }
+}
+
 fn kind(message: &Message) -> u8 {
     match message {
         Message::Proposal(_) | Message::Body(_) => BLOCKS,
@@ -148,6 +181,7 @@ fn kind(message: &Message) -> u8 {
         Message::Ballots(_)
         | Message::NewView(_)
         | Message::GetCommitted { .. }
+        | Message::NoBlocks { .. }
         | Message::GetBody { .. }
         | Message::Evidence(_)
         | Message::Recall(_)

@@ -263,6 +263,14 @@ pub(super) async fn deliver(shared: &Shared, from: ValidatorId, arrived: Arrived
                 .receive_served::<Validator, _>(from, to, message, SERVED_WITHIN)
                 .await;
         }
+        Arrived::Snapshot(message) if lane == Lane::Votes => {
+            network.receive::<Validator, _>(from, to, message);
+        }
+        Arrived::Snapshot(message) => {
+            network
+                .receive_served::<Validator, _>(from, to, message, SERVED_WITHIN)
+                .await;
+        }
         Arrived::Gossip(message) => {
             judge(message.0.to_vec()).await;
             network

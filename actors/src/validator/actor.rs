@@ -15,6 +15,7 @@ use crate::validator::ahead::Ahead;
 use crate::validator::messages::{Assembled, Consensus, Finalized, Follow, Gossip, Notice, Submit};
 use crate::validator::outlines::Outlines;
 use crate::validator::storage::{ChainStore, StorageError, put_quarantine};
+use crate::validator::sync::{SnapshotPolicy, SyncState};
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message, SpawnHandle};
 use kithkin_protocol::consensus::{
     self, Agreement, Algorithm, Certificate, Config, Identity, Input, Note, Output, Timer,
@@ -61,6 +62,8 @@ pub struct ValidatorConfig {
     pub algorithm: Algorithm,
     /// How far its own records can be trusted.
     pub memory: Memory,
+    /// When snapshots are made.
+    pub snapshots: SnapshotPolicy,
     /// The clock.
     pub clock: SharedClock,
     /// Who is told what happens.
@@ -102,6 +105,7 @@ pub struct Validator {
     /// Batches on their way to the disk, oldest first, each with what waits for it.
     in_flight: VecDeque<(u64, Vec<Action>)>,
     tickets: u64,
+    pub(super) sync: SyncState,
 }
 
 /// What may happen only when everything before it is durable.
@@ -133,8 +137,11 @@ impl Validator {
     /// # Errors
     /// [`StorageError`] when the store cannot be used.
     pub fn open(config: ValidatorConfig, port: Port, space: Space) -> Result<Self, StorageError> {
-        let (store, ledger, wal) = ChainStore::open(space, &config.genesis)?;
+        let (store, mut ledger, wal) = ChainStore::open(space, &config.genesis)?;
+        ledger.make_snapshots(Some(config.snapshots.every));
         let me = config.identity.id;
+        let genesis = config.genesis.clone();
+        let sync = SyncState::open(config.snapshots, me, genesis, config.timing.base_ms, &store)?;
         let (core, first) = config.algorithm.start(
             Config {
                 vote_from: store.vote_from()?,
@@ -164,6 +171,7 @@ impl Validator {
             first,
             in_flight: VecDeque::new(),
             tickets: 0,
+            sync,
         })
     }
 
@@ -178,6 +186,7 @@ impl Validator {
     /// Carries out what the core ordered at start, as soon as answers can arrive.
     fn begin(&mut self, ctx: &mut Context<Self>) {
         if self.port.is_reachable() {
+            self.begin_sync(ctx);
             self.execute(Vec::new(), ctx);
         } else {
             ctx.run_later(REACHABLE_AGAIN, Self::begin);
@@ -185,6 +194,9 @@ impl Validator {
     }
 
     pub(super) fn step(&mut self, input: Input, ctx: &mut Context<Self>) {
+        if self.sync.is_leaving() {
+            return;
+        }
         let outputs = self.core.step(self.now(), input);
         self.execute(outputs, ctx);
     }
@@ -296,8 +308,10 @@ impl Validator {
         }
     }
 
-    fn send(&mut self, output: Output) {
+    pub(super) fn send(&mut self, output: Output) {
         match output {
+            Output::Broadcast(message) | Output::Send { message, .. }
+                if self.sync.holds(&message) => {}
             Output::Broadcast(message) => {
                 let consensus = Consensus(message);
                 self.port.tell_all::<Self, _>(self.peers(), &consensus);
@@ -336,7 +350,13 @@ impl Validator {
     fn read_and_send(&self, to: ValidatorId, from: Height, count: u16) {
         let to = ActorName::Validator(to.0);
         match self.store.blocks(from, usize::from(count), FRAME_BYTES_MAX) {
-            Ok(blocks) if blocks.is_empty() => {}
+            Ok(blocks) if blocks.is_empty() => {
+                let first = self.store.first_block();
+                if from < first {
+                    let message = consensus::Message::NoBlocks { from, first };
+                    self.port.tell::<Self, _>(to, Consensus(message));
+                }
+            }
             Ok(blocks) => {
                 let message = consensus::Message::Committed(blocks);
                 self.port.tell::<Self, _>(to, Consensus(message));
@@ -370,8 +390,11 @@ impl Validator {
         self.port.tell::<Leader, _>(leader, order);
     }
 
-    fn on_committed(&mut self, commit: Commit) {
+    fn on_committed(&mut self, mut commit: Commit) {
         self.answer_waiters(&commit);
+        if let Some(due) = commit.effects.snapshot.take() {
+            self.make_snapshot(due);
+        }
         if commit.effects.electorate.is_some() {
             self.admit_peers();
         }
@@ -418,6 +441,7 @@ impl Validator {
             }
             Note::CatchingUp { peer, from } => {
                 tracing::info!(validator = %self.me, %peer, %from, "catching up");
+                self.on_behind(false);
             }
             Note::Misbehaved { peer, fault } => {
                 if self.port.blame(ActorName::Validator(peer.0)) {
@@ -523,11 +547,12 @@ impl Handler<Delivered<Consensus>> for Validator {
         let ActorName::Validator(from) = delivered.from else {
             return;
         };
-        let input = Input::Message {
-            from: ValidatorId(from),
-            message: delivered.message.0,
-        };
-        self.step(input, ctx);
+        let message = delivered.message.0;
+        let from = ValidatorId(from);
+        if let consensus::Message::NoBlocks { from: height, .. } = &message {
+            self.on_no_blocks(from, *height);
+        }
+        self.step(Input::Message { from, message }, ctx);
     }
 }
 

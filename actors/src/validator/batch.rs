@@ -66,6 +66,15 @@ impl Handler<Delivered<Chain>> for Validator {
                     reason: error.to_string(),
                 })?;
             let Some((id, _)) = found else {
+                let first = self.store.first_block();
+                if ids.is_empty() && next > Height(0) && next < first {
+                    let (name, height) = (self.port.me(), next);
+                    return Err(QueryError::Pruned {
+                        name,
+                        height,
+                        first,
+                    });
+                }
                 break;
             };
             ids.push((next, id));

@@ -5,6 +5,7 @@ use actix::Message;
 use kithkin_protocol::consensus::{self, Outline};
 use kithkin_protocol::emergency::Case;
 use kithkin_protocol::ids::{AccountId, BlockId, CaseId, HospitalId, PatientId, TxId};
+use kithkin_protocol::ledger::snapshot::StateSync;
 use kithkin_protocol::ledger::{
     AdmissionError, BatchEntry, Event, HeadStatement, Patient, SequenceWindow, SignedTransaction,
     StateProof, TxProof,
@@ -47,6 +48,11 @@ pub struct Supplied {
     /// In the order of the question.
     pub transactions: Vec<SignedTransaction>,
 }
+
+/// Validator -> Validator. About a snapshot of the state.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "()")]
+pub struct Snapshot(pub StateSync);
 
 /// Leader -> its Validator. The transactions of the block that was ordered.
 #[derive(Clone, Debug, Message)]
@@ -178,6 +184,19 @@ pub enum QueryError {
     Busy {
         /// The validator.
         name: ActorName,
+    },
+    /// The validator began with a snapshot and does not have this block.
+    #[error(
+        "{name} does not have the block at height {height}: it began with a snapshot and has blocks from height {first} \
+         on; ask another validator"
+    )]
+    Pruned {
+        /// The validator.
+        name: ActorName,
+        /// What was asked for.
+        height: Height,
+        /// From here on it has all blocks.
+        first: Height,
     },
     /// The validator cannot read its own store.
     #[error("{name} cannot read its store: {reason}")]

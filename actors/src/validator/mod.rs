@@ -4,7 +4,8 @@
 //! what others may say to it, `actor` the shell, `storage` what it keeps in
 //! RocksDB and how it comes back after a crash, `queries` its answers, `batch` what comes by the hundred,
 //! `ahead` the next block before its time, `outlines` proposals between processes, `judge` signatures,
-//! `convictions` what the logs say of credit.
+//! `convictions` what the logs say of credit, `sync`, `serve`
+//! and `snapshots` how a node that is far behind gets the state.
 
 mod actor;
 mod ahead;
@@ -14,11 +15,15 @@ mod judge;
 pub mod messages;
 mod outlines;
 mod queries;
+mod serve;
+mod snapshots;
 mod storage;
+mod sync;
 
 pub use actor::{Memory, Validator, ValidatorConfig};
 pub(crate) use judge::judge;
 pub use storage::{ChainStore, StorageError};
+pub use sync::SnapshotPolicy;
 
 #[cfg(test)]
 mod tests;

@@ -7,9 +7,11 @@
 //! | `d` height, block | a block's body: header and transactions, also of blocks that are not final yet |
 //! | `t` transaction, in the index | height, place, why it was rejected (as text) |
 //! | `s` entry | the entry's value |
+//! | `e` | the root of all entries |
 //! | `w` height, number | a write-ahead record |
 //! | `l` height | who votes on the height, proved under its header's parent state root: a light client's step |
 //! | `q` | the first height that the validator votes on again after a quarantine |
+//! | `c`, `i`, `n`, `p`, `r`, `x`, `y` | snapshots: see `snapshots` |
 //!
 //! Heights and numbers are big-endian, so that keys sort as they count. A commit
 //! is one batch: block, certificate, entries, and the removal of the height's
@@ -18,9 +20,12 @@
 //! A body is the largest thing that is written, and it is written once: before the vote for its block, as a write-ahead
 //! record. The commit names it, and removes the bodies of the height that did not become final.
 
+use super::snapshots::{Base, Snapshots, step_key};
 use crate::ports::store::{Batch, Space, StoreError};
 use kithkin_protocol::consensus::{Certificate, Finalized, Wal, WalEntry, WalError};
+use kithkin_protocol::crypto::Digest;
 use kithkin_protocol::ids::{BlockId, TxId};
+use kithkin_protocol::ledger::snapshot::SnapshotError;
 use kithkin_protocol::ledger::{Block, Effects, Genesis, Ledger, LedgerError, What, Write, light};
 use kithkin_protocol::units::Height;
 use kithkin_protocol::wire::{self, WireError};
@@ -30,6 +35,10 @@ use std::sync::Arc;
 
 /// Most blocks of the chain that are read at once.
 const BLOCKS_PER_READ: usize = 64;
+
+/// What to do about damage.
+const RESTORE: &str = "the data folder is damaged: check the disk, keep a copy of the folder, then restore it from a backup, or \
+     start with an empty one and --quarantine, and the others bring this validator up to date";
 
 /// Why a validator's store cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -43,9 +52,7 @@ pub enum StorageError {
     )]
     OtherGenesis,
     /// A record cannot be read.
-    #[error(
-        "the record {key} cannot be read; the store is damaged: restore this validator from the others"
-    )]
+    #[error("the record {key} cannot be read; {RESTORE}")]
     Record {
         /// Which one.
         key: String,
@@ -53,20 +60,49 @@ pub enum StorageError {
         #[source]
         source: WireError,
     },
-    /// A final block's body is missing, or another one stands in its place.
-    #[error(
-        "the body of the final block at height {height} is missing or another one; the store is damaged: restore this validator from the others"
-    )]
+    /// A final block's body is missing, or it is not what was finalized.
+    #[error("the block at height {height} is missing or not the one that was finalized; {RESTORE}")]
     Body {
         /// Its height.
         height: Height,
     },
+    /// Entries of the state that are not those that were written.
+    #[error(
+        "the state at height {height} has the root {found}, but {expected} was written with it; {RESTORE}"
+    )]
+    StateRoot {
+        /// The height.
+        height: Height,
+        /// The root of what is on disk.
+        found: Digest,
+        /// The root that was written.
+        expected: Digest,
+    },
     /// The ledger cannot be set up.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// The stored state is none.
+    #[error("{0}; {RESTORE}")]
+    State(#[source] LedgerError),
     /// The write-ahead records contradict each other or the chain.
-    #[error(transparent)]
+    #[error("{0}; {RESTORE}")]
     Wal(#[from] WalError),
+    /// A snapshot cannot be cut into parts, or what was written of it is not what is read.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// Other entries on disk than were checked when they came, or than the ledger has in memory.
+    #[error(
+        "the entries on disk of the snapshot at height {height} have the root {found}, not {expected}: the disk or the \
+         memory of this machine is damaged; {RESTORE}"
+    )]
+    SnapshotRoot {
+        /// The snapshot's height.
+        height: Height,
+        /// The root of what is on disk.
+        found: Digest,
+        /// The root that the chain states.
+        expected: Digest,
+    },
 }
 
 /// Where a final transaction stands.
@@ -88,6 +124,8 @@ pub struct ChainStore {
     records: BTreeMap<Height, Vec<Vec<u8>>>,
     /// Bodies of blocks that are not final, as far as they are written or about to be.
     bodies: BTreeSet<(Height, BlockId)>,
+    /// Where the chain begins here, if not at the genesis.
+    base: Option<Base>,
 }
 
 impl ChainStore {
@@ -101,23 +139,34 @@ impl ChainStore {
             wal_number: 0,
             records: BTreeMap::new(),
             bodies: BTreeSet::new(),
+            base: None,
         };
         match store.space.get(b"g")? {
             None => store.found(genesis)?,
             Some(stored) if stored == wire::encode(genesis) => {}
             Some(_) => return Err(StorageError::OtherGenesis),
         }
+        store.snapshots().finish_install()?;
+        store.base = match store.space.get(b"c")? {
+            None => None,
+            Some(value) => Some(read(b"c", &value)?),
+        };
         let entries: Vec<(Vec<u8>, Vec<u8>)> = store
             .space
             .scan(b"s")?
             .into_iter()
             .map(|(mut key, value)| (key.split_off(1), value))
             .collect();
-        let ledger = Ledger::restore(&entries)?;
+        let ledger = Ledger::restore(&entries).map_err(StorageError::State)?;
+        store.check_root(&ledger)?;
         let head = ledger.height();
         let certificate = match head {
             Height(0) => None,
-            head => store.block(head)?.map(|finalized| finalized.certificate),
+            head => match (store.block(head)?, &store.base) {
+                (Some(finalized), _) => Some(finalized.certificate),
+                (None, Some(base)) if base.height == head => Some(base.certificate.clone()),
+                (None, _) => None,
+            },
         };
         let mut records = Vec::new();
         for (key, value) in store.space.scan(&body_prefix(head.plus(1)))? {
@@ -134,15 +183,45 @@ impl ChainStore {
             store.wal_number = store.wal_number.max(number + 1);
         }
         let wal = Wal::load(head, certificate, records)?;
+        wal.verify(&ledger)?;
         Ok((store, ledger, wal))
     }
 
+    /// Whether the entries are those that were written: the root was written with them.
+    fn check_root(&self, ledger: &Ledger) -> Result<(), StorageError> {
+        let (height, found) = (ledger.height(), ledger.state_root());
+        let expected = match self.space.get(b"e")? {
+            Some(value) => read(b"e", &value)?,
+            None => Digest::ZERO,
+        };
+        if found == expected {
+            return Ok(());
+        }
+        Err(StorageError::StateRoot {
+            height,
+            found,
+            expected,
+        })
+    }
+
     fn found(&self, genesis: &Genesis) -> Result<(), StorageError> {
-        let (_, writes) = Ledger::genesis(genesis)?;
+        let (ledger, writes) = Ledger::genesis(genesis)?;
         let mut batch = Batch::default();
         put_state(&mut batch, &writes);
+        put_root(&mut batch, ledger.state_root());
         batch.put(b"g".to_vec(), wire::encode(genesis));
         Ok(self.space.write_blocking(batch)?)
+    }
+
+    pub(super) fn snapshots(&self) -> Snapshots {
+        Snapshots::new(self.space.clone())
+    }
+
+    /// The first height from which on all blocks are there: 1, unless this node has got a snapshot.
+    #[must_use]
+    pub fn first_block(&self) -> Height {
+        let base = self.base.as_ref();
+        base.map_or(Height(1), |base| base.height.plus(1))
     }
 
     /// The key space itself.
@@ -156,7 +235,12 @@ impl ChainStore {
     /// # Errors
     /// [`StorageError::Store`], [`StorageError::Record`] or [`StorageError::Body`].
     pub fn block(&self, height: Height) -> Result<Option<Finalized>, StorageError> {
-        Ok(self.block_with_len(height)?.map(|(block, _)| block))
+        match self.block_with_len(height)? {
+            Some((finalized, _)) if !finalized.block.commits() => {
+                Err(StorageError::Body { height })
+            }
+            found => Ok(found.map(|(finalized, _)| finalized)),
+        }
     }
 
     /// A final block, and how many bytes its body has.
@@ -182,10 +266,14 @@ impl ChainStore {
     /// [`StorageError::Store`] or [`StorageError::Record`].
     pub fn final_id(&self, height: Height) -> Result<Option<(BlockId, Certificate)>, StorageError> {
         let key = block_key(height);
-        match self.space.get(&key)? {
-            None => Ok(None),
-            Some(value) => Ok(Some(read(&key, &value)?)),
+        let Some(value) = self.space.get(&key)? else {
+            return Ok(None);
+        };
+        let (id, certificate): (BlockId, Certificate) = read(&key, &value)?;
+        if certificate.id != id || certificate.height != height {
+            return Err(StorageError::Body { height });
         }
+        Ok(Some((id, certificate)))
     }
 
     /// Final blocks from a height on, as many as fit into `bytes_max`, but at least one if there is one.
@@ -230,22 +318,42 @@ impl ChainStore {
     /// # Errors
     /// [`StorageError::Store`] or [`StorageError::Record`].
     pub fn steps(&self, from: Height, count: usize) -> Result<Vec<light::Step>, StorageError> {
-        let mut steps = Vec::new();
-        for (key, value) in self.space.scan(b"l")? {
-            let height = Height(key.last_chunk::<8>().map_or(0, |n| u64::from_be_bytes(*n)));
-            if height < from || steps.len() >= count {
-                continue;
-            }
-            // The last one waits for its block.
-            if let Some(Finalized { block, certificate }) = self.block(height)? {
-                steps.push(light::Step {
-                    header: block.header.clone(),
-                    certificate,
-                    electorate: read(&key, &value)?,
-                });
+        let mut heights = BTreeSet::new();
+        for prefix in [b"l", b"p"] {
+            for (key, _) in self.space.scan(prefix)? {
+                let height = key.last_chunk::<8>().map_or(0, |n| u64::from_be_bytes(*n));
+                heights.insert(Height(height));
             }
         }
+        let mut steps = Vec::new();
+        for height in heights.range(from..) {
+            if steps.len() >= count {
+                break;
+            }
+            // The last one waits for its block.
+            steps.extend(self.step(*height)?);
+        }
         Ok(steps)
+    }
+
+    /// The step of a light client at this height, if there is one.
+    pub(super) fn step(&self, height: Height) -> Result<Option<light::Step>, StorageError> {
+        let key = step_key(height);
+        if let Some(value) = self.space.get(&key)? {
+            return Ok(Some(read(&key, &value)?));
+        }
+        let key = [b"l".as_slice(), &height.0.to_be_bytes()].concat();
+        let Some(value) = self.space.get(&key)? else {
+            return Ok(None);
+        };
+        let Some(Finalized { block, certificate }) = self.block(height)? else {
+            return Ok(None);
+        };
+        Ok(Some(light::Step {
+            header: block.header.clone(),
+            certificate,
+            electorate: read(&key, &value)?,
+        }))
     }
 
     /// Adds one write-ahead record to `batch`.
@@ -301,6 +409,7 @@ impl ChainStore {
             batch.put_index(tx_key(id), wire::encode_sized(&place, 16));
         }
         put_state(batch, &effects.writes);
+        put_root(batch, effects.state_root);
         if let Some(electorate) = &effects.electorate {
             let key = [b"l".as_slice(), &height.plus(1).0.to_be_bytes()].concat();
             batch.put(key, wire::encode(electorate));
@@ -340,6 +449,11 @@ pub(super) fn rejections(effects: &Effects) -> BTreeMap<u32, String> {
         .collect()
 }
 
+/// Adds the root of the state that stands in the batch.
+pub(super) fn put_root(batch: &mut Batch, root: Digest) {
+    batch.put(b"e".to_vec(), wire::encode(&root));
+}
+
 fn put_state(batch: &mut Batch, writes: &[Write]) {
     for (key, value) in writes {
         let key = [b"s".as_slice(), key].concat();
@@ -350,7 +464,10 @@ fn put_state(batch: &mut Batch, writes: &[Write]) {
     }
 }
 
-fn read<T: serde::de::DeserializeOwned>(key: &[u8], value: &[u8]) -> Result<T, StorageError> {
+pub(super) fn read<T: serde::de::DeserializeOwned>(
+    key: &[u8],
+    value: &[u8],
+) -> Result<T, StorageError> {
     wire::decode(value).map_err(|source| StorageError::Record {
         key: kithkin_protocol::hex(key),
         source,

@@ -128,7 +128,7 @@ fn a_body_is_written_once_and_outlives_the_commit() {
     chain.space().write_blocking(batch).expect("written");
     let damage = chain.block(Height(1)).expect_err("no block");
     assert!(
-        damage.to_string().contains("restore this validator"),
+        damage.to_string().contains("restore it from a backup"),
         "{damage}"
     );
     drop(chain);

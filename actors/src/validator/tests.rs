@@ -1,5 +1,9 @@
 //! Validators and leaders as actors: real mailboxes, a real store, no other roles.
 
+mod damage;
+mod memory;
+mod sync;
+
 use super::*;
 use crate::clients::{ClientError, LedgerClient};
 use crate::leader::Leader;
@@ -38,11 +42,32 @@ struct House {
     supervisor: Addr<Supervisor>,
     client: LedgerClient,
     sights: mpsc::UnboundedReceiver<Sight>,
+    store: Store,
+    /// How far validators trust their records at the next start; others do altogether.
+    memories: Arc<Mutex<BTreeMap<ActorName, Memory>>>,
     _folder: tempfile::TempDir,
+}
+
+/// What differs between houses.
+#[derive(Clone, Copy)]
+struct Plan {
+    validators: u16,
+    hospitals: u16,
+    snapshots: SnapshotPolicy,
 }
 
 impl House {
     async fn open(validators: u16) -> Self {
+        Self::with(Plan {
+            validators,
+            hospitals: 1,
+            snapshots: SnapshotPolicy::default(),
+        })
+        .await
+    }
+
+    async fn with(plan: Plan) -> Self {
+        let validators = plan.validators;
         let folder = tempfile::tempdir().expect("a folder");
         let store = Store::open(folder.path(), StoreOptions::default()).expect("a store");
         let identities: Vec<Arc<Identity>> = (0..validators)
@@ -69,11 +94,16 @@ impl House {
                     hospital: None,
                 })
                 .collect(),
-            hospitals: vec![HospitalInfo {
-                key: hospital.verifying_key(),
-                sealing: OpeningKey::random(&mut SystemRng).sealing_key(),
-                name: "hospital-0".to_owned(),
-            }],
+            hospitals: (0..plan.hospitals)
+                .map(|n| HospitalInfo {
+                    key: match n {
+                        0 => hospital.verifying_key(),
+                        _ => SigningKey::random(&mut SystemRng).verifying_key(),
+                    },
+                    sealing: OpeningKey::random(&mut SystemRng).sealing_key(),
+                    name: format!("hospital-{n}"),
+                })
+                .collect(),
             reviewers: Vec::new(),
             review_within_ms: Millis(1_000),
         });
@@ -82,6 +112,7 @@ impl House {
             Supervisor::launch(SupervisorConfig::default(), network.clone()).expect("a supervisor");
         let (see, sights) = mpsc::unbounded_channel();
         let observer = Observer::new(move |sight| drop(see.send(sight)));
+        let memories: Arc<Mutex<BTreeMap<ActorName, Memory>>> = Arc::default();
         let mut specs = Vec::new();
         for identity in identities {
             let name = ActorName::Validator(identity.id.0);
@@ -90,13 +121,16 @@ impl House {
                 Ok(birth.start(|_| Leader::new(name, port)))
             }));
             let (store, genesis, observer) = (store.clone(), genesis.clone(), observer.clone());
+            let memories = memories.clone();
             specs.push(Spec::new(name, move |birth| {
+                let memories = memories.lock().expect("not poisoned");
                 let config = ValidatorConfig {
                     identity: identity.clone(),
                     genesis: genesis.clone(),
                     timing: Timing::default(),
                     algorithm: Algorithm::default(),
-                    memory: Memory::Trusted,
+                    memory: memories.get(&name).copied().unwrap_or_default(),
+                    snapshots: plan.snapshots,
                     clock: Arc::new(SystemClock),
                     observer: observer.clone(),
                 };
@@ -124,6 +158,8 @@ impl House {
             supervisor,
             client,
             sights,
+            store,
+            memories,
             _folder: folder,
         }
     }
@@ -141,6 +177,16 @@ impl House {
             Err(error) => Err(error),
             Ok(_) => panic!("there is no such case"),
         }
+    }
+
+    async fn hold(&self, name: ActorName) {
+        let held = self.supervisor.send(Hold { name }).await;
+        held.expect("a supervisor").expect("it runs");
+    }
+
+    async fn release(&self, name: ActorName) {
+        let released = self.supervisor.send(Release { name }).await;
+        released.expect("a supervisor").expect("it is held");
     }
 
     async fn height(&self) -> Height {

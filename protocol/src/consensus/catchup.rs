@@ -44,6 +44,11 @@ impl CatchUp {
         self.asked.is_some()
     }
 
+    /// Whether `peer` is waited for.
+    pub(super) fn was_asked(&self, peer: ValidatorId) -> bool {
+        self.asked == Some(peer)
+    }
+
     /// The next peer to ask for `height`, in turn; none when nobody claims to have it.
     pub(super) fn next(&mut self, height: Height) -> Option<ValidatorId> {
         self.claims.retain(|_, &mut claim| claim > height);

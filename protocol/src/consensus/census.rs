@@ -64,6 +64,7 @@ impl Consensus {
                 self.future.len(),
                 catchup::FUTURE_PER_PEER.saturating_mul(n),
             ),
+            ("signs of life", self.heard.len(), catchup::PEERS_MAX),
             (
                 "services",
                 self.limiter.len(),

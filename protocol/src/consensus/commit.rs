@@ -138,6 +138,14 @@ impl Consensus {
         }
     }
 
+    /// spec 5: a peer that began with a snapshot lacks what was asked for; others may have it.
+    pub(super) fn on_no_blocks(&mut self, peer: ValidatorId, from: Height) {
+        if from == self.round.height && self.catch_up.was_asked(peer) {
+            self.catch_up.failed(peer);
+            self.ask_next();
+        }
+    }
+
     /// Verifies a certificate of this height; votes that are counted already cost nothing.
     pub(super) fn verify_certificate(&self, certificate: &Certificate) -> bool {
         let known = |vote: &Vote| self.round.tally.knows(vote);

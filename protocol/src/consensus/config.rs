@@ -30,6 +30,8 @@ pub struct Timing {
     pub heartbeat_grace_ms: u64,
     /// Votes of f or fewer validators rouse an idle node only so long after the last block.
     pub rouse_ms: u64,
+    /// See [`Self::silent_after`].
+    pub silent_ms: u64,
 }
 
 impl Default for Timing {
@@ -40,6 +42,7 @@ impl Default for Timing {
             heartbeat_ms: 10_000,
             heartbeat_grace_ms: 2_000,
             rouse_ms: 1_000,
+            silent_ms: 10_000,
         }
     }
 }
@@ -64,6 +67,14 @@ impl Timing {
                 .min(self.max_ms)
                 .max(1),
         )
+    }
+
+    /// A master is not waited for when a quorum was still heard so long after its last word. More than two heartbeats,
+    /// because on an idle ledger words come that seldom.
+    #[must_use]
+    pub fn silent_after(&self) -> Millis {
+        let heartbeat = self.heartbeat_ms.saturating_add(self.heartbeat_grace_ms);
+        Millis(self.silent_ms.max(heartbeat.saturating_mul(2)))
     }
 
     /// D_REP: how long a master waits for the finalization before it re-proposes a notarized block.

@@ -15,6 +15,7 @@ use crate::consensus::past::Past;
 use crate::consensus::pool::EvidencePool;
 use crate::consensus::recall::Asking;
 use crate::consensus::round::Round;
+use crate::consensus::silence::Heard;
 use crate::consensus::vote::{Certificate, VoteKind};
 use crate::consensus::wal::Wal;
 use crate::ids::{BlockId, ChainId, ValidatorId};
@@ -40,6 +41,7 @@ pub struct Consensus {
     pub(super) catch_up: CatchUp,
     pub(super) limiter: Limiter,
     pub(super) future: Future,
+    pub(super) heard: Heard,
     /// While the others are asked for our own votes.
     pub(super) recall: Option<Asking>,
     /// The present timer of each kind.
@@ -80,6 +82,7 @@ impl Consensus {
             catch_up: CatchUp::default(),
             limiter: Limiter::default(),
             future: Future::default(),
+            heard: Heard::new(now),
             recall: None,
             timers: BTreeMap::new(),
             serial: 0,
@@ -254,7 +257,12 @@ impl Consensus {
         }
         self.round.armed = true;
         let (view, timing) = (self.view(), self.config.timing);
-        self.set_timer(TimerKind::View, timing.timeout(view));
+        let patience = if self.is_master_silent() {
+            Millis(0)
+        } else {
+            timing.timeout(view)
+        };
+        self.set_timer(TimerKind::View, patience);
         self.set_timer(TimerKind::Rebroadcast, timing.rebroadcast_every());
         let bare = self
             .round
@@ -267,6 +275,14 @@ impl Consensus {
         } else {
             self.round.propose_due = true;
         }
+    }
+
+    /// spec 2, optional: a master silent for long while q others were heard: timeout(v) = 0
+    fn is_master_silent(&self) -> bool {
+        let me = self.config.me.as_ref().map(|me| me.id);
+        let master = self.leader().filter(|master| Some(*master) != me);
+        let (set, silent) = (&self.round.set, self.config.timing.silent_after());
+        master.is_some_and(|master| self.heard.is_silent(master, set, silent))
     }
 
     /// Back to idle: the own mempool has become empty and nobody else needs this height.

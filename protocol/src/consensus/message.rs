@@ -121,6 +121,13 @@ pub enum Message {
     /// Finalized blocks in ascending order of height; at most [`COMMITTED_PER_MESSAGE`], and fewer when a frame
     /// holds no more.
     Committed(Vec<Finalized>),
+    /// The answer to [`Message::GetCommitted`] of a node that began with a snapshot and does not have these blocks.
+    NoBlocks {
+        /// The first height asked for.
+        from: Height,
+        /// The lowest height above it that the sender may have.
+        first: Height,
+    },
     /// "Send me this block of the height that is being voted on."
     GetBody {
         /// Height.

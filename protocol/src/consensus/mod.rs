@@ -71,6 +71,7 @@ mod propose;
 mod recall;
 mod receive;
 mod round;
+mod silence;
 mod tally;
 mod transition;
 mod views;

@@ -27,6 +27,7 @@ impl Consensus {
         if self.config.me.as_ref().is_some_and(|me| me.id == from) {
             return;
         }
+        self.heard.note(from, self.now);
         match message {
             Message::Proposal(proposal) => self.on_proposal(from, proposal),
             Message::Ballots(ballots) => self.on_ballots(from, ballots),
@@ -36,6 +37,7 @@ impl Consensus {
                 count,
             } => self.on_get_committed(from, height, count),
             Message::Committed(finalized) => self.on_committed(from, finalized),
+            Message::NoBlocks { from: height, .. } => self.on_no_blocks(from, height),
             Message::GetBody { height, id } => self.on_get_body(from, height, id),
             Message::Body(block) => self.on_body(from, &block),
             Message::Evidence(evidence) => self.on_evidence(from, &evidence),

@@ -6,7 +6,7 @@
 use crate::consensus::message::shared;
 use crate::consensus::vote::{Certificate, SignedProposalId, Vote, VoteKind};
 use crate::ids::BlockId;
-use crate::ledger::Block;
+use crate::ledger::{Block, Ledger};
 use crate::units::{Height, View};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -75,6 +75,16 @@ pub enum WalError {
     HeadCertificate {
         /// Height of the chain's head.
         head: Height,
+    },
+    /// A signature that does not hold.
+    #[error(
+        "a signature in a record of view {view} at height {height} does not hold: the record is damaged"
+    )]
+    Signature {
+        /// Height.
+        height: Height,
+        /// View.
+        view: View,
     },
     /// Two different votes or proposals of ours in one view.
     #[error("two different records of view {view} at height {height} contradict each other")]
@@ -189,6 +199,36 @@ impl Wal {
             Ok(())
         } else {
             Err(WalError::Unjustified { height, view })
+        }
+    }
+
+    /// Checks all signatures, and that the head's finalization is the head's: a record that was damaged on disk must not
+    /// count, nor be missed. `ledger` stands at the head.
+    ///
+    /// # Errors
+    /// [`WalError::HeadCertificate`] and [`WalError::Signature`].
+    pub fn verify(&self, ledger: &Ledger) -> Result<(), WalError> {
+        let (chain, head, standings) = (ledger.chain(), ledger.height(), ledger.standings());
+        if let Some(cert) = &self.head_certificate {
+            let set = standings.validators_at(head);
+            if cert.id != ledger.head_id() || cert.verify(chain, set).is_err() {
+                return Err(WalError::HeadCertificate { head });
+            }
+        }
+        let (height, set) = (head.plus(1), standings.validators());
+        let votes = self.votes.values();
+        let votes = votes.map(|vote| (vote.view, vote.holds(chain, set)));
+        let proposals = self.proposals.values();
+        let proposals = proposals.map(|(signed, _)| (signed.view, signed.holds(chain, set)));
+        let certificates = self
+            .notarizations
+            .values()
+            .chain(self.nullifications.values());
+        let certificates = certificates.map(|cert| (cert.view, cert.verify(chain, set).is_ok()));
+        let mut all = votes.chain(proposals).chain(certificates);
+        match all.find(|(_, holds)| !holds) {
+            Some((view, _)) => Err(WalError::Signature { height, view }),
+            None => Ok(()),
         }
     }
 

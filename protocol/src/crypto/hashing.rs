@@ -14,6 +14,12 @@ impl Digest {
     pub const ZERO: Self = Self([0; 32]);
 }
 
+impl Default for Digest {
+    fn default() -> Self {
+        Self::ZERO
+    }
+}
+
 /// Collects fields for a hash one at a time; each is prefixed with its length (eight bytes, big endian).
 pub struct HashWriter(digest::Context);
 

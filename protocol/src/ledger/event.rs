@@ -1,10 +1,12 @@
 //! What a block did: for those who follow the chain, and for storing it.
 
 use crate::credit::CreditChange;
+use crate::crypto::Digest;
 use crate::emergency::{CaseError, CaseEvent};
 use crate::ids::{AccountId, BatchId, CaseId, HospitalId, PatientId, TxId};
 use crate::ledger::enrolment::EnrolmentError;
 use crate::ledger::governance::{Change, GovernanceError};
+use crate::ledger::snapshot::Due;
 use crate::ledger::table::Write;
 use crate::ledger::tree::StateProof;
 use crate::units::{Height, Millis, Tier};
@@ -157,6 +159,8 @@ pub enum Rejection {
 pub struct Effects {
     /// Changed entries of the state, to be stored with the block.
     pub writes: Vec<Write>,
+    /// Root of the state after the block.
+    pub state_root: Digest,
     /// What happened, in order.
     pub events: Vec<Event>,
     /// Changes of credit.
@@ -165,4 +169,6 @@ pub struct Effects {
     /// [`LIGHT_EVERY`](crate::ledger::light::LIGHT_EVERY)th height, and when that has changed. With the next block's header and finalization it
     /// is a step of a light client.
     pub electorate: Option<StateProof>,
+    /// The state after the block, when a snapshot of it is due ([`Ledger::make_snapshots`](crate::ledger::Ledger::make_snapshots)).
+    pub snapshot: Option<Box<Due>>,
 }

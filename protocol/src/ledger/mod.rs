@@ -16,6 +16,7 @@ mod lookup;
 mod mempool;
 mod proof;
 mod sequence;
+pub mod snapshot;
 mod state;
 mod table;
 #[cfg(test)]
@@ -52,7 +53,9 @@ use crate::credit::{Head, HeaderError, Standings};
 use crate::crypto::Digest;
 use crate::ids::{BlockId, ChainId};
 use crate::units::{Height, Millis};
+use snapshot::Due;
 use std::collections::VecDeque;
+use std::num::NonZeroU64;
 use tree::StateTree;
 
 /// Most blocks whose execution is remembered until one of them is final: more than one only when a master equivocates or
@@ -66,6 +69,8 @@ pub struct Ledger {
     tree: StateTree,
     /// Blocks that were checked on this state, with what executing them gives.
     tried: VecDeque<(BlockId, State, Effects)>,
+    /// Every how many heights a snapshot is due.
+    snapshots_every: Option<NonZeroU64>,
 }
 
 /// Why a ledger cannot be set up.
@@ -127,7 +132,14 @@ impl Ledger {
             state,
             tree,
             tried: VecDeque::new(),
+            snapshots_every: None,
         }
+    }
+
+    /// From now on the effects of every so many heights hold the state, for a snapshot, and who votes next, proved. Local policy;
+    /// nothing that is agreed on depends on it.
+    pub fn make_snapshots(&mut self, every: Option<NonZeroU64>) {
+        self.snapshots_every = every;
     }
 
     /// The ledger at height 0, and the entries to store for it.
@@ -313,8 +325,20 @@ impl Ledger {
         };
         self.tree.apply(&effects.writes)?;
         self.state = state;
+        effects.state_root = self.state_root();
         let key = State::electorate_key();
-        if self.height().0.is_multiple_of(light::LIGHT_EVERY)
+        let height = self.height().0;
+        let due = self
+            .snapshots_every
+            .is_some_and(|every| height % every == 0);
+        if due {
+            effects.snapshot = Some(Box::new(Due {
+                state: self.state.clone(),
+                root: self.state_root(),
+            }));
+        }
+        if due
+            || height.is_multiple_of(light::LIGHT_EVERY)
             || effects.writes.iter().any(|(written, _)| *written == key)
         {
             effects.electorate = Some(self.prove(key)?);

@@ -278,6 +278,24 @@ impl State {
         writes
     }
 
+    /// All entries as bytes, as they are stored: keys and values, table by table.
+    pub fn entries(&self) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
+        let institutions = self.hospitals.entries().chain(self.reviewers.entries());
+        let batches = self.batches.entries().chain(self.batch_places.entries());
+        let cases = self.cases.entries().chain(self.deadlines.entries());
+        let kin = self.kin.entries().chain(self.patient_cases.entries());
+        let chain = self.meta.entries().chain(self.standings.entries());
+        chain
+            .chain(self.accounts.entries())
+            .chain(institutions)
+            .chain(self.patients.entries())
+            .chain(batches)
+            .chain(cases)
+            .chain(self.sessions.entries())
+            .chain(kin)
+            .chain(self.electorate.entries())
+    }
+
     /// Where the chain stands.
     #[must_use]
     #[expect(clippy::expect_used, reason = "genesis and restore put the entry in")]

@@ -64,6 +64,12 @@ where
         self.map.range(range)
     }
 
+    /// All entries as bytes: keys of the authenticated state, and values.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
+        let entries = self.map.iter();
+        entries.map(|(key, value)| (self.state_key(key), wire::encode(value)))
+    }
+
     /// The key of an entry in the authenticated state.
     pub(crate) fn state_key(&self, key: &K) -> Vec<u8> {
         let mut bytes = vec![self.tag];

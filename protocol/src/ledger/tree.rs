@@ -81,11 +81,15 @@ impl StateProof {
     }
 }
 
-/// Keys are hashed with a domain of their own, so that nobody can choose a place in the tree.
 fn key_hash(key: &[u8]) -> KeyHash {
+    KeyHash(place(key).0)
+}
+
+/// Where an entry stands. Keys are hashed with a domain of their own, so that nobody can choose a place in the tree.
+pub(crate) fn place(key: &[u8]) -> Digest {
     let mut writer = HashWriter::new("kithkin/state-key/1");
     writer.field(key);
-    KeyHash(writer.finish().0)
+    writer.finish()
 }
 
 impl StateTree {

@@ -24,6 +24,7 @@ use crate::ledger::{
 use crate::record::{BatchHeader, Capsule, Manifest, Receipt, ReceiptLine, Shard};
 use crate::sharing::{Commitments, PartialOpening, SessionPublic, Threshold};
 use crate::testing::fixture::{Fixture, GENESIS_MS, fixture};
+use crate::testing::snapshot_decoder::{snapshot, snapshot_seeds};
 use crate::units::{Height, Millis, View};
 use crate::wire;
 use serde::Serialize;
@@ -94,6 +95,11 @@ pub const DECODERS: &[Decoder] = &[
         name: "stored_state",
         body: stored_state,
         seeds: stored_state_seeds,
+    },
+    Decoder {
+        name: "snapshot",
+        body: snapshot,
+        seeds: snapshot_seeds,
     },
     Decoder {
         name: "record",
@@ -280,7 +286,7 @@ impl Scene {
             }
             Message::Evidence(evidence) => self.sign_evidence(evidence),
             Message::Body(block) => self.sign_block(block),
-            Message::GetCommitted { .. } | Message::GetBody { .. } => {}
+            Message::GetCommitted { .. } | Message::NoBlocks { .. } | Message::GetBody { .. } => {}
             Message::Recall(Recall::Ask { .. }) => {}
             Message::Recall(Recall::Answer { votes, .. }) => {
                 for vote in votes {
@@ -326,6 +332,7 @@ impl Scene {
             Message::NewView(_)
             | Message::GetCommitted { .. }
             | Message::Committed(_)
+            | Message::NoBlocks { .. }
             | Message::GetBody { .. }
             | Message::Body(_)
             | Message::Evidence(_)
@@ -398,7 +405,9 @@ fn certify(
 }
 
 /// What decodes must be the same after encoding and decoding once more.
-fn decoded<T: Serialize + DeserializeOwned + PartialEq + Debug>(frame: &[u8]) -> Option<T> {
+pub(super) fn decoded<T: Serialize + DeserializeOwned + PartialEq + Debug>(
+    frame: &[u8],
+) -> Option<T> {
     let value: T = wire::decode(frame).ok()?;
     let again = wire::encode(&value);
     assert_eq!(wire::decode::<T>(&again).as_ref(), Ok(&value));
@@ -482,6 +491,10 @@ fn message_seeds() -> Vec<Vec<u8>> {
                 block: Arc::clone(&block),
             }]),
             Message::Committed(scene.blocks.clone()),
+            Message::NoBlocks {
+                from: height,
+                first: height.plus(20),
+            },
             Message::GetBody { height, id },
             Message::Body(block),
             Message::Evidence(Box::new(Evidence::from_votes(votes.0, votes.1).unwrap())),

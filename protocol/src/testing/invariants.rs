@@ -233,6 +233,7 @@ impl Invariants {
             Message::NewView(_)
             | Message::GetCommitted { .. }
             | Message::Committed(_)
+            | Message::NoBlocks { .. }
             | Message::GetBody { .. }
             | Message::Body(_)
             | Message::Evidence(_)

@@ -29,6 +29,7 @@ mod node;
 mod referee;
 mod scenario;
 mod setup;
+mod snapshot_decoder;
 mod trace;
 
 pub use byzantine::Behaviour;

@@ -126,6 +126,7 @@ pub(super) fn describe(message: &Message) -> String {
                 .map(|finalized| finalized.block.header.height.0)
                 .collect::<Vec<_>>()
         ),
+        Message::NoBlocks { from, first } => format!("NoBlocks {from}..{first}"),
         Message::GetBody { height, id } => format!("GetBody {height} {}", short(*id)),
         Message::Body(block) => format!("Body {}", short(block.id())),
         Message::Recall(recall) => format!("{recall:?}"),
@@ -228,6 +229,7 @@ pub(super) fn fingerprint(message: &Message) -> u64 {
         Message::Committed(finalized) => finalized
             .iter()
             .fold(5, |all, finalized| fold(all, &[id(finalized.block.id())])),
+        Message::NoBlocks { from, first } => fold(11, &[from.0, first.0]),
         Message::GetBody { height, id: wanted } => fold(6, &[height.0, id(*wanted)]),
         Message::Body(block) => fold(7, &[id(block.id())]),
         Message::Recall(Recall::Ask { nonce }) => fold(9, &[*nonce]),

@@ -94,6 +94,7 @@ pub async fn run(args: NodeArgs) -> Result<(), Failure> {
         client_listen: settings.client_listen,
         timing: settings.timing,
         limits: settings.limits,
+        snapshots: settings.snapshots,
         quarantine: settings.quarantine,
         supervisor: SupervisorConfig::default(),
         clock: Arc::new(SystemClock),

@@ -11,6 +11,7 @@ mod offender;
 mod outline;
 mod recall;
 mod schedules;
+mod silence;
 mod structs;
 mod wal;
 

@@ -480,6 +480,7 @@ fn note_sent(world: &mut World, message: &Message, sent: &mut Bits) {
         | Message::NewView(_)
         | Message::GetCommitted { .. }
         | Message::Committed(_)
+        | Message::NoBlocks { .. }
         | Message::GetBody { .. }
         | Message::Body(_)
         | Message::Evidence(_)

@@ -2,11 +2,13 @@
 
 use super::{Limits, Multiaddr};
 use anyhow::{Context as _, anyhow};
+use kithkin_actors::validator::SnapshotPolicy;
 use kithkin_protocol::consensus::Timing;
 use kithkin_protocol::ids::ValidatorId;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -26,6 +28,7 @@ pub(super) struct Layer {
     pub(super) consensus_base_ms: Option<u64>,
     pub(super) consensus_max_ms: Option<u64>,
     pub(super) heartbeat_ms: Option<u64>,
+    pub(super) snapshot_every: Option<u64>,
     pub(super) status_every_ms: Option<u64>,
     pub(super) json: Option<bool>,
     pub(super) limits: Option<Limits>,
@@ -49,6 +52,7 @@ impl Layer {
             consensus_base_ms: self.consensus_base_ms.or(lower.consensus_base_ms),
             consensus_max_ms: self.consensus_max_ms.or(lower.consensus_max_ms),
             heartbeat_ms: self.heartbeat_ms.or(lower.heartbeat_ms),
+            snapshot_every: self.snapshot_every.or(lower.snapshot_every),
             status_every_ms: self.status_every_ms.or(lower.status_every_ms),
             json: self.json.or(lower.json),
             limits: self.limits.or(lower.limits),
@@ -78,6 +82,7 @@ pub(crate) struct Settings {
     pub(crate) peers: BTreeMap<ValidatorId, Vec<Multiaddr>>,
     pub(crate) timing: Timing,
     pub(crate) limits: Limits,
+    pub(crate) snapshots: SnapshotPolicy,
     pub(crate) quarantine: bool,
     pub(crate) status_every: Duration,
     pub(crate) json: bool,
@@ -104,6 +109,11 @@ pub(super) fn checked(layer: Layer, quarantine: bool) -> anyhow::Result<Settings
     }
     let limits = layer.limits.unwrap_or_default();
     limits.check().context("[limits]")?;
+    let mut snapshots = SnapshotPolicy::default();
+    if let Some(every) = layer.snapshot_every {
+        snapshots.every = NonZeroU64::new(every)
+            .ok_or_else(|| anyhow!("snapshot_every is a number of heights above 0"))?;
+    }
     let listen = layer
         .listen
         .ok_or_else(|| missing("no address to listen on", "--listen"))?;
@@ -138,6 +148,7 @@ pub(super) fn checked(layer: Layer, quarantine: bool) -> anyhow::Result<Settings
         peers,
         timing,
         limits,
+        snapshots,
         quarantine,
         status_every: Duration::from_millis(layer.status_every_ms.unwrap_or(1_000).max(50)),
         json: layer.json.unwrap_or(false),
@@ -175,6 +186,7 @@ pub(super) fn read_env(env: impl Iterator<Item = (String, String)>) -> anyhow::R
             "CONSENSUS_BASE_MS" => layer.consensus_base_ms = Some(number()?),
             "CONSENSUS_MAX_MS" => layer.consensus_max_ms = Some(number()?),
             "HEARTBEAT_MS" => layer.heartbeat_ms = Some(number()?),
+            "SNAPSHOT_EVERY" => layer.snapshot_every = Some(number()?),
             "STATUS_EVERY_MS" => layer.status_every_ms = Some(number()?),
             "JSON" => {
                 let parsed = text.parse::<bool>();

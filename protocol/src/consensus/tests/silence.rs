@@ -1,0 +1,76 @@
+//! A master that has been silent for long is not waited for, and only such a one.
+
+use super::*;
+use crate::consensus::TimerKind;
+
+/// How long view 2 is waited for, when view 1 was nullified so long after the start and these were heard just before.
+fn patience(heard: &[usize], after_ms: u64) -> Millis {
+    let mut solo = Solo::follower(4, 3);
+    let order = solo.order();
+    solo.now = solo.now.plus(after_ms);
+    for place in heard {
+        let (from, count) = (Height(1), 1);
+        solo.receive(order[*place], Message::GetCommitted { from, count });
+    }
+    let justification = Justification {
+        base: None,
+        nullifications: vec![solo.nullification(1)],
+    };
+    let outputs = solo.send_new_view(order[0], 2, justification);
+    assert_eq!(solo.core.view(), View(2));
+    let set = outputs.iter().rev().find_map(|output| match output {
+        Output::SetTimer { timer, after } if timer.kind == TimerKind::View => Some(*after),
+        _ => None,
+    });
+    set.expect("the view's timer is set")
+}
+
+#[test]
+fn a_master_that_only_others_outlived_is_given_up_at_once() {
+    let timing = Timing::default();
+    let usual = timing.timeout(View(2));
+    let silent = timing.silent_after().0;
+    // The masters of views 1 and 3 and this node are a quorum of four.
+    assert_eq!(patience(&[0, 2], silent), Millis(0));
+    assert_eq!(patience(&[0, 2], silent - 1), usual);
+    // It was heard; or too few others were, so that it may be this node that is cut off.
+    assert_eq!(patience(&[0, 1, 2], silent), usual);
+    assert_eq!(patience(&[0], silent), usual);
+    assert_eq!(patience(&[], 10 * silent), usual);
+}
+
+/// Given up at once means: nullified, and nothing else. A word of the master, and it is waited for again.
+#[test]
+fn a_master_that_comes_back_is_waited_for() {
+    let mut solo = Solo::follower(4, 3);
+    let order = solo.order();
+    solo.now = solo.now.plus(Timing::default().silent_after().0);
+    let page = Justification {
+        base: None,
+        nullifications: vec![solo.nullification(1)],
+    };
+    solo.receive(
+        order[2],
+        Message::GetCommitted {
+            from: Height(1),
+            count: 1,
+        },
+    );
+    let outputs = solo.send_new_view(order[0], 2, page);
+    let outputs = solo.fire(&outputs, TimerKind::View);
+    assert_eq!(
+        votes_sent(&outputs),
+        [(VoteKind::Nullify, 2, BlockId::NONE)]
+    );
+    // Its proposal is still good: notarizing after nullifying is allowed.
+    let block = solo.block(2);
+    let base = Justification {
+        base: None,
+        nullifications: vec![solo.nullification(1)],
+    };
+    let outputs = solo.send_proposal(2, &block, base);
+    assert_eq!(votes_sent(&outputs), [(VoteKind::Notarize, 2, block.id())]);
+    let silent = Timing::default().silent_after();
+    let set = solo.core.ledger().standings().validators().clone();
+    assert!(!solo.core.heard.is_silent(order[1], &set, silent));
+}
