@@ -4,6 +4,8 @@
 
 #[path = "node/founding.rs"]
 mod founding;
+#[path = "node/governance.rs"]
+mod governance;
 #[path = "node/kill.rs"]
 mod kill;
 #[path = "node/refusals.rs"]
