@@ -1,5 +1,11 @@
 //! The command line, as it is typed. What the words mean is checked in [`crate::commands`].
 
+mod governance;
+
+pub use governance::{
+    CombineArgs, GovernanceCommand, ProposeArgs, ShowArgs, SignArgs, StateArgs, SubmitArgs,
+};
+
 use crate::bench::security::{Adversary, Rule};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use kithkin_protocol::crypto::VerifyingKey;
@@ -57,6 +63,13 @@ pub enum Command {
     },
     /// Runs one validator in this process
     Node(NodeArgs),
+    /// Changes the validators of a ledger, or its rules
+    #[command(after_help = governance::GOVERNANCE_HELP)]
+    Governance {
+        /// What to do.
+        #[command(subcommand)]
+        command: GovernanceCommand,
+    },
     /// Searches thousands of simulated clusters for a broken rule of the consensus
     Simulate(SimulateArgs),
     /// Plays scripted emergencies and checks what they must come to

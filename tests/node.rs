@@ -8,6 +8,8 @@ mod attack;
 mod flood;
 #[path = "node/founding.rs"]
 mod founding;
+#[path = "node/governance.rs"]
+mod governance;
 #[path = "node/kill.rs"]
 mod kill;
 #[path = "node/refusals.rs"]

@@ -6,6 +6,7 @@ pub mod bench;
 pub mod cluster;
 pub mod demo;
 pub mod genesis;
+pub mod governance;
 pub mod keys;
 pub mod node;
 pub mod scenario;
@@ -66,6 +67,7 @@ pub fn run(cli: Cli) -> ExitCode {
             Command::Keys { command } => keys::run(&command),
             Command::Genesis { command } => genesis::run(&command),
             Command::Node(args) => node::run(args).await,
+            Command::Governance { command } => governance::run(command).await,
             Command::Bench { command } => bench::run(command).await,
             Command::Simulate(args) => simulate::run(&args),
             Command::Scenario { command } => match command {

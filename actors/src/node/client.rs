@@ -8,9 +8,11 @@ use super::protocol::{
     Refusal, Reply, Said, Welcome,
 };
 use crate::validator::messages::{Answer, Finalized, Look, Proved, QueryError};
+use kithkin_protocol::credit::Standings;
 use kithkin_protocol::ids::{BlockId, TxId};
-use kithkin_protocol::ledger::SignedTransaction;
+use kithkin_protocol::ledger::{SignedTransaction, State};
 use kithkin_protocol::units::Height;
+use serde::de::DeserializeOwned;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -53,6 +55,9 @@ pub enum ClientFailure {
     /// An answer to another question.
     #[error("the node answers something else")]
     Other,
+    /// An entry of the state whose proof does not lead to the root that the node states, or that cannot be read.
+    #[error("the node does not prove the entry of its state that was asked for")]
+    Unproved,
 }
 
 /// News of a followed node.
@@ -220,6 +225,34 @@ impl NodeClient {
             Reply::Proved(proved) => Ok(proved),
             _ => Err(ClientFailure::Other),
         }
+    }
+
+    /// An entry of the state at the node's head; none when there is none. The proof fits the root that the node states; the
+    /// root is its word.
+    ///
+    /// # Errors
+    /// As [`Self::ask`], and [`ClientFailure::Unproved`].
+    pub async fn entry<T: DeserializeOwned>(
+        &self,
+        key: Vec<u8>,
+        within: Duration,
+    ) -> Result<Option<T>, ClientFailure> {
+        let Proved { statement, proof } = self.prove(key.clone(), within).await?;
+        if proof.key != key || proof.verify(&statement.state_root).is_err() {
+            return Err(ClientFailure::Unproved);
+        }
+        let decode = |value: Vec<u8>| State::decode_value(&value);
+        let value = proof.value.map(decode).transpose();
+        value.map_err(|_| ClientFailure::Unproved)
+    }
+
+    /// Who the validators are, what is decided of them, and their credit, at the node's head.
+    ///
+    /// # Errors
+    /// As [`Self::entry`].
+    pub async fn standings(&self, within: Duration) -> Result<Standings, ClientFailure> {
+        let entry = self.entry(State::standings_key(), within).await?;
+        entry.ok_or(ClientFailure::Unproved)
     }
 
     /// A look at the state.

@@ -3,8 +3,7 @@
 use super::genesis_text::{self, TextError};
 use crate::ports::folder;
 use kithkin_protocol::ledger::{Genesis, GenesisError};
-use std::fs::{self, OpenOptions};
-use std::io::Write as _;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Largest file in bytes: a thousand validators and as many hospitals fit well.
@@ -63,18 +62,7 @@ pub fn write(path: &Path, genesis: &Genesis) -> Result<(), GenesisFileError> {
         path: file(),
         reason: error.to_string(),
     })?;
-    let created = OpenOptions::new().create_new(true).write(true).open(path);
-    let written = created.and_then(|mut file| {
-        let kept = file
-            .write_all(text.as_bytes())
-            .and_then(|()| file.sync_all())
-            .and_then(|()| folder::sync(folder::parent(path)));
-        if kept.is_err() {
-            // Half a genesis would stand in the way of the next try.
-            fs::remove_file(path).ok();
-        }
-        kept
-    });
+    let written = folder::write_new(path, text.as_bytes());
     written.map_err(|error| match error.kind() {
         std::io::ErrorKind::AlreadyExists => GenesisFileError::Exists { path: file() },
         _ => GenesisFileError::Io {

@@ -1,12 +1,14 @@
 //! One validator in a process of its own: its keys, its start and stop, and its door for other processes.
 //!
 //! * [`keys`]: the three secrets of a validator, in a folder of their own. [`mod@file`]: the genesis as a file.
+//!   [`amendment`]: what validators decide about the ledger, as a file that they sign one after the other.
 //! * [`launch`](Node): database, supervisor, transport, validator and leader, in this order; and back.
 //! * [`door`]: TCP for hospitals, kin, load generators and commands. [`protocol`]: what is said there.
 //!   [`client`]: the other side of the door.
 //!
 //! Not here: the transport between validators ([`crate::peer`]), many validators in one process ([`crate::cluster`]).
 
+pub mod amendment;
 pub mod client;
 pub mod door;
 pub mod file;

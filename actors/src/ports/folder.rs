@@ -1,7 +1,7 @@
 //! Folders that only their owner can read, and entries in them that survive a power cut.
 
-use std::fs::{DirBuilder, File};
-use std::io;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write as _};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
@@ -30,4 +30,19 @@ pub(crate) fn parent(path: &Path) -> &Path {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     }
+}
+
+/// Writes a file that must not be there yet; on return it and its name are on disk. Half a file never stays: it would stand
+/// in the way of the next try.
+pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().create_new(true).write(true).open(path)?;
+    let kept = file
+        .write_all(bytes)
+        .and_then(|()| file.sync_all())
+        .and_then(|()| sync(parent(path)));
+    if kept.is_err() {
+        // The error that counts is the other one.
+        fs::remove_file(path).ok();
+    }
+    kept
 }

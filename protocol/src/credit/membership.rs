@@ -101,6 +101,17 @@ impl Standings {
         now.min(self.newest_validators().f()).max(1)
     }
 
+    /// Whether the changes of an amendment could be adopted by the next block: for those who write one, before they ask
+    /// others to sign it. Nothing changes.
+    ///
+    /// # Errors
+    /// The first [`GovernanceError`] found, of those about what is changed.
+    pub fn check_changes(&self, changes: &[Change]) -> Result<(), GovernanceError> {
+        let mut draft = self.clone();
+        draft.height = draft.height.plus(1);
+        draft.amend(changes)
+    }
+
     /// Applies the changes of an amendment that a quorum has signed; all or nothing. To be called while the block of
     /// [`Self::height`] is executed.
     pub(crate) fn amend(&mut self, changes: &[Change]) -> Result<(), GovernanceError> {

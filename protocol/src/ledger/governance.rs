@@ -6,7 +6,7 @@
 //! will be further kinds of [`Change`].
 
 use crate::credit::ValidatorSet;
-use crate::crypto::{Signature, SigningKey, VerifyingKey, hash, verify_batch};
+use crate::crypto::{Digest, Signature, SigningKey, VerifyingKey, hash, verify_batch};
 use crate::ids::{ChainId, HospitalId, ValidatorId};
 use crate::ledger::genesis::ValidatorInfo;
 use crate::units::{Height, Millis};
@@ -196,13 +196,19 @@ pub enum GovernanceError {
 }
 
 impl Amendment {
-    /// The bytes that a member signs: the digest over chain and content, under a domain of its own.
+    /// Chain and content in one digest: two people who see the same one sign the same.
     #[must_use]
-    pub fn message(&self, chain: ChainId) -> Vec<u8> {
-        let digest = hash(
+    pub fn digest(&self, chain: ChainId) -> Digest {
+        hash(
             "kithkin/amendment/1",
             &[chain.as_ref(), &wire::encode(self)],
-        );
+        )
+    }
+
+    /// The bytes that a member signs: the digest, under a domain of its own.
+    #[must_use]
+    pub fn message(&self, chain: ChainId) -> Vec<u8> {
+        let digest = self.digest(chain);
         [b"kithkin/governance/1".as_slice(), digest.as_ref()].concat()
     }
 

@@ -414,6 +414,18 @@ impl State {
         Table::<(), Electorate>::new(13).state_key(&())
     }
 
+    /// The key of everything about validators, the [`Standings`], in the authenticated state.
+    #[must_use]
+    pub fn standings_key() -> Vec<u8> {
+        Table::<(), Standings>::new(1).state_key(&())
+    }
+
+    /// The key of an accredited hospital in the authenticated state.
+    #[must_use]
+    pub fn hospital_key(id: HospitalId) -> Vec<u8> {
+        Table::<HospitalId, Hospital>::new(3).state_key(&id)
+    }
+
     /// The key of a case in the authenticated state.
     #[must_use]
     pub fn case_key(id: CaseId) -> Vec<u8> {

@@ -1,0 +1,188 @@
+//! `kithkin governance`, as it is typed.
+
+use clap::{Args, Subcommand};
+use kithkin_protocol::ids::ValidatorId;
+use kithkin_protocol::ledger::ProtocolVersion;
+use kithkin_protocol::units::Height;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// `kithkin governance`
+#[derive(Debug, Subcommand)]
+pub enum GovernanceCommand {
+    /// Writes an amendment into a file, for the validators to sign
+    Propose(ProposeArgs),
+    /// Signs an amendment with a validator's keys, into a file of its own; says what is signed
+    Sign(SignArgs),
+    /// Puts the signatures of several files together; says how many are missing
+    Combine(CombineArgs),
+    /// Hands an amendment that enough have signed to a node, and waits until it is final
+    Submit(SubmitArgs),
+    /// Says in words what an amendment changes and who has signed; without a file, who the validators are
+    Show(ShowArgs),
+}
+
+/// Text under `kithkin governance --help`.
+pub(super) const GOVERNANCE_HELP: &str = "The validators decide about themselves: an amendment counts when a quorum of them has \
+signed it. Its changes of validators are in force two heights after the block that holds it. At most a third of the \
+validators, less one, can change at once; below four one at a time, and all must sign.
+
+A fifth validator joins four:
+  newcomer     kithkin keys new --out keys             sends keys/public.toml; starts its node with validator = 4
+  somebody     kithkin governance propose --node 127.0.0.1:4800 --admit public.toml --out amendment.toml
+  each of 3    kithkin governance sign amendment.toml --keys keys --node 127.0.0.1:4800 --out signed-N.toml
+  somebody     kithkin governance combine signed-*.toml --out whole.toml
+  a validator  kithkin governance submit whole.toml --keys keys --node 127.0.0.1:4800
+
+Keys never leave the machine of their validator; the files are public. An amendment counts once, as the next one after all that \
+were adopted before: when another was faster, propose it anew.
+
+Exit codes: 0 done; 1 the node does not take it, or the ledger has refused it; 2 a file or the command line is wrong, or the ledger \
+would refuse it; 4 the node cannot be reached or does not answer.";
+
+/// The state that an amendment is compared with.
+#[derive(Debug, Args)]
+pub struct StateArgs {
+    /// The client door of a running node, whose word counts: ask your own
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "genesis")]
+    pub node: Option<SocketAddr>,
+    /// The genesis file, when no amendment was adopted yet
+    #[arg(long, value_name = "FILE")]
+    pub genesis: Option<PathBuf>,
+}
+
+/// `kithkin governance propose`
+#[derive(Debug, Args)]
+pub struct ProposeArgs {
+    /// The state to start from.
+    #[command(flatten)]
+    pub state: StateArgs,
+    /// The file to write; one that is there is never overwritten
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// A new validator: its file public.toml or the folder. Once for each; they get the next free numbers. A hospital that runs
+    /// it follows after =: its public.toml
+    #[arg(long, value_name = "FILE[=HOSPITAL]")]
+    pub admit: Vec<String>,
+    /// A validator that is to vote no more, by number
+    #[arg(long, value_name = "N", value_parser = number)]
+    pub remove: Vec<ValidatorId>,
+    /// A validator that goes on with other keys: its number and its new public.toml. Its hospital stays unless one follows
+    #[arg(long, value_name = "N=FILE[=HOSPITAL]", value_parser = rekey)]
+    pub rekey: Vec<(ValidatorId, String)>,
+    /// A validator that was excluded for good and may be master again
+    #[arg(long, value_name = "N", value_parser = number)]
+    pub pardon: Vec<ValidatorId>,
+    /// From this height on the ledger follows the rules of this version; programs that do not know them stop there
+    #[arg(long, value_name = "VERSION@HEIGHT", value_parser = upgrade)]
+    pub upgrade: Option<(ProtocolVersion, Height)>,
+    /// How long it may be adopted
+    #[arg(long, value_name = "DURATION", default_value = "7d", value_parser = humantime::parse_duration)]
+    pub valid_for: Duration,
+}
+
+/// `kithkin governance sign`
+#[derive(Debug, Args)]
+pub struct SignArgs {
+    /// The amendment
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The folder of the validator's keys
+    #[arg(long, value_name = "DIR")]
+    pub keys: PathBuf,
+    /// The file to write: the amendment with this signature
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// The state to compare it with.
+    #[command(flatten)]
+    pub state: StateArgs,
+}
+
+/// `kithkin governance combine`
+#[derive(Debug, Args)]
+pub struct CombineArgs {
+    /// Copies of one amendment, each with some signatures
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// The file to write
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+}
+
+/// `kithkin governance submit`
+#[derive(Debug, Args)]
+pub struct SubmitArgs {
+    /// The amendment, with the signatures of a quorum
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The keys of the validator that hands it in; any of the present ones
+    #[arg(long, value_name = "DIR")]
+    pub keys: PathBuf,
+    /// The client door of a running node
+    #[arg(long, value_name = "ADDRESS")]
+    pub node: SocketAddr,
+    /// How long to wait until it is final
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = humantime::parse_duration)]
+    pub within: Duration,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `kithkin governance show`
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// The amendment; when left out, the validators themselves
+    #[arg(value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// The state to compare it with, or to show.
+    #[command(flatten)]
+    pub state: StateArgs,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn number(text: &str) -> Result<ValidatorId, String> {
+    let digits = text.strip_prefix('v').unwrap_or(text);
+    let number = digits.parse().map(ValidatorId);
+    number.map_err(|_| format!("'{text}' is no number of a validator, such as 3 or v3"))
+}
+
+fn rekey(text: &str) -> Result<(ValidatorId, String), String> {
+    let (id, keys) = text
+        .split_once('=')
+        .ok_or("write N=FILE: the number of the validator and its new public.toml")?;
+    Ok((number(id)?, keys.to_owned()))
+}
+
+fn upgrade(text: &str) -> Result<(ProtocolVersion, Height), String> {
+    let parts = text.split_once('@').and_then(|(version, height)| {
+        let version = ProtocolVersion(version.parse().ok()?);
+        Some((version, Height(height.parse().ok()?)))
+    });
+    parts.ok_or_else(|| format!("'{text}' is not VERSION@HEIGHT, such as 2@500000"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_keys_and_upgrades_are_read_and_anything_else_is_explained() {
+        assert_eq!(number("v3"), number("3"));
+        assert_eq!(
+            rekey("2=keys=hospital"),
+            Ok((ValidatorId(2), "keys=hospital".to_owned()))
+        );
+        assert_eq!(upgrade("2@500"), Ok((ProtocolVersion(2), Height(500))));
+        for text in ["", "v", "-1", "70000"] {
+            assert!(number(text).unwrap_err().contains("no number"));
+        }
+        assert!(rekey("2").unwrap_err().contains("N=FILE"));
+        for text in ["2", "2@", "@5", "a@5"] {
+            assert!(upgrade(text).unwrap_err().contains("VERSION@HEIGHT"));
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! `kithkin governance submit`: from a file with a quorum's signatures to a final block.
+
+use super::state::{ANSWER_WITHIN, LedgerView, connect, now, silent};
+use super::{Failure, failure, keys};
+use crate::cli::SubmitArgs;
+use anyhow::anyhow;
+use kithkin_actors::node::amendment::{AmendmentError, Draft};
+use kithkin_actors::node::client::News;
+use kithkin_actors::node::{ClientFailure, NodeClient, NodeKeys};
+use kithkin_actors::validator::messages::{Answer, Look};
+use kithkin_protocol::credit::CHANGE_DELAY;
+use kithkin_protocol::crypto::SigningKey;
+use kithkin_protocol::ids::AccountId;
+use kithkin_protocol::ledger::{Change, SignedTransaction, Transaction, TxBody};
+use kithkin_protocol::units::{Height, Millis};
+use std::time::{Duration, Instant};
+
+/// How long the transaction stays valid: a try, not a standing order.
+const VALID_FOR: Millis = Millis(600_000);
+
+/// Hands an amendment in and waits until it is final.
+pub(super) async fn run(args: &SubmitArgs) -> Result<(), Failure> {
+    let draft = Draft::read(&args.file).map_err(failure)?;
+    let governance = draft.governance().map_err(failure)?;
+    let node_keys = NodeKeys::load(&args.keys).map_err(keys::failure)?;
+    let deadline = Instant::now() + args.within;
+    let client = connect(args.node).await?;
+    let view = in_force(&client, args, deadline).await?;
+    view.check(&draft)?;
+    let vote_key = node_keys.public().vote_key;
+    let mut members = view.standings.validators().iter();
+    let member = members.find(|info| info.vote_key == vote_key);
+    let Some(member) = member else {
+        return Err(failure(AmendmentError::NotMember { vote_key }));
+    };
+    let key = node_keys.identity_as(member.id).vote_key;
+    let body = TxBody::Governance(Box::new(governance));
+    let transaction = envelope(&client, &view, &key, body).await?;
+    let height = hand_in(&client, transaction, deadline).await?;
+    report(args.json, &draft, height);
+    Ok(())
+}
+
+/// The ledger once the changes that were adopted before are in force: until then others would have to sign.
+async fn in_force(
+    client: &NodeClient,
+    args: &SubmitArgs,
+    deadline: Instant,
+) -> Result<LedgerView, Failure> {
+    let mut news = client.follow(ANSWER_WITHIN).await.map_err(silent)?;
+    loop {
+        let view = LedgerView::ask(client, args.node).await?;
+        if view.standings.validators() == view.standings.newest_validators() {
+            return Ok(view);
+        }
+        let next = tokio::time::timeout_at(deadline.into(), news.recv()).await;
+        match next {
+            Ok(Some(News::Final(_) | News::Missed(_))) => {}
+            Ok(None) => return Err(silent(ClientFailure::Closed)),
+            Err(_) => {
+                return Err(Failure::NotHeld(anyhow!(
+                    "another change of the validators is not in force yet: try again"
+                )));
+            }
+        }
+    }
+}
+
+async fn envelope(
+    client: &NodeClient,
+    view: &LedgerView,
+    key: &SigningKey,
+    body: TxBody,
+) -> Result<SignedTransaction, Failure> {
+    let signer = key.verifying_key();
+    let look = Look::Sequences(AccountId::of(&signer));
+    let answer = client.look(look, ANSWER_WITHIN).await.map_err(silent)?;
+    let Answer::Sequences(window) = answer else {
+        return Err(silent(ClientFailure::Other));
+    };
+    let content = Transaction {
+        chain: view.chain,
+        signer,
+        sequence: window.lowest(),
+        valid_until_ms: view.time_ms.max(now()).plus(VALID_FOR.0),
+        body,
+    };
+    Ok(content.sign(key))
+}
+
+async fn hand_in(
+    client: &NodeClient,
+    transaction: SignedTransaction,
+    deadline: Instant,
+) -> Result<Height, Failure> {
+    let id = transaction.id();
+    let submitted = client.submit_many(vec![transaction], ANSWER_WITHIN);
+    if let Some((_, refusal)) = submitted.await.map_err(silent)?.into_iter().next() {
+        return Err(Failure::NotHeld(
+            anyhow!(refusal).context("the node does not take the amendment"),
+        ));
+    }
+    let within = deadline
+        .saturating_duration_since(Instant::now())
+        .max(Duration::from_secs(1));
+    let last = client.await_tx(id, within).await.map_err(|error| {
+        Failure::NotHeld(anyhow!(error).context(
+            "the amendment was handed in and is not final yet; it may become so, and kithkin governance show says whether it has",
+        ))
+    })?;
+    let height = last.proof.header.height;
+    match last.rejected {
+        None => Ok(height),
+        Some(reason) => Err(Failure::NotHeld(anyhow!(
+            "the ledger has refused the amendment at height {height}: {reason}"
+        ))),
+    }
+}
+
+fn report(json: bool, draft: &Draft, height: Height) {
+    let members = draft.amendment.changes.iter().any(|change| match change {
+        Change::Admit(_) | Change::Remove(_) | Change::Rekey(_) => true,
+        Change::Pardon(_) | Change::Upgrade { .. } => false,
+    });
+    let upgrade = draft.amendment.changes.iter().rev();
+    let upgrade = upgrade.into_iter().find_map(|change| match change {
+        Change::Upgrade { version, height } => Some((*version, *height)),
+        _ => None,
+    });
+    let members_from = members.then(|| height.plus(CHANGE_DELAY));
+    if json {
+        let line = serde_json::json!({
+            "digest": draft.digest(),
+            "number": draft.amendment.number,
+            "height": height,
+            "members_from": members_from,
+            "rules_from": upgrade.map(|(_, height)| height),
+        });
+        println!("{line}");
+        return;
+    }
+    println!("adopted     at height {height}");
+    if let Some(from) = members_from {
+        println!("in force    the validators change at height {from}");
+    }
+    if let Some((version, from)) = upgrade {
+        println!("in force    version {version} of the rules from height {from} on");
+    }
+    if members_from.is_none() && upgrade.is_none() {
+        println!("in force    now");
+    }
+}
