@@ -7,7 +7,7 @@ use super::expect::list;
 use super::player::{Done, PlayedCase, PlayedRecord, Player, StepError};
 use super::script::{
     Act, Approve, Enrol, Read, Refuse, Replay, Request, Restore, SourceKind, WaitCatchUp,
-    WaitHeight, WaitPhase, WaitRelease, WaitRestart, Write,
+    WaitConvicted, WaitHeight, WaitPhase, WaitRelease, WaitRestart, Write,
 };
 use super::words::KinName;
 use crate::compare::file_is_back;
