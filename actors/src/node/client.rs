@@ -241,8 +241,8 @@ impl NodeClient {
         if proof.key != key || proof.verify(&statement.state_root).is_err() {
             return Err(ClientFailure::Unproved);
         }
-        let decode = |value: Vec<u8>| State::decode_value(&value);
-        let value = proof.value.map(decode).transpose();
+        let value = proof.value.map(|value| State::decode_value(&value));
+        let value = value.transpose();
         value.map_err(|_| ClientFailure::Unproved)
     }
 

@@ -263,7 +263,7 @@ pub(super) async fn deliver(shared: &Shared, from: ValidatorId, arrived: Arrived
                 .receive_served::<Validator, _>(from, to, message, SERVED_WITHIN)
                 .await;
         }
-        Arrived::Snapshot(message) if lane == Lane::Votes => {
+        Arrived::Snapshot(message) if !wait => {
             network.receive::<Validator, _>(from, to, message);
         }
         Arrived::Snapshot(message) => {
