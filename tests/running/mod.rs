@@ -134,7 +134,7 @@ impl Running {
 
     /// Sends a signal, for example `TERM`.
     pub(crate) fn signal(&self, signal: &str) {
-        let id = self.child.id().to_string();
+        let id = self.id().to_string();
         let sent = Command::new("kill").args(["-s", signal, &id]).status();
         assert!(sent.expect("kill runs").success());
     }
