@@ -8,6 +8,10 @@ use tokio::sync::Semaphore;
 /// busy and no more.
 const JUDGES: usize = 2;
 
+/// So many signatures are verified where the caller runs: it takes less than a millisecond, and handing them to another
+/// thread and back costs as much as one of them.
+const AT_ONCE_MAX: usize = 8;
+
 static FREE: Semaphore = Semaphore::const_new(JUDGES);
 
 /// Works out identifiers, and verifies signatures in one batch.
@@ -26,6 +30,10 @@ pub(crate) async fn judge(transactions: Vec<SignedTransaction>) {
     let Ok(_free) = FREE.acquire().await else {
         return;
     };
+    if signed.len() <= AT_ONCE_MAX {
+        verify_many(&signed);
+        return;
+    }
     // What is not judged here, the validator judges itself.
     let _ = tokio::task::spawn_blocking(move || verify_many(&signed)).await;
 }

@@ -1,4 +1,4 @@
-//! Ed25519: signing by `ring`, every verification by `ed25519-consensus`.
+//! Ed25519: signing by `ring`, every verification by `ed25519-zebra`.
 //!
 //! All nodes must agree which signatures are valid, one at a time or in a
 //! batch. ZIP-215 is the one rule for which both agree.
@@ -7,7 +7,7 @@ use crate::bytes::byte_newtype;
 #[cfg(any(test, feature = "testing"))]
 use crate::crypto::simulated;
 use crate::crypto::{Secret32, hash};
-use rand_core::{CryptoRng, Rng as _, SeedableRng as _};
+use rand_core::{CryptoRng, SeedableRng as _};
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 
 byte_newtype!(
@@ -35,8 +35,8 @@ impl VerifyingKey {
             let holds = simulated::signature(&self.0, message) == signature.0;
             return holds.then_some(()).ok_or(SignatureError);
         }
-        ed25519_consensus::VerificationKey::try_from(self.0)
-            .and_then(|key| key.verify(&signature.0.into(), message))
+        ed25519_zebra::VerificationKey::try_from(self.0)
+            .and_then(|key| key.verify(&ed25519_zebra::Signature::from(signature.0), message))
             .map_err(|_| SignatureError)
     }
 }
@@ -55,19 +55,21 @@ pub fn verify_batch(items: &[(VerifyingKey, &[u8], Signature)]) -> Result<(), Si
             .iter()
             .try_for_each(|(key, message, signature)| key.verify(message, signature));
     }
-    let mut batch = ed25519_consensus::batch::Verifier::new();
+    let mut batch = ed25519_zebra::batch::Verifier::new();
     let mut transcript = crate::crypto::HashWriter::new("kithkin/batch-verify/1");
     for (key, message, signature) in items {
         transcript
             .field(key)
             .field(hash("kithkin/batch-item/1", &[message]))
             .field(signature);
-        batch.queue((key.0.into(), signature.0.into(), *message));
+        batch.queue((
+            key.0.into(),
+            ed25519_zebra::Signature::from(signature.0),
+            *message,
+        ));
     }
     let coefficients = rand_chacha::ChaCha20Rng::from_seed(transcript.finish().0);
-    batch
-        .verify(OldRng(coefficients))
-        .map_err(|_| SignatureError)
+    batch.verify(coefficients).map_err(|_| SignatureError)
 }
 
 /// Which of many signatures hold: in one batch when all do, else by halves, so that one bad signature among many costs
@@ -87,27 +89,6 @@ pub fn verify_each(items: &[(VerifyingKey, &[u8], Signature)]) -> Vec<bool> {
     verdicts.extend(verify_each(right));
     verdicts
 }
-
-/// `ed25519-consensus` speaks an older `rand_core`; this hands the calls on.
-struct OldRng(rand_chacha::ChaCha20Rng);
-
-impl rand_core_06::RngCore for OldRng {
-    fn next_u32(&mut self) -> u32 {
-        self.0.next_u32()
-    }
-    fn next_u64(&mut self) -> u64 {
-        self.0.next_u64()
-    }
-    fn fill_bytes(&mut self, dest: &mut [u8]) {
-        self.0.fill_bytes(dest);
-    }
-    fn try_fill_bytes(&mut self, dest: &mut [u8]) -> Result<(), rand_core_06::Error> {
-        self.0.fill_bytes(dest);
-        Ok(())
-    }
-}
-
-impl rand_core_06::CryptoRng for OldRng {}
 
 /// An Ed25519 private key.
 pub struct SigningKey {
