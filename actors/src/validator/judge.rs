@@ -31,7 +31,8 @@ pub(crate) async fn judge(transactions: Vec<SignedTransaction>) {
         return;
     };
     if signed.len() <= AT_ONCE_MAX {
-        verify_many(&signed);
+        // The verdict stays with each.
+        let _ = verify_many(&signed);
         return;
     }
     // What is not judged here, the validator judges itself.
