@@ -112,11 +112,10 @@ impl Consensus {
         let standings = self.ledger.standings();
         let author = self.round.voter.as_ref();
         let fresh = || {
-            author?
-                .vrf_key
-                .prove(&standings.beacon_input())
-                .ok()
-                .map(|(_, proof)| proof)
+            let me = author?;
+            let (output, proof) = me.vrf_key.prove(&standings.beacon_input()).ok()?;
+            standings.know_beacon(me.id, proof, output);
+            Some(proof)
         };
         let vrf_proof = self
             .round

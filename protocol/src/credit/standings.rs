@@ -211,6 +211,11 @@ impl Standings {
         }
     }
 
+    /// Keeps what `author` itself has just made, with its own key: it need not be verified here.
+    pub(crate) fn know_beacon(&self, author: ValidatorId, proof: VrfProof, output: Digest) {
+        let _ = self.beacon.get_or_init(|| (author, proof, Some(output)));
+    }
+
     /// The block finalized at `height`, one of the last [`LATE`], when the vote of `validator` for it has earned no
     /// credit yet.
     #[must_use]

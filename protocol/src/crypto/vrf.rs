@@ -11,7 +11,7 @@ use vrf_rfc9381::ec::edwards25519::EdVrfProof;
 use vrf_rfc9381::ec::edwards25519::elligator2::{
     EdVrfEdwards25519Ell2PublicKey, EdVrfEdwards25519Ell2SecretKey,
 };
-use vrf_rfc9381::{Proof as _, Prover as _, Verifier as _};
+use vrf_rfc9381::{Ciphersuite, Proof as _, Prover as _, Verifier as _};
 
 byte_newtype!(
     /// The public key of a VRF.
@@ -85,10 +85,12 @@ impl VrfSecretKey {
         }
         let key =
             EdVrfEdwards25519Ell2SecretKey::from_slice(self.seed.expose()).map_err(|_| VrfError)?;
-        let proof = key.prove(input).map_err(|_| VrfError)?.encode_to_pi();
-        let proof = VrfProof(proof.try_into().map_err(|_| VrfError)?);
-        let output = self.public_key().verify(input, &proof)?;
-        Ok((output, proof))
+        let proof = key.prove(input).map_err(|_| VrfError)?;
+        let beta = proof
+            .proof_to_hash(Ciphersuite::ECVRF_EDWARDS25519_SHA512_ELL2)
+            .map_err(|_| VrfError)?;
+        let proof = proof.encode_to_pi().try_into().map_err(|_| VrfError)?;
+        Ok((output(&beta), VrfProof(proof)))
     }
 }
 
@@ -112,8 +114,12 @@ impl VrfPublicKey {
             return Err(VrfError);
         }
         let beta = key.verify(input, decoded).map_err(|_| VrfError)?;
-        Ok(hash("kithkin/vrf-output/1", &[beta.as_slice()]))
+        Ok(output(&beta))
     }
+}
+
+fn output(beta: &[u8]) -> Digest {
+    hash("kithkin/vrf-output/1", &[beta])
 }
 
 #[cfg(test)]
