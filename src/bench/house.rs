@@ -250,6 +250,7 @@ fn validator(
             algorithm: algorithm.clone(),
             memory: Memory::Trusted,
             snapshots: SnapshotPolicy::default(),
+            followers: Vec::new(),
             clock: Arc::new(SystemClock),
             observer: observer.clone(),
         };

@@ -41,6 +41,11 @@ fn free_port() -> u16 {
     listener.local_addr().expect("an address").port()
 }
 
+/// An address on this machine that is free now.
+pub(crate) fn free_address() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], free_port()))
+}
+
 impl Town {
     /// Four validators over this transport: `tcp` or `quic`.
     pub(crate) fn found(transport: &str) -> Self {
@@ -70,9 +75,7 @@ impl Town {
                 (_, port) => format!("/ip4/127.0.0.1/tcp/{port}"),
             })
             .collect();
-        let doors: Vec<SocketAddr> = (0..4)
-            .map(|_| SocketAddr::from(([127, 0, 0, 1], free_port())))
-            .collect();
+        let doors: Vec<SocketAddr> = (0..4).map(|_| free_address()).collect();
         for (n, door) in doors.iter().enumerate() {
             let peers: String = (0..4)
                 .filter(|peer| *peer != n)

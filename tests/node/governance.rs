@@ -1,7 +1,7 @@
 //! Amendments from the command line: four nodes change who they are.
 
-use crate::founding::{Town, done, ended, on_runtime, until_height};
-use crate::running::number;
+use crate::founding::{Town, done, ended, free_address, on_runtime, until_height};
+use crate::running::{Running, number};
 use kithkin_protocol::units::Height;
 use serde_json::Value;
 
@@ -53,6 +53,46 @@ impl Town {
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         govern(&args);
         whole
+    }
+
+    /// Writes an amendment and has these validators sign it, each at its own node; adopted, the height from which it counts.
+    fn amend(&self, name: &str, what: &[&str], signers: &[usize]) -> u64 {
+        let (file, door) = (self.at(&format!("{name}.toml")), self.door(0));
+        let args = ["propose", "--node", &door, "--out", &file];
+        govern(&[&args, what].concat());
+        self.adopt(&self.sign_all(name, signers))
+    }
+
+    /// Adds lines in front of a node's settings.
+    fn set_first(&self, n: usize, lines: &str) {
+        let text = std::fs::read_to_string(self.settings(n)).expect("settings");
+        std::fs::write(self.settings(n), format!("{lines}\n{text}")).expect("writable");
+    }
+
+    /// Makes the keys and the settings of a fifth node; the four let it follow.
+    fn found_fifth(&mut self) {
+        done(&["keys", "new", "--out", &self.at("validator-4")]);
+        let text = std::fs::read_to_string(self.settings(0)).expect("settings");
+        // The first node's, as seen from its place: it has the addresses of three; the fourth is the node itself.
+        let line = |start: &str| {
+            let line = text.lines().find(|line| line.starts_with(start));
+            line.expect("a line").to_owned()
+        };
+        let first = line("listen = ").replace("listen", "0");
+        let peers = [first, line("1 = "), line("2 = "), line("3 = ")].join("\n");
+        let door = free_address();
+        self.doors.push(door);
+        let fifth = format!(
+            "genesis = 'genesis.toml'\nkeys = 'validator-4'\nvalidator = 4\ndata = 'data-4'\n\
+             listen = ['/ip4/127.0.0.1/tcp/0']\nclient_listen = '{door}'\nheartbeat_ms = 200\nstatus_every_ms = 50\n\
+             json = true\n[peers]\n{peers}\n"
+        );
+        std::fs::write(self.settings(4), fifth).expect("writable");
+        for n in 0..4 {
+            let text = std::fs::read_to_string(self.settings(n)).expect("settings");
+            let text = format!("{text}[followers]\n4 = 'validator-4'\n");
+            std::fs::write(self.settings(n), text).expect("writable");
+        }
     }
 
     /// Hands an amendment in at the first node; the height from which its validators count.
@@ -159,5 +199,71 @@ fn a_quorum_removes_a_validator_and_the_others_go_on_without_it() {
     on_runtime(async {
         let blocks = town.blocks(0, Height(from + 5)).await;
         assert_eq!(town.blocks(2, Height(from + 5)).await, blocks);
+    });
+}
+
+#[test]
+fn a_fifth_joins_another_changes_its_keys_and_a_third_leaves() {
+    let mut town = Town::found("tcp");
+    town.found_fifth();
+    let mut nodes: Vec<Option<Running>> = town.start_all().into_iter().map(Some).collect();
+    fn up(nodes: &mut [Option<Running>], height: u64) {
+        for node in nodes.iter_mut().flatten() {
+            until_height(node, height);
+        }
+    }
+
+    // It follows without a vote.
+    let mut fifth = town.start(4);
+    let ready = fifth.until("ready");
+    assert_eq!(number(&ready, "validator"), 4);
+    let height = number(&nodes[0].as_mut().expect("runs").until("status"), "height");
+    until_height(&mut fifth, height + 3);
+    nodes.push(Some(fifth));
+
+    let from = town.amend("join", &["--admit", &town.at("validator-4")], &[0, 1, 2]);
+    up(&mut nodes, from);
+    // Four of five have to vote, so with one of the old ones gone it must.
+    nodes[3].take().expect("runs").kill();
+    up(&mut nodes, from + 5);
+    nodes[3] = Some(town.start(3));
+    up(&mut nodes, from + 5);
+
+    // New keys, another start, the same number and database.
+    done(&["keys", "new", "--out", &town.at("validator-1b")]);
+    let rekey = format!("1={}", town.at("validator-1b"));
+    let from = town.amend("rekey", &["--rekey", &rekey], &[0, 2, 3, 4]);
+    nodes[1].take().expect("runs").kill();
+    let text = std::fs::read_to_string(town.settings(1)).expect("settings");
+    let text = text.replace("keys = 'validator-1'", "keys = 'validator-1b'");
+    std::fs::write(town.settings(1), text).expect("writable");
+    let words = {
+        let output = ended(&["node", "--config", &town.settings(1)]);
+        assert_eq!(output.status.code(), Some(2));
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    assert!(words.contains("validator = N"), "{words}");
+    town.set_first(1, "validator = 1");
+    nodes[1] = Some(town.start(1));
+    up(&mut nodes, from);
+    nodes[3].take().expect("runs").kill();
+    up(&mut nodes, from + 5);
+    nodes[3] = Some(town.start(3));
+    up(&mut nodes, from + 5);
+
+    std::fs::rename(town.path("validator-1"), town.path("validator-1a")).expect("renamed");
+    std::fs::rename(town.path("validator-1b"), town.path("validator-1")).expect("renamed");
+    let from = town.amend("leave", &["--remove", "v3"], &[0, 1, 2, 4]);
+    nodes[3].take().expect("runs").kill();
+    up(&mut nodes, from + 5);
+    on_runtime(async {
+        let blocks = town.blocks(0, Height(from + 5)).await;
+        for n in [1, 2, 4] {
+            assert_eq!(
+                town.blocks(n, Height(from + 5)).await,
+                blocks,
+                "validator {n}"
+            );
+        }
     });
 }

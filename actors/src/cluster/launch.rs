@@ -254,6 +254,7 @@ impl Cluster {
                 algorithm: algorithm.clone(),
                 memory: Memory::Trusted,
                 snapshots: SnapshotPolicy::default(),
+                followers: Vec::new(),
                 clock: setting.clock.clone(),
                 observer: observer.clone(),
             };

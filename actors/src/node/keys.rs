@@ -45,7 +45,7 @@ pub enum KeysError {
     },
     /// No validator of the genesis has these keys.
     #[error(
-        "no validator of the genesis has the vote key {vote_key}: this is another ledger's genesis, or other keys"
+        "no validator of the genesis has the vote key {vote_key}: this is another ledger's genesis, or other keys; a validator that joined later, or has changed its keys, says its number in its settings (validator = N)"
     )]
     Unknown {
         /// The public vote key.
@@ -60,6 +60,14 @@ pub enum KeysError {
         id: ValidatorId,
         /// Which key differs.
         name: &'static str,
+    },
+    /// The settings name another number than the genesis.
+    #[error("the genesis knows these keys as {id}, but the settings say validator = {}", said.0)]
+    Number {
+        /// The number in the genesis.
+        id: ValidatorId,
+        /// The number in the settings.
+        said: ValidatorId,
     },
     /// The vault.
     #[error(transparent)]
@@ -192,18 +200,30 @@ impl NodeKeys {
         }
     }
 
-    /// Who these keys are in a ledger.
+    /// Who these keys are in a ledger: a validator of the genesis, or else the one that a governance vote admits or has
+    /// admitted under the number `said`. Whether it really has is up to the ledger; until then the node follows.
     ///
     /// # Errors
-    /// [`KeysError::Unknown`] or [`KeysError::Differ`].
-    pub fn identity(&self, genesis: &Genesis) -> Result<Arc<consensus::Identity>, KeysError> {
+    /// [`KeysError::Unknown`], [`KeysError::Number`] or [`KeysError::Differ`].
+    pub fn identity(
+        &self,
+        genesis: &Genesis,
+        said: Option<ValidatorId>,
+    ) -> Result<Arc<consensus::Identity>, KeysError> {
         let public = self.public();
         let vote_key = public.vote_key;
         let info = genesis
             .validators
             .iter()
             .find(|info| info.vote_key == vote_key);
-        let info = info.ok_or(KeysError::Unknown { vote_key })?;
+        let Some(info) = info else {
+            let id = said.ok_or(KeysError::Unknown { vote_key })?;
+            return Ok(Arc::new(self.identity_as(id)));
+        };
+        if let Some(said) = said.filter(|said| *said != info.id) {
+            let id = info.id;
+            return Err(KeysError::Number { id, said });
+        }
         for (name, same) in [
             ("vrf", info.vrf_key == public.vrf_key),
             ("network", info.network_key == public.network_key),

@@ -20,7 +20,7 @@ use crate::validator::{Memory, SnapshotPolicy, Validator, ValidatorConfig};
 use actix::Addr;
 use kithkin_protocol::consensus::{self, Algorithm, Timing};
 use kithkin_protocol::ids::ValidatorId;
-use kithkin_protocol::ledger::{Genesis, SignedTransaction};
+use kithkin_protocol::ledger::{Genesis, SignedTransaction, ValidatorInfo};
 use kithkin_protocol::units::Height;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -44,6 +44,10 @@ pub struct NodeConfig {
     pub genesis: Arc<Genesis>,
     /// The validator's keys.
     pub keys: NodeKeys,
+    /// Its number, when the genesis does not list these keys: a governance vote has given it that, or will.
+    pub validator: Option<ValidatorId>,
+    /// Nodes that may follow without a vote, as this operator decides.
+    pub followers: Vec<ValidatorInfo>,
     /// Where to listen for other validators.
     pub listen: Vec<Multiaddr>,
     /// Where the other validators are.
@@ -124,7 +128,7 @@ impl Node {
     /// # Errors
     /// Every [`NodeError`]; nothing is left running.
     pub async fn launch(config: NodeConfig) -> Result<Self, NodeError> {
-        let identity = config.keys.identity(&config.genesis)?;
+        let identity = config.keys.identity(&config.genesis, config.validator)?;
         let me = identity.id;
         let chain = config.genesis.chain_id();
         let dir = &config.data;
@@ -228,6 +232,7 @@ impl Node {
             config.clock.clone(),
         );
         let (timing, snapshots) = (config.timing, config.snapshots);
+        let followers = config.followers.clone();
         let memory = if config.quarantine {
             Memory::Lost
         } else {
@@ -244,6 +249,7 @@ impl Node {
                 algorithm: Algorithm::default(),
                 memory,
                 snapshots,
+                followers: followers.clone(),
                 clock: clock.clone(),
                 observer: observer.clone(),
             };

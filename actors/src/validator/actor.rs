@@ -21,7 +21,7 @@ use kithkin_protocol::consensus::{
     self, Agreement, Algorithm, Certificate, Config, Identity, Input, Note, Output, Timer,
     TimerKind, Timing, WalEntry,
 };
-use kithkin_protocol::credit::ValidatorSet;
+use kithkin_protocol::credit::{Electorate, ValidatorSet};
 use kithkin_protocol::ids::{TxId, ValidatorId};
 use kithkin_protocol::ledger::{
     AdmissionError, Block, Effects, Event, Genesis, Ledger, Mempool, SignedTransaction,
@@ -64,6 +64,8 @@ pub struct ValidatorConfig {
     pub memory: Memory,
     /// When snapshots are made.
     pub snapshots: SnapshotPolicy,
+    /// Nodes that may follow without a vote: validators to be, and those that were.
+    pub followers: Vec<ValidatorInfo>,
     /// The clock.
     pub clock: SharedClock,
     /// Who is told what happens.
@@ -96,6 +98,10 @@ pub struct Validator {
     clock: SharedClock,
     observer: Observer,
     followers: BTreeMap<ActorName, BTreeSet<super::messages::Concern>>,
+    /// Nodes that the operator lets follow. They hear what members hear; nothing they say counts as a vote.
+    guests: Vec<ValidatorInfo>,
+    /// Whether this node is among those who vote on the next two heights, as it was last said in the log.
+    is_member: Option<bool>,
     /// The present timer of each kind.
     timers: BTreeMap<TimerKind, SpawnHandle>,
     /// What the core ordered at start, until this actor can be reached: it asks the others what it missed.
@@ -166,6 +172,8 @@ impl Validator {
             clock: config.clock,
             observer: config.observer,
             followers: BTreeMap::new(),
+            guests: config.followers,
+            is_member: None,
             timers: BTreeMap::new(),
             served: BTreeMap::new(),
             first,
@@ -330,9 +338,12 @@ impl Validator {
         }
     }
 
+    /// Whom everything is told that all should hear.
     fn peers(&self) -> Vec<ActorName> {
-        let standings = self.ledger().standings();
-        let others = standings.validators().ids().filter(|id| *id != self.me);
+        let members = self.ledger().standings().validators();
+        let guests = self.guests.iter().map(|guest| guest.id);
+        let guests = guests.filter(|id| !members.contains(*id));
+        let others = members.ids().chain(guests).filter(|id| *id != self.me);
         others.map(|id| ActorName::Validator(id.0)).collect()
     }
 
@@ -458,8 +469,8 @@ impl Validator {
         }
     }
 
-    /// Says to the transport who may talk with this node: those who vote on the next heights.
-    fn admit_peers(&self) {
+    /// Says to the transport who may talk with this node: those who vote on the next heights, and who may follow.
+    fn admit_peers(&mut self) {
         let electorate = self.ledger().standings().electorate();
         let next = electorate.next.iter().flat_map(ValidatorSet::iter);
         // Of a validator whose keys change both count until the change: the later entry is asked for first.
@@ -472,7 +483,30 @@ impl Validator {
                 peers.push(info.clone());
             }
         }
+        for guest in &self.guests {
+            if !peers.iter().any(|peer| peer.id == guest.id) {
+                peers.push(guest.clone());
+            }
+        }
         self.port.admit(&peers);
+        let is_member = next_or_current(&electorate, &self.identity);
+        self.note_membership(is_member);
+    }
+
+    /// Says in the log when this node becomes a member, or is none any more.
+    fn note_membership(&mut self, is_member: bool) {
+        let before = self.is_member.replace(is_member);
+        let (validator, height) = (self.me, self.ledger().height());
+        match (before, is_member) {
+            (None | Some(true), false) => tracing::warn!(
+                %validator, %height,
+                "this node follows and does not vote: no set of validators holds its number with its keys"
+            ),
+            (Some(false), true) => {
+                tracing::info!(%validator, %height, "this node becomes a validator");
+            }
+            (None | Some(true), true) | (Some(false), false) => {}
+        }
     }
 
     /// Of each kind one timer is present. Those that it replaces would stay with the actor until they run out, and be looked
@@ -508,6 +542,15 @@ impl Validator {
             !callers.is_empty()
         });
     }
+}
+
+/// Whether someone with this number and these keys votes on one of the next two heights.
+fn next_or_current(electorate: &Electorate, identity: &Identity) -> bool {
+    let sets = std::iter::once(&electorate.current).chain(&electorate.next);
+    sets.filter_map(|set| set.get(identity.id)).any(|info| {
+        info.vote_key == identity.vote_key.verifying_key()
+            && info.vrf_key == identity.vrf_key.public_key()
+    })
 }
 
 impl Actor for Validator {

@@ -131,6 +131,7 @@ impl House {
                     algorithm: Algorithm::default(),
                     memory: memories.get(&name).copied().unwrap_or_default(),
                     snapshots: plan.snapshots,
+                    followers: Vec::new(),
                     clock: Arc::new(SystemClock),
                     observer: observer.clone(),
                 };

@@ -7,13 +7,17 @@ mod settings;
 use super::{Failure, genesis, keys, stop::Stop};
 use crate::cli::NodeArgs;
 use anyhow::anyhow;
+use kithkin_actors::node::keys::Public;
 use kithkin_actors::node::{Node, NodeConfig, NodeError, NodeKeys};
 use kithkin_actors::observe::{Observer, Sight};
 use kithkin_actors::ports::clock::SystemClock;
 use kithkin_actors::supervisor::SupervisorConfig;
+use kithkin_protocol::ids::ValidatorId;
+use kithkin_protocol::ledger::ValidatorInfo;
 use kithkin_protocol::units::Height;
 use serde::Serialize;
 use settings::Settings;
+use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -89,6 +93,8 @@ pub async fn run(args: NodeArgs) -> Result<(), Failure> {
         data: settings.data.clone(),
         genesis: Arc::new(genesis),
         keys: node_keys,
+        validator: settings.validator,
+        followers: followers(&settings)?,
         listen: settings.listen.clone(),
         peers: settings.peers.clone(),
         client_listen: settings.client_listen,
@@ -157,6 +163,18 @@ pub async fn run(args: NodeArgs) -> Result<(), Failure> {
         Some(error) => Err(Failure::Storage(error.into())),
         None => Ok(()),
     }
+}
+
+/// The nodes that may follow, with the keys that their files say.
+fn followers(settings: &Settings) -> Result<Vec<ValidatorInfo>, Failure> {
+    let read = |(id, path): (&ValidatorId, &PathBuf)| match keys::read_public(path)? {
+        Public::Validator(keys) => Ok(keys.validator(*id)),
+        Public::Hospital(_) => Err(Failure::Usage(anyhow!(
+            "{} among the followers is of a hospital: only nodes follow",
+            path.display()
+        ))),
+    };
+    settings.followers.iter().map(read).collect()
 }
 
 fn failure(error: NodeError) -> Failure {

@@ -1,7 +1,8 @@
 //! Settings of `kithkin node`: defaults, then the file, then the environment, then flags; checked once.
 //!
 //! The keys and what they mean stand in `config/node.toml`. A key `client_listen` is the variable
-//! `KITHKIN_NODE_CLIENT_LISTEN` in the environment; `peers` and `limits` can only stand in the file. Paths in the file are relative to it.
+//! `KITHKIN_NODE_CLIENT_LISTEN` in the environment; `peers`, `followers` and
+//! `limits` can only stand in the file. Paths in the file are relative to it.
 
 mod layer;
 
@@ -65,6 +66,7 @@ fn read_file(path: &Path) -> anyhow::Result<Layer> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kithkin_protocol::ids::ValidatorId;
     use std::path::PathBuf;
 
     fn file(text: &str) -> anyhow::Result<Settings> {
@@ -114,10 +116,16 @@ mod tests {
             ),
             ("listen = []\n[limits]\nclients = 1", "unknown field"),
             ("listen = []\n[peers]\nfirst = []", "no validator's number"),
+            ("listen = []\n[followers]\nx = 'a'", "among the followers"),
         ] {
             let error = file(&format!("{whole}{text}")).unwrap_err();
             assert!(format!("{error:#}").contains(words), "{error:#}");
         }
+        let text = format!("{whole}validator = 7\nlisten = []\n[followers]\n4 = 'four.toml'");
+        let settings = file(&text).unwrap();
+        assert_eq!(settings.validator, Some(ValidatorId(7)));
+        let four = Path::new("/etc/kithkin/four.toml").to_owned();
+        assert_eq!(settings.followers, [(ValidatorId(4), four)].into());
         assert!(file("unknown = 1").is_err());
         let env = [("KITHKIN_NODE_UNKNOWN".to_owned(), "1".to_owned())];
         assert!(read_env(env.into_iter()).is_err());

@@ -21,10 +21,12 @@ const ENV_PREFIX: &str = "KITHKIN_NODE_";
 pub(super) struct Layer {
     pub(super) genesis: Option<PathBuf>,
     pub(super) keys: Option<PathBuf>,
+    pub(super) validator: Option<u16>,
     pub(super) data: Option<PathBuf>,
     pub(super) listen: Option<Vec<String>>,
     pub(super) client_listen: Option<String>,
     pub(super) peers: Option<BTreeMap<String, Vec<String>>>,
+    pub(super) followers: Option<BTreeMap<String, PathBuf>>,
     pub(super) consensus_base_ms: Option<u64>,
     pub(super) consensus_max_ms: Option<u64>,
     pub(super) heartbeat_ms: Option<u64>,
@@ -45,10 +47,12 @@ impl Layer {
         Self {
             genesis: self.genesis.or(lower.genesis),
             keys: self.keys.or(lower.keys),
+            validator: self.validator.or(lower.validator),
             data: self.data.or(lower.data),
             listen: self.listen.or(lower.listen),
             client_listen: self.client_listen.or(lower.client_listen),
             peers: self.peers.or(lower.peers),
+            followers: self.followers.or(lower.followers),
             consensus_base_ms: self.consensus_base_ms.or(lower.consensus_base_ms),
             consensus_max_ms: self.consensus_max_ms.or(lower.consensus_max_ms),
             heartbeat_ms: self.heartbeat_ms.or(lower.heartbeat_ms),
@@ -67,6 +71,9 @@ impl Layer {
         {
             *path = folder.join(&*path);
         }
+        for path in self.followers.iter_mut().flat_map(BTreeMap::values_mut) {
+            *path = folder.join(&*path);
+        }
         self
     }
 }
@@ -76,10 +83,12 @@ impl Layer {
 pub(crate) struct Settings {
     pub(crate) genesis: PathBuf,
     pub(crate) keys: PathBuf,
+    pub(crate) validator: Option<ValidatorId>,
     pub(crate) data: PathBuf,
     pub(crate) listen: Vec<Multiaddr>,
     pub(crate) client_listen: Option<SocketAddr>,
     pub(crate) peers: BTreeMap<ValidatorId, Vec<Multiaddr>>,
+    pub(crate) followers: BTreeMap<ValidatorId, PathBuf>,
     pub(crate) timing: Timing,
     pub(crate) limits: Limits,
     pub(crate) snapshots: SnapshotPolicy,
@@ -119,10 +128,11 @@ pub(super) fn checked(layer: Layer, quarantine: bool) -> anyhow::Result<Settings
         .ok_or_else(|| missing("no address to listen on", "--listen"))?;
     let mut peers = BTreeMap::new();
     for (number, addresses) in layer.peers.unwrap_or_default() {
-        let id: u16 = number
-            .parse()
-            .with_context(|| format!("'{number}' among the peers is no validator's number"))?;
-        peers.insert(ValidatorId(id), multiaddrs(&addresses)?);
+        peers.insert(validator(&number, "peers")?, multiaddrs(&addresses)?);
+    }
+    let mut followers = BTreeMap::new();
+    for (number, path) in layer.followers.unwrap_or_default() {
+        followers.insert(validator(&number, "followers")?, path);
     }
     let client_listen = layer
         .client_listen
@@ -140,12 +150,14 @@ pub(super) fn checked(layer: Layer, quarantine: bool) -> anyhow::Result<Settings
         keys: layer
             .keys
             .ok_or_else(|| missing("no folder of keys", "--keys"))?,
+        validator: layer.validator.map(ValidatorId),
         data: layer
             .data
             .ok_or_else(|| missing("no data folder", "--data"))?,
         listen: multiaddrs(&listen)?,
         client_listen,
         peers,
+        followers,
         timing,
         limits,
         snapshots,
@@ -153,6 +165,12 @@ pub(super) fn checked(layer: Layer, quarantine: bool) -> anyhow::Result<Settings
         status_every: Duration::from_millis(layer.status_every_ms.unwrap_or(1_000).max(50)),
         json: layer.json.unwrap_or(false),
     })
+}
+
+/// The number of a validator that a table is keyed by.
+fn validator(number: &str, table: &str) -> anyhow::Result<ValidatorId> {
+    let parsed = number.parse().map(ValidatorId);
+    parsed.with_context(|| format!("'{number}' among the {table} is no validator's number"))
 }
 
 fn multiaddrs(texts: &[String]) -> anyhow::Result<Vec<Multiaddr>> {
@@ -180,6 +198,11 @@ pub(super) fn read_env(env: impl Iterator<Item = (String, String)>) -> anyhow::R
         match key {
             "GENESIS" => layer.genesis = Some(text.clone().into()),
             "KEYS" => layer.keys = Some(text.clone().into()),
+            "VALIDATOR" => {
+                let id = text.parse::<u16>();
+                layer.validator =
+                    Some(id.with_context(|| format!("{name}={text} is no validator's number"))?);
+            }
             "DATA" => layer.data = Some(text.clone().into()),
             "LISTEN" => layer.listen = Some(text.split(',').map(str::to_owned).collect()),
             "CLIENT_LISTEN" => layer.client_listen = Some(text.clone()),
