@@ -81,7 +81,7 @@ impl Validator {
             return None;
         }
         let mut room = *bytes_max;
-        let transactions = ahead
+        let transactions: Vec<SignedTransaction> = ahead
             .transactions?
             .into_iter()
             .filter(|transaction| transaction.content.valid_until_ms >= *time_ms)
@@ -90,7 +90,8 @@ impl Validator {
                 Some(transaction)
             })
             .collect();
-        Some(Input::Built {
+        // To the core no transactions mean that none wait. What has come since was not chosen from.
+        (!transactions.is_empty()).then_some(Input::Built {
             height: *height,
             view: *view,
             transactions,

@@ -48,9 +48,10 @@ impl Validator {
 
     /// The newest snapshot above `height` that can be led to.
     pub(super) fn newest_above(&self, height: Height) -> Option<SnapshotId> {
-        let id = *self.sync.complete.keys().next_back()?;
-        let led_to = || self.store.step(id.height.plus(1)).ok().flatten().is_some();
-        (id.height > height && led_to()).then_some(id)
+        let led_to = |id: &SnapshotId| self.store.has_step(id.height.plus(1)).unwrap_or(false);
+        let above = self.sync.complete.keys().rev();
+        let mut above = above.take_while(|id| id.height > height);
+        above.find(|id| led_to(id)).copied()
     }
 }
 

@@ -15,9 +15,10 @@
 //! before it reads anything else. The entries are checked against the root once more before the old state is touched.
 
 use super::storage::{ChainStore, StorageError, put_root, read};
-use crate::ports::store::{Batch, Space};
+use crate::ports::store::{Batch, Pairs, Space};
 use kithkin_protocol::consensus::Certificate;
 use kithkin_protocol::credit::Electorate;
+use kithkin_protocol::crypto::Digest;
 use kithkin_protocol::ledger::light::Step;
 use kithkin_protocol::ledger::snapshot::{
     Due, Entry, Kept, Manifest, ManifestBuilder, STEPS_BYTES_MAX, Survey, place,
@@ -57,6 +58,13 @@ pub(super) struct Base {
 struct Installing {
     manifest: Manifest,
     last: Step,
+}
+
+impl Installing {
+    /// The root that the chain states.
+    fn root(&self) -> Digest {
+        self.last.header.parent_state_root
+    }
 }
 
 /// The validator's key space, as far as snapshots are concerned. A clone is the same one, for other threads.
@@ -271,12 +279,20 @@ impl Snapshots {
         }
     }
 
-    /// Makes a snapshot whose parts are all durable the state of this node. Nobody else may write meanwhile.
+    /// Makes a snapshot whose parts are all durable the state of this node. Nobody else may write meanwhile. Parts that are
+    /// not what they were when they came are thrown away, and the old state stays.
     pub(super) fn install(&self, manifest: Manifest, last: Step) -> Result<(), StorageError> {
+        let installing = Installing { manifest, last };
+        let entries = self.checked(&installing);
         let mut batch = Batch::default();
-        batch.put(b"i".to_vec(), wire::encode(&Installing { manifest, last }));
+        match &entries {
+            Ok(_) => {
+                batch.put(b"i".to_vec(), wire::encode(&installing));
+            }
+            Err(_) => put_discard(&mut batch, installing.manifest.height()),
+        }
         self.space.write_blocking(batch)?;
-        self.finish_install()
+        self.put_in_place(installing, entries?)
     }
 
     /// Ends what [`Self::install`] began, if it did.
@@ -284,15 +300,21 @@ impl Snapshots {
         let Some(value) = self.space.get(b"i")? else {
             return Ok(());
         };
-        let Installing { manifest, last } = read(b"i", &value)?;
-        let height = manifest.height();
+        let installing = read(b"i", &value)?;
+        let entries = self.checked(&installing)?;
+        self.put_in_place(installing, entries)
+    }
+
+    /// The entries of a snapshot that is being put in place, if they are the state that the chain states.
+    fn checked(&self, installing: &Installing) -> Result<Pairs, StorageError> {
+        let height = installing.manifest.height();
         let mut entries = Vec::new();
         self.each_entry(height, |entry| {
             entries.push((entry.key, entry.value));
             Ok(())
         })?;
         let ledger = Ledger::restore(&entries).map_err(StorageError::State)?;
-        let (found, expected) = (ledger.state_root(), last.header.parent_state_root);
+        let (found, expected) = (ledger.state_root(), installing.root());
         if found != expected || ledger.height() != height {
             return Err(StorageError::SnapshotRoot {
                 height,
@@ -300,8 +322,12 @@ impl Snapshots {
                 expected,
             });
         }
-        drop(ledger);
-        let root = found;
+        Ok(entries)
+    }
+
+    fn put_in_place(&self, installing: Installing, entries: Pairs) -> Result<(), StorageError> {
+        let (height, root) = (installing.manifest.height(), installing.root());
+        let Installing { manifest, last } = installing;
         let mut batch = Batch::default();
         batch.delete_prefix(b"s".to_vec());
         for (key, value) in entries {

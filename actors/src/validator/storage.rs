@@ -171,7 +171,14 @@ impl ChainStore {
         let mut records = Vec::new();
         for (key, value) in store.space.scan(&body_prefix(head.plus(1)))? {
             let block: Block = read(&key, &value)?;
-            store.bodies.insert((block.header.height, block.id()));
+            let (height, id) = (block.header.height, block.id());
+            // The commit will name it without looking at it again.
+            if key != body_key(height, id) || !block.commits() {
+                return Err(StorageError::Body {
+                    height: head.plus(1),
+                });
+            }
+            store.bodies.insert((height, id));
             records.push(WalEntry::Body(Arc::new(block)));
         }
         for (key, value) in store.space.scan(b"w")? {
@@ -334,6 +341,13 @@ impl ChainStore {
             steps.extend(self.step(*height)?);
         }
         Ok(steps)
+    }
+
+    /// Whether there is a step of a light client at this height; reads less than [`Self::step`].
+    pub(super) fn has_step(&self, height: Height) -> Result<bool, StorageError> {
+        let key = [b"l".as_slice(), &height.0.to_be_bytes()].concat();
+        let made = self.space.get(&key)?.is_some() && self.space.get(&block_key(height))?.is_some();
+        Ok(made || self.space.get(&step_key(height))?.is_some())
     }
 
     /// The step of a light client at this height, if there is one.

@@ -7,6 +7,7 @@ use kithkin_protocol::consensus::VoteKind;
 use kithkin_protocol::crypto::vrf::VrfSecretKey;
 use kithkin_protocol::crypto::{Digest, SigningKey};
 use kithkin_protocol::ids::ValidatorId;
+use kithkin_protocol::ledger::snapshot::{Entry, ManifestBuilder, Survey, place};
 use kithkin_protocol::ledger::{Header, Profile, SignedTransaction, ValidatorInfo, Workload};
 use kithkin_protocol::units::{Millis, Sequence, View};
 
@@ -60,6 +61,67 @@ fn persist(store: &mut ChainStore, block: &Arc<Block>) -> usize {
     let changes = batch.len();
     store.space().write_blocking(batch).expect("written");
     changes
+}
+
+/// Parts that a disk has spoilt after they were checked: they go, the state that was there stays, and the node starts.
+#[test]
+fn a_snapshot_that_is_not_what_it_was_leaves_the_old_state() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let genesis = genesis();
+    let store = Store::open(folder.path(), StoreOptions::default()).expect("a store");
+    let open = || {
+        let space = store.space("validator-0").expect("a space");
+        ChainStore::open(space, &genesis).expect("it opens")
+    };
+    let (chain, ledger, _) = open();
+    let height = Height(0);
+    let mut survey = Survey::default();
+    let mut sorted = BTreeMap::new();
+    for (key, value) in ledger.state().entries() {
+        survey.add(&key, &value);
+        sorted.insert(place(&key), Entry { key, value });
+    }
+    let mut builder = ManifestBuilder::new(height, survey.depth(u64::MAX).expect("few"));
+    let mut batch = Batch::default();
+    for entry in sorted.values() {
+        builder.add(entry).expect("ascending");
+    }
+    let manifest = builder.finish();
+    super::super::snapshots::put_begin(&mut batch, &manifest);
+    let entries: Vec<Entry> = sorted.into_values().skip(1).collect();
+    super::super::snapshots::put_part(&mut batch, height, 0, &entries);
+    chain.space().write_blocking(batch).expect("written");
+    let block = block(&genesis, 1);
+    let last = light::Step {
+        header: Header {
+            parent_state_root: ledger.state_root(),
+            ..block.header.clone()
+        },
+        certificate: Certificate {
+            kind: VoteKind::Finalize,
+            height: Height(1),
+            view: View(1),
+            id: block.id(),
+            votes: Vec::new(),
+        },
+        electorate: ledger
+            .prove(kithkin_protocol::ledger::State::electorate_key())
+            .expect("a proof"),
+    };
+    let installed = chain.snapshots().install(manifest, last);
+    assert!(
+        matches!(
+            installed,
+            Err(StorageError::SnapshotRoot { .. } | StorageError::State(_))
+        ),
+        "{installed:?}"
+    );
+    for prefix in [b"i", b"r", b"n", b"x"] {
+        assert!(chain.space().scan(prefix).expect("read").is_empty());
+    }
+    drop(chain);
+    let (_, again, _) = open();
+    assert_eq!(again.state_root(), ledger.state_root());
 }
 
 /// A body is written once, is there after a restart, and stays as the final block's; the others of its height go.

@@ -159,12 +159,15 @@ struct Installed(Result<(), StorageError>);
 impl Validator {
     pub(super) fn begin_sync(&mut self, ctx: &mut Context<Self>) {
         self.sync.me = Some(ctx.address().downgrade());
-        ctx.run_interval(LOOK_EVERY, |this, _| {
-            let (now, head) = (this.now(), this.ledger().height());
-            let orders = this.sync.fetch.on_tick(now, head);
-            this.carry_orders(orders);
-        });
+        ctx.run_interval(LOOK_EVERY, |this, _| this.tend_sync());
         self.ask_for_snapshots(false);
+    }
+
+    /// Gives up who is silent, and a snapshot that the chain has come to by blocks.
+    fn tend_sync(&mut self) {
+        let (now, head) = (self.now(), self.ledger().height());
+        let orders = self.sync.fetch.on_tick(now, head);
+        self.carry_orders(orders);
     }
 
     /// This node is behind; `needed` says that it cannot have the blocks.
@@ -209,6 +212,8 @@ impl Validator {
 
     /// Writes a snapshot on a thread of its own; one at a time.
     pub(super) fn make_snapshot(&mut self, due: Box<Due>) {
+        // Parts of the same snapshot that others sent stand where this one is written, and would be removed with it.
+        self.tend_sync();
         let Some(me) = self.sync.me.clone().filter(|_| !self.sync.making) else {
             tracing::info!(validator = %self.me, "the last snapshot is not complete yet; this one is left out");
             return;
@@ -273,7 +278,10 @@ impl Validator {
         let Some(me) = self.sync.me.clone() else {
             return;
         };
-        tracing::info!(validator = %self.me, height = %manifest.height(), "a snapshot is complete; putting it in place");
+        // The records of what was voted on go with the old state: they must all be about heights that the snapshot covers.
+        let (head, height) = (self.ledger().height(), manifest.height());
+        assert!(head < height, "looked at before every order");
+        tracing::info!(validator = %self.me, %height, "a snapshot is complete; putting it in place");
         self.sync.leaving = true;
         let snapshots = self.sync.snapshots.clone();
         let began = in_background("install", move || {
@@ -330,6 +338,7 @@ impl Handler<Stored> for Validator {
     fn handle(&mut self, stored: Stored, ctx: &mut Self::Context) {
         match (stored.result, stored.part) {
             (Ok(()), Some((height, part))) => {
+                self.tend_sync();
                 let orders = self.sync.fetch.on_stored(self.now(), height, part);
                 self.carry_orders(orders);
             }
@@ -387,6 +396,8 @@ impl Handler<Delivered<Snapshot>> for Validator {
             return;
         };
         let from = ValidatorId(from);
+        // Whoever sends blocks may bring this node past the snapshot that it is fetching.
+        self.tend_sync();
         let now = self.now();
         let fetch = &mut self.sync.fetch;
         let orders = match delivered.message.0 {

@@ -1,5 +1,6 @@
 //! Validators and leaders as actors: real mailboxes, a real store, no other roles.
 
+mod ahead;
 mod damage;
 mod memory;
 mod sync;
@@ -53,6 +54,7 @@ struct House {
 struct Plan {
     validators: u16,
     hospitals: u16,
+    workload: Workload,
     snapshots: SnapshotPolicy,
 }
 
@@ -61,6 +63,7 @@ impl House {
         Self::with(Plan {
             validators,
             hospitals: 1,
+            workload: Workload::Records,
             snapshots: SnapshotPolicy::default(),
         })
         .await
@@ -83,7 +86,7 @@ impl House {
         let genesis = Arc::new(Genesis {
             time_ms: SystemClock.now(),
             profile: Profile::Balanced,
-            workload: Workload::Records,
+            workload: plan.workload,
             validators: identities
                 .iter()
                 .map(|identity| ValidatorInfo {

@@ -1,7 +1,8 @@
 //! A validator that is far behind gets the state of a snapshot: from honest peers, among them a lying one, and after a crash.
 
 use super::*;
-use crate::validator::messages::{Chain, QueryError, Snapshot};
+use crate::validator::messages::{Chain, Consensus, QueryError, Snapshot};
+use kithkin_protocol::consensus::{Finalized, Message};
 use kithkin_protocol::ids::BlockId;
 use kithkin_protocol::ledger::snapshot::{Entry, StateSync};
 use kithkin_protocol::wire;
@@ -29,6 +30,7 @@ impl Behind {
             validators: 4,
             // So many entries of the state, and parts.
             hospitals: 40,
+            workload: Workload::Records,
             snapshots: SnapshotPolicy {
                 every: NonZeroU64::new(EVERY).expect("20"),
                 keep: 2,
@@ -247,4 +249,96 @@ async fn after_a_crash_only_what_is_missing_is_fetched() {
         before.len()
     );
     assert!(different.len() > 2 * BEFORE, "{} parts", different.len());
+}
+
+/// What validator 0 sends whoever asks it for the first blocks.
+async fn first_blocks(behind: &Behind) -> Vec<Finalized> {
+    let (see, mut seen) = watch::channel(Vec::new());
+    behind.house.network.tap(move |event| {
+        if let Some(Consensus(Message::Committed(blocks))) = event.content.downcast_ref()
+            && event.to == LATE
+        {
+            see.send_replace(blocks.clone());
+        }
+    });
+    let question = Consensus(Message::GetCommitted {
+        from: Height(1),
+        count: 64,
+    });
+    let port = behind.house.network.port(LATE);
+    port.tell::<Validator, _>(ActorName::Validator(0), question);
+    let answered = seen.wait_for(|blocks| !blocks.is_empty());
+    let answered = tokio::time::timeout(WITHIN, answered).await;
+    answered.expect("in time").expect("the tap lives").clone()
+}
+
+/// A peer may send blocks unasked. A snapshot of a height that the chain has passed meanwhile must not be put in place: the
+/// node has voted on what follows, and its records of that would go with the old state.
+#[actix::test]
+async fn a_snapshot_that_blocks_have_overtaken_is_not_put_in_place() {
+    let mut behind = Behind::between(0, 3 * EVERY + 5).await;
+    let blocks = first_blocks(&behind).await;
+    assert_eq!(blocks.len(), 64);
+    // All parts are asked for; the answers to the last questions are lost.
+    let network = behind.house.network.clone();
+    let (asked, parts) = (Mutex::new(0), Mutex::new(usize::MAX));
+    behind.house.network.tap(move |event| {
+        let mut parts = parts.lock().expect("not poisoned");
+        match event.content.downcast_ref() {
+            Some(Snapshot(StateSync::Manifest(manifest))) => *parts = manifest.parts().count(),
+            Some(Snapshot(StateSync::GetChunk { .. })) => {
+                let mut asked = asked.lock().expect("not poisoned");
+                *asked += 1;
+                if *asked == *parts {
+                    network.set_node(LATE, LinkRule::severed());
+                }
+            }
+            _ => {}
+        }
+    });
+    behind.house.release(LATE).await;
+    let mut sent = behind.sent.clone();
+    let last = sent.wait_for(|all| {
+        let parts = all.iter().find_map(|(_, _, message)| match message {
+            StateSync::Manifest(manifest) => Some(manifest.parts().count()),
+            _ => None,
+        });
+        let asked = all.iter().filter_map(|(_, _, message)| part_asked(message));
+        Some(asked.count()) == parts
+    });
+    let questions: Vec<Sent> = {
+        let last = tokio::time::timeout(WITHIN, last).await;
+        let all = last.expect("in time").expect("the tap lives");
+        let chunks = all.iter().rev();
+        let chunks = chunks.filter(|(_, _, message)| part_asked(message).is_some());
+        chunks.take(4).cloned().collect()
+    };
+    behind.house.network.clear_links();
+    let liar = behind.house.network.port(ActorName::Validator(0));
+    liar.tell::<Validator, _>(LATE, Consensus(Message::Committed(blocks)));
+    let late = behind.house.network.port(LATE);
+    for (_, to, question) in questions {
+        late.tell::<Validator, _>(to, Snapshot(question));
+    }
+    behind.house.submit(200).await.expect("final");
+    let head = behind.house.height().await;
+    let mut last = Height(0);
+    let up_to_date = async {
+        while let Some(sight) = behind.house.sights.recv().await {
+            let Sight::Block(seen, _) = sight else {
+                continue;
+            };
+            if seen.validator == ValidatorId(3) {
+                assert!(seen.height > last, "{} after {last}", seen.height);
+                last = seen.height;
+            }
+            if last >= head {
+                return;
+            }
+        }
+    };
+    let reached = tokio::time::timeout(WITHIN, up_to_date).await;
+    reached.expect("in time");
+    let blocks = behind.chain(3, 1).await.expect("blocks");
+    assert_eq!(blocks, behind.chain(0, 1).await.expect("blocks"));
 }

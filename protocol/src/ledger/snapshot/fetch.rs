@@ -324,11 +324,18 @@ impl Fetch {
         }
     }
 
-    /// Time has passed, and the chain may have grown without a snapshot.
+    /// Time has passed, and the chain may have grown without a snapshot. To be called before anything else is: a snapshot
+    /// that the chain has come to must not be put in place any more, since votes on what follows it have been made.
     #[must_use]
     pub fn on_tick(&mut self, now: Millis, head: Height) -> Vec<Order> {
         let (offers, answers) = (self.config.offers_ms, self.config.answers_ms);
-        let late = |since: Millis, patience| now.minus(since.0).0 >= patience;
+        // After a clock was set back nobody is waited for until it has caught up.
+        let late = |since: Millis, patience| now.0.abs_diff(since.0) >= patience;
+        if let Some(kept) = self.kept.take_if(|kept| kept.manifest.height() <= head) {
+            let mut orders = vec![Order::Discard(kept.manifest.height())];
+            orders.extend(self.on_tick(now, head));
+            return orders;
+        }
         if self.asking.is_some_and(|since| late(since, offers)) {
             return self.choose(now);
         }

@@ -588,6 +588,44 @@ fn a_snapshot_that_is_near_is_left_alone() {
     assert!(!fetch.is_fetching());
 }
 
+/// What is left of an attempt goes once the chain has come to that height: the node makes the snapshot itself then.
+#[test]
+fn what_is_kept_of_a_snapshot_that_the_chain_has_passed_is_thrown_away() {
+    let world = World::new(62);
+    let kept = Kept {
+        manifest: world.served(60, 100).manifest,
+        parts: BTreeSet::from([1]),
+    };
+    let mut fetch = world.fetch(Some(kept), Vec::new());
+    assert!(fetch.on_tick(Millis(5), Height(59)).is_empty());
+    let orders = fetch.on_tick(Millis(5), Height(60));
+    assert!(
+        matches!(orders[..], [Order::Discard(Height(60))]),
+        "{orders:?}"
+    );
+    assert!(fetch.on_tick(Millis(5), Height(60)).is_empty());
+}
+
+/// A clock that was set back must not make a node wait for as long as that was: it asks for no blocks meanwhile.
+#[test]
+fn a_clock_that_is_set_back_ends_the_waiting() {
+    let world = World::new(62);
+    let peers = [ValidatorId(0), ValidatorId(1)];
+    let mut fetch = world.fetch(None, Vec::new());
+    let hour = Millis(3_600_000);
+    assert_eq!(fetch.ask(hour, Height(2), false, &peers).len(), 2);
+    assert!(fetch.on_tick(Millis(hour.0 - 1), Height(2)).is_empty());
+    let orders = fetch.on_tick(Millis(5), Height(2));
+    assert!(matches!(orders[..], [Order::Declined]), "{orders:?}");
+    // The same with a question to a peer.
+    assert_eq!(fetch.ask(hour, Height(2), false, &peers[..1]).len(), 1);
+    let id = world.served(60, 100).manifest.id();
+    let orders = fetch.on_offer(hour, ValidatorId(0), Some(id));
+    assert!(matches!(orders[..], [Order::Send { .. }]), "{orders:?}");
+    let orders = fetch.on_tick(Millis(5), Height(2));
+    assert!(matches!(orders[..], [Order::Declined]), "{orders:?}");
+}
+
 /// Answers that nobody asked for change nothing.
 #[test]
 fn unasked_answers_are_ignored() {
