@@ -40,8 +40,8 @@ pub enum OutlineError {
         /// How many.
         count: usize,
     },
-    /// Other transactions than those that were asked for.
-    #[error("other transactions came than were asked for")]
+    /// Not all transactions that are lacking.
+    #[error("not all transactions came that are lacking")]
     Supply,
 }
 
@@ -134,21 +134,19 @@ impl Filling {
         self.lacking.iter().map(|(place, _)| *place).collect()
     }
 
-    /// Fills in the transactions that were lacking, in their order.
+    /// Fills in the transactions that are lacking, in their order. Others may stand between them: the answer to an
+    /// earlier question, when the mempool has got some of them meanwhile.
     ///
     /// # Errors
-    /// [`OutlineError::Supply`] when they are others, or not all; nothing changes.
+    /// [`OutlineError::Supply`] when one is not among them; nothing changes.
     pub fn supply(&mut self, supplied: Vec<SignedTransaction>) -> Result<(), OutlineError> {
-        let fits = supplied.len() == self.lacking.len()
-            && self
-                .lacking
-                .iter()
-                .zip(&supplied)
-                .all(|((_, id), transaction)| transaction.id() == *id);
-        if !fits {
-            return Err(OutlineError::Supply);
-        }
-        for ((place, _), transaction) in std::mem::take(&mut self.lacking).iter().zip(supplied) {
+        let mut supplied = supplied.into_iter();
+        let wanted = self.lacking.iter().map(|(_, id)| *id);
+        let found: Option<Vec<SignedTransaction>> = wanted
+            .map(|id| supplied.find(|transaction| transaction.id() == id))
+            .collect();
+        let found = found.ok_or(OutlineError::Supply)?;
+        for ((place, _), transaction) in std::mem::take(&mut self.lacking).iter().zip(found) {
             let place = usize::try_from(*place).unwrap_or(usize::MAX);
             if let Some(target) = self.transactions.get_mut(place) {
                 *target = Some(transaction);

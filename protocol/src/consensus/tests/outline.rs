@@ -43,7 +43,7 @@ fn an_outline_of_known_transactions_is_the_proposal() {
     assert_eq!(finished, whole);
 }
 
-/// What is lacking is named, and only exactly that is taken.
+/// What is lacking is named, and all of that is taken, or nothing.
 #[test]
 fn what_is_lacking_is_asked_for_and_nothing_else_taken() {
     let node = Solo::follower(4, 0);
@@ -63,15 +63,19 @@ fn what_is_lacking_is_asked_for_and_nothing_else_taken() {
         .collect();
     let mut swapped = wanted.clone();
     swapped.swap(0, 1);
-    let more = [wanted.clone(), wanted[..1].to_vec()].concat();
-    for wrong in [Vec::new(), wanted[1..].to_vec(), swapped, more] {
+    let other = [wanted[..5].to_vec(), transactions(&node, 11)[10..].to_vec()].concat();
+    for wrong in [Vec::new(), wanted[1..].to_vec(), swapped, other] {
         assert_eq!(filling.supply(wrong), Err(OutlineError::Supply));
         assert_eq!(filling.lacking(), lacking);
     }
     let filling = filling.finish().expect_err("something is lacking");
     let mut filling = *filling;
+    let mut earlier = filling.clone();
     filling.supply(wanted).expect("what was asked for");
     assert_eq!(filling.finish().expect("complete"), whole);
+    // Asked for all, the master has sent all; meanwhile some have come from elsewhere.
+    earlier.supply(all).expect("more than is lacking");
+    assert_eq!(earlier.finish().expect("complete"), whole);
 }
 
 #[test]
