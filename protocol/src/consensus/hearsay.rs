@@ -169,18 +169,22 @@ impl Consensus {
         all_hold
     }
 
-    /// A master's signature under a proposal of a height that is over.
-    pub(super) fn note_past_signature(&mut self, signed: &SignedProposalId) {
+    /// A master's signature under a proposal of a height that is over. False when it does not hold.
+    pub(super) fn note_past_signature(&mut self, signed: &SignedProposalId) -> bool {
         let chain = self.chain;
         let Some(past) = self.past.get_mut(&signed.height) else {
-            return;
+            return true;
         };
-        if past.wants_signature(signed)
-            && signed.holds(chain, &past.set)
-            && let Some(evidence) = past.note_signature(signed.clone())
-        {
+        if !past.wants_signature(signed) {
+            return true;
+        }
+        if !signed.holds(chain, &past.set) {
+            return false;
+        }
+        if let Some(evidence) = past.note_signature(signed.clone()) {
             self.accuse(evidence);
         }
+        true
     }
 
     /// What is kept of the height before the present one.

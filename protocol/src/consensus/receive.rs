@@ -54,7 +54,9 @@ impl Consensus {
         match height.cmp(&self.round.height) {
             Ordering::Less => {
                 let id = proposal.block.id();
-                self.note_past_signature(&proposal.signed(id));
+                if !self.note_past_signature(&proposal.signed(id)) {
+                    return self.fault(from, Fault::Proposal { view });
+                }
                 return self.answer_committed(from, height);
             }
             Ordering::Greater => return self.on_early_proposal(from, proposal),
@@ -110,8 +112,10 @@ impl Consensus {
         }
         if let Some(cert) = &proposal.block.header.parent_cert
             && self.round.finalization.is_none()
-            && self.is_finalization(cert)
         {
+            if !self.is_finalization(cert) {
+                return self.fault(from, Fault::Certificate);
+            }
             self.round.finalization = Some(cert.clone());
         }
         self.future.keep(height, from, Message::Proposal(proposal));
@@ -270,8 +274,14 @@ impl Consensus {
                 continue;
             }
             // The master's signature proves itself, whoever brings it.
-            if let (VoteKind::Notarize, Some(signature)) = (vote.kind, ballot.proposal) {
-                self.note_signature(vote.view, vote.id, signature);
+            if let (VoteKind::Notarize, Some(signature)) = (vote.kind, ballot.proposal)
+                && self.round.seen.wants(vote.view, vote.id)
+                && !self.note_signature(vote.view, vote.id, signature)
+            {
+                // Honest nodes pass on what they have verified.
+                let view = vote.view;
+                self.fault(from, Fault::Proposal { view });
+                continue;
             }
             self.round.inbox.put(ballot);
             // Idle rule: before the height is roused each vote matters by itself.
@@ -321,21 +331,30 @@ impl Consensus {
             && let Some(leader) = leader(&past.order, vote.view)
         {
             let (height, view, id) = (vote.height, vote.view, vote.id);
-            self.note_past_signature(&SignedProposalId {
+            let signed = SignedProposalId {
                 height,
                 view,
                 id,
                 leader,
                 signature,
-            });
+            };
+            if !self.note_past_signature(&signed) {
+                self.fault(vote.signer, Fault::Proposal { view });
+                return true;
+            }
         }
         let standings = self.ledger.standings();
         let set = standings.validators_at(vote.height);
         let past = self.past.get_mut(&vote.height);
         let wanted = past.as_ref().is_some_and(|past| past.wants(&vote));
         let earns = self.late.wants(&vote, standings);
-        if !(wanted || earns) || !vote.holds(self.chain, set) {
+        if !(wanted || earns) {
             return false;
+        }
+        if !vote.holds(self.chain, set) {
+            // It came from its signer, and has cost a look.
+            self.fault(vote.signer, Fault::VoteSignature);
+            return true;
         }
         let found = past.map(|past| past.count(self.chain, &vote));
         if earns {

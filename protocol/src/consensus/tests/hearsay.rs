@@ -285,3 +285,51 @@ fn what_was_told_is_told_on_once() {
         assert_eq!(outputs.iter().filter(again).count(), times);
     }
 }
+
+/// Whatever costs a look at a signature has an author who is named when it does not hold: the shell reads it more slowly then.
+#[test]
+fn a_signature_that_does_not_hold_is_held_against_whoever_sent_it() {
+    let mut solo = at_height_3();
+    let from = solo.others()[0];
+    let id = BlockId([7; 32]);
+    let ballot = |vote, proposal| Message::Ballots(vec![Ballot { vote, proposal }]);
+    let rubbish = Some(crate::crypto::Signature([9; 64]));
+    // A vote on a height that is over.
+    let mut forged = vote_at(&solo, from, VoteKind::Finalize, 1, id);
+    forged.signature.0[5] ^= 1;
+    let outputs = solo.receive(from, ballot(forged, None));
+    assert_eq!(faults(&outputs), [(from, Fault::VoteSignature)]);
+    // A master's signature along with a vote, on such a height and on the present one.
+    let view = View(1);
+    for height in [1, 3] {
+        let vote = vote_at(&solo, from, VoteKind::Notarize, height, id);
+        let outputs = solo.receive(from, ballot(vote, rubbish));
+        assert_eq!(faults(&outputs), [(from, Fault::Proposal { view })]);
+    }
+    // The finalization in a proposal for the next height.
+    let leader = solo.order()[0];
+    let block = solo.block(1).altered(|parts| {
+        parts.header.height = Height(4);
+        parts.header.parent_cert = Some(Certificate {
+            kind: VoteKind::Finalize,
+            height: Height(3),
+            view,
+            id,
+            votes: solo
+                .others()
+                .iter()
+                .map(|id| (*id, rubbish.unwrap()))
+                .collect(),
+        });
+    });
+    let (_, Message::Proposal(mut early)) = solo.proposal(1, &block, Justification::default())
+    else {
+        panic!("a proposal");
+    };
+    early.height = Height(4);
+    let outputs = solo.receive(leader, Message::Proposal(early));
+    assert_eq!(faults(&outputs), [(leader, Fault::Certificate)]);
+    // Good ones are no faults, in whatever order they come.
+    let vote = vote_at(&solo, from, VoteKind::Finalize, 1, id);
+    assert!(faults(&solo.receive(from, ballot(vote, None))).is_empty());
+}
