@@ -16,9 +16,10 @@ use crate::pace::Pace;
 use crate::ports::names::ActorName;
 use crate::ports::network::{AskErrorKind, Delivered, Port};
 use crate::validator::messages::{Answer, AwaitTx, Chain, Look, Prove, SubmitMany};
-use crate::validator::{Validator, judge};
+use crate::validator::{OFFENCES_MAX, Party, Validator, judge};
 use actix::{Handler, Message};
 use kithkin_protocol::ids::{ChainId, ValidatorId};
+use kithkin_protocol::ledger::{AdmissionError, SignedTransaction};
 use kithkin_protocol::units::Millis;
 use kithkin_protocol::wire;
 use std::collections::VecDeque;
@@ -49,7 +50,7 @@ const PERMIT_BYTES: usize = 1_024;
 const QUESTION_WITHIN: Duration = Duration::from_secs(10);
 /// How much later a client is listened to again for each transaction that nobody honest hands in, up to a limit.
 const PER_OFFENCE: Duration = Duration::from_millis(10);
-const OFFENCES_MAX: u32 = 100;
+const OFFENCES_PAID_MAX: u32 = 100;
 /// How long a connection may take to greet.
 const GREETING_WITHIN: Duration = Duration::from_secs(2);
 /// How long the validator may take to answer.
@@ -238,7 +239,7 @@ async fn read_questions(
                 let (reply, offences) = house.submit(transactions).await;
                 if offences > 0 {
                     // Checking rubbish costs the node: it costs the client as well.
-                    tokio::time::sleep(PER_OFFENCE * offences.min(OFFENCES_MAX)).await;
+                    tokio::time::sleep(PER_OFFENCE * offences.min(OFFENCES_PAID_MAX)).await;
                 }
                 reply
             }
@@ -291,26 +292,29 @@ async fn tell_news(mut news: broadcast::Receiver<Arc<Final>>, say: mpsc::Sender<
 
 impl House {
     /// The answer, and how many of the transactions nobody honest hands in.
-    async fn submit(
-        &self,
-        transactions: Vec<kithkin_protocol::ledger::SignedTransaction>,
-    ) -> (Reply, u32) {
+    async fn submit(&self, mut transactions: Vec<SignedTransaction>) -> (Reply, u32) {
         if transactions.len() > SUBMIT_MAX {
             return (Reply::Refused(DoorRefusal::TooMany), 1);
         }
-        judge(transactions.clone()).await;
+        let all = transactions.len();
+        let judged = judge(&transactions, OFFENCES_MAX, Party::Client).await;
+        transactions.truncate(judged.count);
         let answers = match self.ask(SubmitMany(transactions), ANSWER_WITHIN).await {
             Ok(answers) => answers,
-            Err(refusal) => return (Reply::Refused(refusal), 0),
+            Err(refusal) => return (Reply::Refused(refusal), offences(judged.bad)),
         };
-        let (mut refused, mut offences) = (Vec::new(), 0);
+        let (mut refused, mut found) = (Vec::new(), 0);
         for (place, answer) in (0..).zip(answers) {
             if let Err(error) = answer {
-                offences += u32::from(error.is_offence());
+                found += usize::from(error.is_offence());
                 refused.push((place, Refusal::from(error)));
             }
         }
-        (Reply::Submitted(refused), offences)
+        for place in judged.count..all {
+            let place = u32::try_from(place).unwrap_or(u32::MAX);
+            refused.push((place, Refusal::from(AdmissionError::Unchecked)));
+        }
+        (Reply::Submitted(refused), offences(found.max(judged.bad)))
     }
 
     async fn answer(&self, ask: Ask) -> Reply {
@@ -384,6 +388,10 @@ impl House {
             }
         })
     }
+}
+
+fn offences(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 /// Used by clients to name how long they wait.

@@ -11,7 +11,8 @@ use super::outbox::Outbox;
 use super::{PeerId, Shared};
 use crate::pace::Pace;
 use crate::ports::names::ActorName;
-use crate::validator::{Validator, judge};
+use crate::validator::messages::Gossip;
+use crate::validator::{GOSSIP_MAX, OFFENCES_MAX, Party, Validator, judge};
 use kithkin_protocol::consensus;
 use kithkin_protocol::ids::ValidatorId;
 use kithkin_protocol::ledger::Block;
@@ -30,7 +31,7 @@ use tokio::time::timeout;
 
 /// What the receiver says when it has taken a stream.
 const TAKEN: u8 = 1;
-/// How long the other side may take to take a stream, or a write may make no progress.
+/// How long the other side may take to take a stream, or [`COALESCED_BYTES`] of a write.
 const STREAM_WITHIN: Duration = Duration::from_secs(10);
 /// Pause before a stream is opened again that could not be, or broke.
 const REOPEN_AFTER: Duration = Duration::from_millis(50);
@@ -73,7 +74,7 @@ pub(super) async fn write_lane(
         )
         .await;
         if let Ok(Ok(stream)) = opened {
-            match write_frames(stream, lane, &outbox).await {
+            match write_frames(stream, lane, &outbox, STREAM_WITHIN).await {
                 Ok(()) => return,
                 Err(error) => tracing::debug!(%peer, %lane, %error, "a stream has broken"),
             }
@@ -85,14 +86,15 @@ pub(super) async fn write_lane(
     }
 }
 
-/// Writes frames until the outbox is closed.
+/// Writes frames until the outbox is closed; see [`STREAM_WITHIN`] for `patience`.
 async fn write_frames(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
     lane: Lane,
     outbox: &Outbox,
+    patience: Duration,
 ) -> io::Result<()> {
     let mut word = [0];
-    within(stream.read_exact(&mut word)).await?;
+    within(patience, stream.read_exact(&mut word)).await?;
     if word != [TAKEN] {
         return Err(io::ErrorKind::InvalidData.into());
     }
@@ -105,7 +107,7 @@ async fn write_frames(
             _ = incoming.read(&mut word) => return Err(io::ErrorKind::ConnectionReset.into()),
         };
         let Some(frame) = frame else {
-            return within(outgoing.close()).await;
+            return within(patience, outgoing.close()).await;
         };
         let mut next = Some(frame);
         // Many small frames leave in one piece.
@@ -115,9 +117,12 @@ async fn write_frames(
             buffer.extend_from_slice(&length.to_be_bytes());
             buffer.push(frame.kind);
             if frame.bytes.len() >= COALESCED_BYTES {
-                within(outgoing.write_all(&buffer)).await?;
+                within(patience, outgoing.write_all(&buffer)).await?;
                 buffer.clear();
-                within(outgoing.write_all(&frame.bytes)).await?;
+                // Over a slow link the largest frame takes longer than a peer may be silent.
+                for piece in frame.bytes.chunks(COALESCED_BYTES) {
+                    within(patience, outgoing.write_all(piece)).await?;
+                }
             } else {
                 buffer.extend_from_slice(&frame.bytes);
             }
@@ -125,14 +130,14 @@ async fn write_frames(
                 next = outbox.try_next(lane);
             }
         }
-        within(outgoing.write_all(&buffer)).await?;
+        within(patience, outgoing.write_all(&buffer)).await?;
         buffer.clear();
-        within(outgoing.flush()).await?;
+        within(patience, outgoing.flush()).await?;
     }
 }
 
-async fn within<T>(work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-    timeout(STREAM_WITHIN, work)
+async fn within<T>(patience: Duration, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    timeout(patience, work)
         .await
         .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
@@ -171,8 +176,8 @@ async fn read_frames(
     let mut pace = pace(shared, lane);
     // Whoever opens one stream after the other is no better off.
     patience(shared, from).await;
-    within(stream.write_all(&[TAKEN])).await?;
-    within(stream.flush()).await?;
+    within(STREAM_WITHIN, stream.write_all(&[TAKEN])).await?;
+    within(STREAM_WITHIN, stream.flush()).await?;
     let mut stream = BufReader::with_capacity(COALESCED_BYTES, stream);
     let mut unserved = 0;
     loop {
@@ -242,9 +247,9 @@ async fn patience(shared: &Shared, from: ValidatorId) {
 /// Votes go into the mailbox, most of them without waiting. Everything larger waits for its turn: of a peer there is one
 /// block, one batch of transactions and one answer at a time in memory, and a peer that sends faster waits. Signatures of
 /// transactions are judged before, beside the actors.
-pub(super) async fn deliver(shared: &Shared, from: ValidatorId, arrived: Arrived, wait: bool) {
+pub(super) async fn deliver(shared: &Shared, author: ValidatorId, arrived: Arrived, wait: bool) {
     let (from, to) = (
-        ActorName::Validator(from.0),
+        ActorName::Validator(author.0),
         ActorName::Validator(shared.me.0),
     );
     let network = &shared.network;
@@ -252,12 +257,17 @@ pub(super) async fn deliver(shared: &Shared, from: ValidatorId, arrived: Arrived
         Arrived::Consensus(message) if !wait => {
             network.receive::<Validator, _>(from, to, message);
         }
-        Arrived::Lacking(message) => {
+        Arrived::Lacking(message) if !wait => {
             network.receive::<Validator, _>(from, to, message);
+        }
+        Arrived::Lacking(message) => {
+            network
+                .receive_served::<Validator, _>(from, to, message, SERVED_WITHIN)
+                .await;
         }
         Arrived::Consensus(message) => {
             for block in blocks(&message.0) {
-                judge(block.transactions.clone()).await;
+                judge(&block.transactions, 1, Party::Peer).await;
             }
             network
                 .receive_served::<Validator, _>(from, to, message, SERVED_WITHIN)
@@ -271,10 +281,20 @@ pub(super) async fn deliver(shared: &Shared, from: ValidatorId, arrived: Arrived
                 .receive_served::<Validator, _>(from, to, message, SERVED_WITHIN)
                 .await;
         }
-        Arrived::Gossip(message) => {
-            judge(message.0.to_vec()).await;
+        Arrived::Gossip(Gossip(all)) => {
+            let theirs = all.get(..GOSSIP_MAX).unwrap_or(&all);
+            let judged = judge(theirs, OFFENCES_MAX, Party::Peer).await;
+            for _ in 0..judged.bad {
+                if shared.blames.add(author, Instant::now()) {
+                    tracing::warn!(%author, "a peer passes on transactions that nobody has signed");
+                }
+            }
+            let judged = match all.get(..judged.count) {
+                Some(front) if front.len() < all.len() => Arc::new(front.to_vec()),
+                _ => all,
+            };
             network
-                .receive_served::<Validator, _>(from, to, message, SERVED_WITHIN)
+                .receive_served::<Validator, _>(from, to, Gossip(judged), SERVED_WITHIN)
                 .await;
         }
         Arrived::Outlined(message) => {
@@ -283,7 +303,7 @@ pub(super) async fn deliver(shared: &Shared, from: ValidatorId, arrived: Arrived
                 .await;
         }
         Arrived::Supplied(message) => {
-            judge(message.transactions.clone()).await;
+            judge(&message.transactions, 1, Party::Peer).await;
             network
                 .receive_served::<Validator, _>(from, to, message, SERVED_WITHIN)
                 .await;
@@ -298,5 +318,116 @@ fn blocks(message: &consensus::Message) -> Vec<&Arc<Block>> {
         consensus::Message::Body(block) => vec![block],
         consensus::Message::Committed(all) => all.iter().map(|last| &last.block).collect(),
         _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ports::network::Frame;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+    use tokio::time::Sleep;
+
+    /// Takes a piece now and then, and never says more than that it has taken the stream.
+    struct Slow {
+        pause: Duration,
+        next: Pin<Box<Sleep>>,
+        taken: usize,
+        greeted: bool,
+    }
+
+    impl Slow {
+        fn new(pause: Duration) -> Self {
+            Self {
+                pause,
+                next: Box::pin(tokio::time::sleep(pause)),
+                taken: 0,
+                greeted: false,
+            }
+        }
+    }
+
+    impl AsyncRead for Slow {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            into: &mut [u8],
+        ) -> Poll<io::Result<usize>> {
+            if std::mem::replace(&mut self.greeted, true) {
+                return Poll::Pending;
+            }
+            into[0] = TAKEN;
+            Poll::Ready(Ok(1))
+        }
+    }
+
+    impl AsyncWrite for Slow {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+            from: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            if self.next.as_mut().poll(context).is_pending() {
+                return Poll::Pending;
+            }
+            let pause = self.pause;
+            self.next.as_mut().set(tokio::time::sleep(pause));
+            let taken = from.len().min(COALESCED_BYTES);
+            self.taken += taken;
+            Poll::Ready(Ok(taken))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    fn run(test: impl Future<Output = ()>) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        runtime.expect("a runtime").block_on(test);
+    }
+
+    /// Blocks for those who catch up are the largest frames, and who catches up may be far away.
+    #[test]
+    fn over_a_slow_link_a_large_frame_takes_its_time() {
+        run(async {
+            let (patience, pieces) = (Duration::from_secs(1), 30);
+            let frame = Frame {
+                kind: codec::SYNC,
+                bytes: vec![7; pieces * COALESCED_BYTES].into(),
+            };
+            let outbox = Outbox::default();
+            assert!(outbox.push(frame));
+            let mut slow = Slow::new(patience / 20);
+            let began = Instant::now();
+            let writing = write_frames(&mut slow, Lane::Sync, &outbox, patience);
+            // Nothing follows the frame, so it ends when it has failed, or not at all.
+            let ended = timeout(patience * 3, writing).await;
+            assert!(ended.is_err(), "{ended:?} after {:?}", began.elapsed());
+            assert_eq!(slow.taken, 5 + pieces * COALESCED_BYTES);
+        });
+    }
+
+    #[test]
+    fn who_takes_nothing_is_not_waited_for() {
+        run(async {
+            let patience = Duration::from_millis(50);
+            let outbox = Outbox::default();
+            assert!(outbox.push(Frame {
+                kind: codec::SYNC,
+                bytes: vec![7; 10].into(),
+            }));
+            let slow = Slow::new(Duration::from_secs(3_600));
+            let ended = write_frames(slow, Lane::Sync, &outbox, patience).await;
+            let error = ended.expect_err("it gives up");
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        });
     }
 }

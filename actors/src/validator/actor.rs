@@ -39,7 +39,7 @@ pub(super) const WAITERS_MAX: usize = 10_000;
 /// Most actors that follow one validator.
 const FOLLOWERS_MAX: usize = 10_000;
 /// Most transactions in one gossip message.
-pub(super) const GOSSIP_MAX: usize = 256;
+pub(crate) const GOSSIP_MAX: usize = 256;
 /// How often waiting transactions are passed on again: gossip may be lost.
 const GOSSIP_EVERY: Duration = Duration::from_secs(1);
 
@@ -215,7 +215,7 @@ impl Validator {
         all.extend(outputs);
         let mut batch = Batch::default();
         let mut actions = Vec::new();
-        let mut committed = Vec::new();
+        let mut committed = false;
         let mut built = Vec::new();
         for output in all {
             match output {
@@ -233,7 +233,10 @@ impl Validator {
                 } => {
                     self.store
                         .put_commit(&mut batch, &block, &certificate, &effects);
-                    committed.push(Arc::clone(&block));
+                    // Before a block is ordered that follows it, or that one would hold the same transactions.
+                    let now = self.now();
+                    self.pool.on_block(&block, self.core.ledger(), now);
+                    committed = true;
                     actions.push(Action::Committed(Box::new(Commit {
                         seen: Seen::new(self.me, self.ledger(), &block),
                         block,
@@ -269,12 +272,10 @@ impl Validator {
         for input in built {
             self.step(input, ctx);
         }
-        if !committed.is_empty() {
-            let now = self.now();
-            for block in committed {
-                self.pool.on_block(&block, self.core.ledger(), now);
-            }
-            let outputs = self.core.step(now, Input::Work(!self.pool.is_empty()));
+        if committed {
+            let outputs = self
+                .core
+                .step(self.now(), Input::Work(!self.pool.is_empty()));
             self.execute(outputs, ctx);
         }
     }

@@ -13,7 +13,7 @@ use kithkin_protocol::units::Height;
 const GOSSIP_BYTES_MAX: usize = 512 * 1024;
 
 /// After so many transactions of one question that nobody honest hands in, the others are not looked at.
-const OFFENCES_MAX: usize = 16;
+pub(crate) const OFFENCES_MAX: usize = 16;
 
 impl Handler<Delivered<SubmitMany>> for Validator {
     type Result = actix::MessageResult<Delivered<SubmitMany>>;

@@ -20,8 +20,10 @@ mod snapshots;
 mod storage;
 mod sync;
 
+pub(crate) use actor::GOSSIP_MAX;
 pub use actor::{Memory, Validator, ValidatorConfig};
-pub(crate) use judge::judge;
+pub(crate) use batch::OFFENCES_MAX;
+pub(crate) use judge::{Party, judge};
 pub use storage::{ChainStore, StorageError};
 pub use sync::SnapshotPolicy;
 

@@ -24,7 +24,9 @@ pub mod vrf;
 
 pub use hashing::{Digest, HashWriter, hash, hash_wide};
 pub use hpke::{HpkeError, OpeningKey, Sealed, SealingKey};
-pub use signing::{Signature, SignatureError, SigningKey, VerifyingKey, verify_batch, verify_each};
+pub use signing::{
+    Signature, SignatureError, SigningKey, VerifyingKey, verify_batch, verify_each, verify_until,
+};
 #[cfg(any(test, feature = "testing"))]
 pub use simulated::Simulated;
 

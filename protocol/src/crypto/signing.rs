@@ -76,18 +76,37 @@ pub fn verify_batch(items: &[(VerifyingKey, &[u8], Signature)]) -> Result<(), Si
 /// little more.
 #[must_use]
 pub fn verify_each(items: &[(VerifyingKey, &[u8], Signature)]) -> Vec<bool> {
+    verify_until(items, usize::MAX)
+}
+
+/// [`verify_each`] from the front, until `bad_max` do not hold: what stands behind is not looked at, and has no verdict.
+#[must_use]
+pub fn verify_until(items: &[(VerifyingKey, &[u8], Signature)], bad_max: usize) -> Vec<bool> {
+    let mut verdicts = Vec::with_capacity(items.len());
+    let mut left = bad_max;
+    halve(items, &mut left, &mut verdicts);
+    verdicts
+}
+
+fn halve(items: &[(VerifyingKey, &[u8], Signature)], left: &mut usize, verdicts: &mut Vec<bool>) {
+    if *left == 0 {
+        return;
+    }
     // One signature costs less by itself than as a batch; the rule is the same.
     let holds = match items {
         [(key, message, signature)] => key.verify(message, signature).is_ok(),
         batch => verify_batch(batch).is_ok(),
     };
-    if holds || items.len() <= 1 {
-        return vec![holds; items.len()];
+    if holds {
+        verdicts.extend(items.iter().map(|_| true));
+    } else if items.len() <= 1 {
+        verdicts.push(false);
+        *left = left.saturating_sub(1);
+    } else {
+        let (front, back) = items.split_at(items.len() / 2);
+        halve(front, left, verdicts);
+        halve(back, left, verdicts);
     }
-    let (left, right) = items.split_at(items.len() / 2);
-    let mut verdicts = verify_each(left);
-    verdicts.extend(verify_each(right));
-    verdicts
 }
 
 /// An Ed25519 private key.

@@ -6,7 +6,7 @@
 //! stands on chain, so attempts leave a trace.
 
 use crate::crypto::Digest;
-use crate::crypto::{Signature, SignatureError, SigningKey, VerifyingKey, hash, verify_each};
+use crate::crypto::{Signature, SignatureError, SigningKey, VerifyingKey, hash, verify_until};
 use crate::emergency::{Purpose, Reason, RefusalReason, Request, Verdict};
 use crate::ids::{AccountId, BatchId, CaseId, ChainId, HospitalId, RecordId, TxId};
 use crate::ledger::enrolment::Enrolment;
@@ -280,6 +280,12 @@ impl SignedTransaction {
         self.content.signer.0 == [0; VerifyingKey::LEN] && self.signature.0 == [0; Signature::LEN]
     }
 
+    /// What was found when the signature was checked; none when nobody has checked it.
+    #[must_use]
+    pub fn verdict(&self) -> Option<Result<(), SignatureError>> {
+        self.0.verdict.get().copied()
+    }
+
     /// Checks the signature, once: the verdict stays with the transaction.
     ///
     /// # Errors
@@ -300,33 +306,67 @@ const BATCH_MAX: usize = 512;
 /// a thread of its own say, before it hands the transactions on. Verdicts in the order of `transactions`.
 #[must_use]
 pub fn verify_many(transactions: &[SignedTransaction]) -> Vec<bool> {
-    let unknown: Vec<&SignedTransaction> = transactions
-        .iter()
-        .filter(|transaction| transaction.0.verdict.get().is_none())
-        .collect();
-    for batch in unknown.chunks(BATCH_MAX) {
-        let messages: Vec<_> = batch
-            .iter()
-            .map(|transaction| Transaction::message(transaction.id()))
-            .collect();
-        let items: Vec<_> = batch
-            .iter()
-            .zip(&messages)
-            .map(|(transaction, message)| {
-                let Envelope { content, signature } = transaction.envelope();
-                (content.signer, message.as_slice(), *signature)
-            })
-            .collect();
-        for (transaction, holds) in batch.iter().zip(verify_each(&items)) {
-            let verdict = holds.then_some(()).ok_or(SignatureError);
-            // Somebody else may have been quicker, with the same result.
-            let _ = transaction.0.verdict.set(verdict);
-        }
+    for batch in transactions.chunks(BATCH_MAX) {
+        judge(batch, usize::MAX);
     }
     transactions
         .iter()
         .map(|transaction| transaction.verify().is_ok())
         .collect()
+}
+
+/// How far [`verify_some`] has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Judged {
+    /// So many from the front have been looked at.
+    pub count: usize,
+    /// The signatures of so many of these do not hold.
+    pub bad: usize,
+}
+
+/// [`verify_many`] from the front, until the signatures of `bad_max` do not hold. Those without signer and signature are
+/// passed over.
+#[must_use]
+pub fn verify_some(transactions: &[SignedTransaction], bad_max: usize) -> Judged {
+    let mut judged = Judged::default();
+    for batch in transactions.chunks(BATCH_MAX) {
+        judge(batch, bad_max.saturating_sub(judged.bad));
+        for transaction in batch {
+            match transaction.verdict() {
+                _ if judged.bad >= bad_max => return judged,
+                None if !transaction.is_unsigned() => return judged,
+                Some(Err(_)) => judged.bad = judged.bad.saturating_add(1),
+                Some(Ok(())) | None => {}
+            }
+            judged.count = judged.count.saturating_add(1);
+        }
+    }
+    judged
+}
+
+/// Finds verdicts for those that have none, until `bad_max` signatures do not hold.
+fn judge(batch: &[SignedTransaction], bad_max: usize) {
+    let unknown: Vec<&SignedTransaction> = batch
+        .iter()
+        .filter(|transaction| transaction.verdict().is_none() && !transaction.is_unsigned())
+        .collect();
+    let messages: Vec<_> = unknown
+        .iter()
+        .map(|transaction| Transaction::message(transaction.id()))
+        .collect();
+    let items: Vec<_> = unknown
+        .iter()
+        .zip(&messages)
+        .map(|(transaction, message)| {
+            let Envelope { content, signature } = transaction.envelope();
+            (content.signer, message.as_slice(), *signature)
+        })
+        .collect();
+    for (transaction, holds) in unknown.iter().zip(verify_until(&items, bad_max)) {
+        let verdict = holds.then_some(()).ok_or(SignatureError);
+        // Somebody else may have been quicker, with the same result.
+        let _ = transaction.0.verdict.set(verdict);
+    }
 }
 
 impl From<Envelope> for SignedTransaction {
