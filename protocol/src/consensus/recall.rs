@@ -144,7 +144,7 @@ impl Consensus {
             })
     }
 
-    /// Goes on once a quorum, this node included, has been heard.
+    /// Goes on once a quorum has been heard, this node included where it is a member.
     pub(super) fn try_finish_recall(&mut self) -> bool {
         let set = self.ledger.standings().validators();
         let Some(asking) = &self.recall else {
@@ -156,7 +156,9 @@ impl Consensus {
             .me
             .as_ref()
             .is_some_and(|me| set.contains(me.id));
-        if member && heard.count().saturating_add(1) < set.quorum() {
+        // Who is no member here may have been one on a later copy of its disk: it asks as well, before it votes one day.
+        let votes = self.config.me.is_some();
+        if votes && heard.count().saturating_add(usize::from(member)) < set.quorum() {
             return false;
         }
         let highest = asking.heads.values().max().copied();

@@ -91,6 +91,28 @@ fn a_forgotten_vote_means_quarantine() {
     assert_eq!(solo.core.height(), Height(2));
 }
 
+/// A copy of the disk from before its admission: it is no member there, and may have voted since.
+#[test]
+fn who_is_not_admitted_yet_asks_as_well() {
+    let later = fixture(5, Profile::Hardened).identities.remove(4);
+    let config = Config {
+        me: Some(Arc::clone(&later)),
+        recall: true,
+        ..Config::default()
+    };
+    let mut solo = Solo::started(fixture(4, Profile::Hardened), config, Wal::default());
+    let others = solo.others();
+    let (chain, height, id) = (solo.chain(), Height(9), BlockId([5; 32]));
+    let (kind, key) = (VoteKind::Notarize, &later.vote_key);
+    let forgotten = Vote::sign(chain, kind, height, View(1), id, later.id, key);
+    solo.answer(others[0], 9, vec![forgotten]);
+    // Its own word does not count towards the quorum.
+    let outputs = solo.answer(others[1], 9, Vec::new());
+    assert_eq!(quarantined(&outputs), None);
+    let outputs = solo.answer(others[2], 9, Vec::new());
+    assert_eq!(quarantined(&outputs), Some((12, Some(9))));
+}
+
 /// Votes on record, votes of others, forged ones and too many of them change nothing.
 #[test]
 fn a_healthy_node_cannot_be_sent_into_quarantine() {
