@@ -462,10 +462,9 @@ fn finalized_blocks_prove_themselves() {
             .iter()
             .any(|output| matches!(output, Output::SendCommitted { .. }))
     };
-    let late = Vote {
-        height: Height(1),
-        ..solo.vote(peer, VoteKind::Nullify, 1, BlockId::NONE)
-    };
+    let (kind, key) = (VoteKind::Nullify, &solo.identity(peer).vote_key);
+    let (height, view, id) = (Height(1), View(1), BlockId::NONE);
+    let late = Vote::sign(solo.chain(), kind, height, view, id, peer, key);
     let ballots = Message::Ballots(vec![Ballot {
         vote: late,
         proposal: None,
