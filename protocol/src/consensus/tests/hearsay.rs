@@ -293,7 +293,7 @@ fn a_signature_that_does_not_hold_is_held_against_whoever_sent_it() {
     let from = solo.others()[0];
     let id = BlockId([7; 32]);
     let ballot = |vote, proposal| Message::Ballots(vec![Ballot { vote, proposal }]);
-    let rubbish = Some(crate::crypto::Signature([9; 64]));
+    let rubbish = crate::crypto::Signature([9; 64]);
     // A vote on a height that is over.
     let mut forged = vote_at(&solo, from, VoteKind::Finalize, 1, id);
     forged.signature.0[5] ^= 1;
@@ -303,7 +303,7 @@ fn a_signature_that_does_not_hold_is_held_against_whoever_sent_it() {
     let view = View(1);
     for height in [1, 3] {
         let vote = vote_at(&solo, from, VoteKind::Notarize, height, id);
-        let outputs = solo.receive(from, ballot(vote, rubbish));
+        let outputs = solo.receive(from, ballot(vote, Some(rubbish)));
         assert_eq!(faults(&outputs), [(from, Fault::Proposal { view })]);
     }
     // The finalization in a proposal for the next height.
@@ -315,11 +315,7 @@ fn a_signature_that_does_not_hold_is_held_against_whoever_sent_it() {
             height: Height(3),
             view,
             id,
-            votes: solo
-                .others()
-                .iter()
-                .map(|id| (*id, rubbish.unwrap()))
-                .collect(),
+            votes: solo.others().iter().map(|id| (*id, rubbish)).collect(),
         });
     });
     let (_, Message::Proposal(mut early)) = solo.proposal(1, &block, Justification::default())
