@@ -1,16 +1,20 @@
 //! The rules of section 6 about blocks, masters and credit: one ledger beside the cluster judges every block once.
 
 use crate::credit::{CREDIT_MAX, CreditReason, LAG, OPEN_EVERY, Standings};
+use crate::crypto::HashWriter;
 use crate::ids::ValidatorId;
 use crate::ledger::{Block, Effects, Ledger, Profile};
 use crate::testing::invariants::Violation;
 use crate::units::{Credit, Height};
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 /// The agreed state after every height.
 pub(super) struct Referee {
     ledgers: Vec<Ledger>,
     credited: BTreeSet<(ValidatorId, Height)>,
+    /// Authors of all blocks, the newest last.
+    authors: Vec<ValidatorId>,
 }
 
 impl Referee {
@@ -18,6 +22,7 @@ impl Referee {
         Self {
             ledgers: vec![genesis],
             credited: BTreeSet::new(),
+            authors: Vec::new(),
         }
     }
 
@@ -35,7 +40,7 @@ impl Referee {
         }
         let mut next = head.clone();
         let ranked = self.ledgers[self.ledgers.len().saturating_sub(1 + LAG as usize)].standings();
-        check_leaders(next.standings(), ranked)?;
+        check_leaders(next.standings(), ranked, &self.authors)?;
         let before = next.standings().clone();
         if let Err(error) = next.check_block(block) {
             return violated("I2", format!("height {height}: {error:?}"));
@@ -45,6 +50,7 @@ impl Referee {
             Err(error) => return violated("I2", format!("height {height}: {error:?}")),
         };
         self.check_credit(&before, &effects, height)?;
+        self.authors.push(block.header.author);
         self.ledgers.push(next);
         Ok(())
     }
@@ -90,9 +96,12 @@ fn violated(rule: &'static str, what: String) -> Result<(), Violation> {
     Err(Violation { rule, what })
 }
 
-/// I11 to I14 for the height after `standings`; `ranked` are the standings that rank it. I13 for view 1; the later windows
-/// are tested beside the order itself.
-fn check_leaders(standings: &Standings, ranked: &Standings) -> Result<(), Violation> {
+/// I11 to I14 for the height after `standings`; `ranked` are the standings that rank it, `authors` wrote the blocks so far.
+fn check_leaders(
+    standings: &Standings,
+    ranked: &Standings,
+    authors: &[ValidatorId],
+) -> Result<(), Violation> {
     let set = standings.validators();
     let (n, f) = (set.n(), set.f());
     let height = standings.height().plus(1);
@@ -129,11 +138,18 @@ fn check_leaders(standings: &Standings, ranked: &Standings) -> Result<(), Violat
             format!("height {height}: {order:?} is no permutation"),
         );
     }
-    if size > 0 && !candidates.contains(&order[0]) {
-        return violated(
-            "I13",
-            format!("height {height}: {} is no candidate", order[0]),
-        );
+    let rank = rank(standings, ranked, authors, k);
+    for (place, id) in order.iter().take(rank.len()).enumerate() {
+        let window = size << place.min(16);
+        if !rank.iter().take(window).any(|ranked| ranked == id) {
+            let view = place + 1;
+            return violated(
+                "I13",
+                format!(
+                    "height {height}, view {view}: {id} is not among the first {window} of {rank:?}"
+                ),
+            );
+        }
     }
     let leading: BTreeSet<_> = order.iter().take(eligible.len()).copied().collect();
     if leading != eligible {
@@ -143,4 +159,44 @@ fn check_leaders(standings: &Standings, ranked: &Standings) -> Result<(), Violat
         );
     }
     Ok(())
+}
+
+/// The eligible in the order of spec section 3, worked out from the rows that tables show and from the chain, beside the
+/// code that nodes run.
+fn rank(
+    standings: &Standings,
+    ranked: &Standings,
+    authors: &[ValidatorId],
+    k: usize,
+) -> Vec<ValidatorId> {
+    let literal = standings.profile() == Profile::Literal;
+    let height = standings.height().plus(1);
+    let mut rank: Vec<_> = ranked
+        .rows()
+        .filter(|row| row.eligible)
+        .map(|row| {
+            let step = if literal {
+                row.credit.0
+            } else {
+                (row.credit.0 / 100_000).min(7)
+            };
+            let mut tie = HashWriter::new("kithkin/tie/1");
+            tie.field(standings.seed())
+                .number(height.0)
+                .number(u64::from(row.id.0));
+            (Reverse(step), tie.finish(), row.id)
+        })
+        .collect();
+    rank.sort_unstable();
+    let mut rank: Vec<_> = rank.into_iter().map(|(_, _, id)| id).collect();
+    if !literal {
+        let cooling = standings.validators().f().min(k - 1);
+        for author in &authors[authors.len().saturating_sub(cooling)..] {
+            if let Some(place) = rank.iter().position(|id| id == author) {
+                let id = rank.remove(place);
+                rank.push(id);
+            }
+        }
+    }
+    rank
 }

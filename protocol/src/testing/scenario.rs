@@ -12,7 +12,7 @@ use crate::testing::dice::{Dice, mix};
 use crate::testing::invariants::Violation;
 use crate::testing::setup::{Network, Setup};
 use crate::units::View;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Heights of a run, unless told otherwise.
@@ -180,6 +180,8 @@ pub struct Outcome {
     pub events: u64,
     /// How often each kind of fault struck; a lasting one counts once.
     pub faults: BTreeMap<Fault, u64>,
+    /// The kinds of Byzantine validators that took part.
+    pub byzantine: BTreeSet<Behaviour>,
     /// Whether signatures were real.
     pub real: bool,
     /// Digest over everything that happened.
@@ -211,6 +213,7 @@ pub fn simulate(scenario: &Scenario) -> Outcome {
             messages: 0,
             events: 0,
             faults: BTreeMap::new(),
+            byzantine: BTreeSet::new(),
             real,
             log: [0; 16],
             diagram: None,
@@ -227,6 +230,7 @@ struct Run<'a> {
     /// How many clocks may go wrong beyond a second: with the Byzantine ones not more than f.
     bad_clocks: u16,
     faults: BTreeMap<Fault, u64>,
+    byzantine: BTreeSet<Behaviour>,
     real: bool,
 }
 
@@ -283,6 +287,7 @@ impl<'a> Run<'a> {
         Self {
             scenario,
             n,
+            byzantine: setup.byzantine.values().copied().collect(),
             cluster: Cluster::new(setup),
             dice,
             kinds,
@@ -314,6 +319,7 @@ impl<'a> Run<'a> {
             messages: cluster.messages,
             events: cluster.events(),
             faults: self.faults,
+            byzantine: self.byzantine,
             real: self.real,
             log: cluster.log(),
             diagram: self.scenario.trace.then(|| cluster.diagram()),

@@ -376,6 +376,65 @@ fn every_planted_bug_is_caught() {
     }
 }
 
+/// I10: more offenders than may be faulty, so that no rule but the conviction protects the others. Each is convicted, and
+/// nobody else.
+#[test]
+fn f_plus_one_double_signers_are_convicted() {
+    let _scope = crate::crypto::Simulated::enter();
+    for (kind, sizes) in [
+        (Behaviour::Equivocate, &[4, 7, 10][..]),
+        // Two of four that finalize and nullify at once are enough for certificates of both: I4 is lost there.
+        (Behaviour::DoubleVote, &[7, 10][..]),
+    ] {
+        for &n in sizes {
+            for seed in 0..5 {
+                let mut setup = Setup::new(n, seed);
+                let offenders = n.saturating_sub(1) / 3 + 1;
+                for id in 0..offenders {
+                    setup.byzantine.insert(id, kind);
+                }
+                let mut cluster = busy(setup, Profile::Hardened, 60);
+                cluster.run_to(30, 300_000);
+                let expected = (0..offenders).map(ValidatorId).collect();
+                let convicted = &cluster.invariants.convicted;
+                assert_eq!(*convicted, expected, "{kind:?}, n {n}, seed {seed}");
+                let standings = cluster.core(n - 1).unwrap().ledger().standings();
+                for id in expected {
+                    let record = standings.record(id).unwrap();
+                    assert!(
+                        record.credit.0 == 0 && record.offences >= 1,
+                        "{kind:?}, n {n}, seed {seed}, {id}: {record:?}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// Two hundred seeds draw every kind of fault and every kind of Byzantine validator, each many times.
+#[test]
+fn every_kind_of_fault_is_drawn() {
+    let mut faults = std::collections::BTreeMap::new();
+    let mut liars = std::collections::BTreeMap::new();
+    for seed in 0..200 {
+        let outcome = simulate(&Scenario::new(4, seed));
+        assert_eq!(outcome.violation, None, "seed {seed}");
+        for kind in outcome.faults.keys() {
+            *faults.entry(*kind).or_insert(0) += 1;
+        }
+        for kind in outcome.byzantine {
+            *liars.entry(kind).or_insert(0) += 1;
+        }
+    }
+    for kind in Fault::ALL {
+        let seeds = faults.get(&kind).copied().unwrap_or(0);
+        assert!(seeds >= 40, "{kind:?} in {seeds} of 200 seeds");
+    }
+    for kind in Behaviour::ALL {
+        assert!(liars.contains_key(&kind), "{kind:?} is never drawn");
+    }
+}
+
 /// The same rules hold with f validators of every Byzantine kind.
 #[test]
 fn every_byzantine_kind_is_borne() {
