@@ -159,6 +159,9 @@ pub enum KeysCommand {
         /// The hospital's name for people
         #[arg(long, value_name = "NAME")]
         name: Option<String>,
+        /// Keep the network key of the validator's keys in this folder: a running node can go over to such keys (next_keys)
+        #[arg(long, value_name = "DIR")]
+        network_of: Option<PathBuf>,
     },
     /// Reads the keys in a folder and prints their public parts
     Show {
@@ -281,11 +284,11 @@ pub struct NodeArgs {
 }
 
 const NODE_HELP: &str = "The first line tells that the validator runs: its peer id, where it listens and its height. SIGTERM \
-or Ctrl-C stop it in order; SIGHUP reads the addresses of the others anew. A node that was killed starts again on the same data \
+or Ctrl-C stop it in order; SIGHUP reads the addresses of the others and the observers anew. A node that was killed starts again on the same data \
 folder: it asks the others what it has missed and which of its own votes they saw.
 
 Exit codes: 0 stopped in order; 2 settings, keys or genesis are wrong; 3 the data folder or the disk cannot be used; 4 the \
-validator did not start.";
+validator did not start; 5 an amendment has removed the validator or given it other keys.";
 
 /// `kithkin simulate`
 #[derive(Debug, Args)]

@@ -3,7 +3,7 @@
 //! For tables, timelines and scenario checks. Nothing that an actor does depends on it.
 
 use kithkin_protocol::consensus::ViewReason;
-use kithkin_protocol::credit::StandingRow;
+use kithkin_protocol::credit::{Part, StandingRow};
 use kithkin_protocol::ids::{BlockId, ValidatorId};
 use kithkin_protocol::ledger::{Block, Event, Ledger};
 use kithkin_protocol::units::{Height, Millis, View};
@@ -71,6 +71,13 @@ pub enum Sight {
         /// Why.
         reason: ViewReason,
     },
+    /// The part of a validator's keys in the ledger: when it starts, and when it changes.
+    Part {
+        /// The validator.
+        validator: ValidatorId,
+        /// From now on.
+        part: Part,
+    },
 }
 
 /// Takes sights in; called on the validators' threads, so it must be quick.
@@ -100,6 +107,12 @@ impl Observer {
     pub(crate) fn saw(&self, seen: Seen, events: Arc<Vec<Event>>) {
         if let Some(see) = &self.0 {
             see(Sight::Block(Box::new(seen), events));
+        }
+    }
+
+    pub(crate) fn part(&self, validator: ValidatorId, part: Part) {
+        if let Some(see) = &self.0 {
+            see(Sight::Part { validator, part });
         }
     }
 

@@ -245,12 +245,12 @@ fn validator(
     Spec::new(name, move |birth| {
         let config = ValidatorConfig {
             identity: identity.clone(),
+            successor: None,
             genesis: genesis.clone(),
             timing,
             algorithm: algorithm.clone(),
             memory: Memory::Trusted,
             snapshots: SnapshotPolicy::default(),
-            followers: Vec::new(),
             clock: Arc::new(SystemClock),
             observer: observer.clone(),
         };

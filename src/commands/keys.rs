@@ -20,15 +20,34 @@ const PUBLIC: &str = "public.toml";
 /// disk cannot be used.
 pub fn run(command: &KeysCommand) -> Result<(), Failure> {
     match command {
-        KeysCommand::New { out, role, name } => new(out, *role, name.as_deref()),
+        KeysCommand::New {
+            out,
+            role,
+            name,
+            network_of,
+        } => new(out, *role, name.as_deref(), network_of.as_deref()),
         KeysCommand::Show { dir } => show(dir),
     }
 }
 
-fn new(out: &Path, role: KeyRole, name: Option<&str>) -> Result<(), Failure> {
+fn new(
+    out: &Path,
+    role: KeyRole,
+    name: Option<&str>,
+    network_of: Option<&Path>,
+) -> Result<(), Failure> {
     let public = match (role, name) {
         (KeyRole::Validator, None) => {
-            Public::Validator(NodeKeys::create(out).map_err(failure)?.public())
+            let made = match network_of {
+                Some(dir) => NodeKeys::load(dir).and_then(|keys| keys.create_next(out)),
+                None => NodeKeys::create(out),
+            };
+            Public::Validator(made.map_err(failure)?.public())
+        }
+        (KeyRole::Hospital, _) if network_of.is_some() => {
+            return Err(Failure::Usage(anyhow!(
+                "only a validator has a network key to keep: leave out --network-of"
+            )));
         }
         (KeyRole::Hospital, Some(name)) => {
             Public::Hospital(HospitalKeys::create(out).map_err(failure)?.public(name))

@@ -30,6 +30,8 @@ pub enum Failure {
     Storage(anyhow::Error),
     /// The cluster did not start or broke down. Exit code 4.
     Cluster(anyhow::Error),
+    /// The validator has no part in the ledger any more. Exit code 5.
+    Left(anyhow::Error),
 }
 
 impl Failure {
@@ -39,6 +41,7 @@ impl Failure {
             Self::Usage(error) => (2, error),
             Self::Storage(error) => (3, error),
             Self::Cluster(error) => (4, error),
+            Self::Left(error) => (5, error),
         }
     }
 }

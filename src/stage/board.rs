@@ -138,6 +138,7 @@ impl Board {
                     state.glance.view_changes.insert((height, view));
                 }
             }
+            Sight::Part { .. } => {}
         }
         drop(state);
         self.changed();

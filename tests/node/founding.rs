@@ -41,11 +41,6 @@ fn free_port() -> u16 {
     listener.local_addr().expect("an address").port()
 }
 
-/// An address on this machine that is free now.
-pub(crate) fn free_address() -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], free_port()))
-}
-
 impl Town {
     /// Four validators over this transport: `tcp` or `quic`.
     pub(crate) fn found(transport: &str) -> Self {
@@ -75,7 +70,9 @@ impl Town {
                 (_, port) => format!("/ip4/127.0.0.1/tcp/{port}"),
             })
             .collect();
-        let doors: Vec<SocketAddr> = (0..4).map(|_| free_address()).collect();
+        let doors: Vec<SocketAddr> = (0..4)
+            .map(|_| SocketAddr::from(([127, 0, 0, 1], free_port())))
+            .collect();
         for (n, door) in doors.iter().enumerate() {
             let peers: String = (0..4)
                 .filter(|peer| *peer != n)
@@ -101,6 +98,32 @@ impl Town {
 
     pub(crate) fn settings(&self, n: usize) -> String {
         self.path(&format!("{n}.toml")).display().to_string()
+    }
+
+    /// Writes the settings of a fifth node, which the genesis does not know: its keys lie in `validator-4`. `more` are
+    /// lines before the table of its peers.
+    pub(crate) fn newcomer(&mut self, more: &str) {
+        let keys = self.path("validator-4").display().to_string();
+        done(&["keys", "new", "--out", &keys]);
+        let door = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let address = format!("/ip4/127.0.0.1/tcp/{}", free_port());
+        let mut peers = String::new();
+        for n in 0..4 {
+            let path = self.settings(n);
+            let text = std::fs::read_to_string(&path).expect("readable");
+            let line = text.lines().find(|line| line.starts_with("listen = "));
+            let listen = line.expect("it listens").trim_start_matches("listen = ");
+            peers.push_str(&format!("{n} = {listen}\n"));
+            let text =
+                format!("{text}4 = ['{address}']\n[observers.newcomer]\nkeys = 'validator-4'\n");
+            std::fs::write(&path, text).expect("writable");
+        }
+        let text = format!(
+            "genesis = 'genesis.toml'\nkeys = 'validator-4'\ndata = 'data-4'\nlisten = ['{address}']\n\
+             client_listen = '{door}'\nheartbeat_ms = 200\nstatus_every_ms = 50\njson = true\n{more}[peers]\n{peers}"
+        );
+        std::fs::write(self.settings(4), text).expect("writable");
+        self.doors.push(door);
     }
 
     /// Starts a validator; it is not ready yet.

@@ -1,9 +1,11 @@
 //! Amendments from the command line: four nodes change who they are.
 
-use crate::founding::{Town, done, ended, free_address, on_runtime, until_height};
-use crate::running::{Running, number};
+use crate::founding::{Town, done, ended, on_runtime, until_height};
+use crate::running::{LONG, Running, number};
+use kithkin_protocol::ids::ValidatorId;
 use kithkin_protocol::units::Height;
 use serde_json::Value;
+use std::time::Instant;
 
 /// Runs `kithkin governance`; what it printed.
 fn govern(args: &[&str]) -> String {
@@ -61,38 +63,6 @@ impl Town {
         let args = ["propose", "--node", &door, "--out", &file];
         govern(&[&args, what].concat());
         self.adopt(&self.sign_all(name, signers))
-    }
-
-    /// Adds lines in front of a node's settings.
-    fn set_first(&self, n: usize, lines: &str) {
-        let text = std::fs::read_to_string(self.settings(n)).expect("settings");
-        std::fs::write(self.settings(n), format!("{lines}\n{text}")).expect("writable");
-    }
-
-    /// Makes the keys and the settings of a fifth node; the four let it follow.
-    fn found_fifth(&mut self) {
-        done(&["keys", "new", "--out", &self.at("validator-4")]);
-        let text = std::fs::read_to_string(self.settings(0)).expect("settings");
-        // The first node's, as seen from its place: it has the addresses of three; the fourth is the node itself.
-        let line = |start: &str| {
-            let line = text.lines().find(|line| line.starts_with(start));
-            line.expect("a line").to_owned()
-        };
-        let first = line("listen = ").replace("listen", "0");
-        let peers = [first, line("1 = "), line("2 = "), line("3 = ")].join("\n");
-        let door = free_address();
-        self.doors.push(door);
-        let fifth = format!(
-            "genesis = 'genesis.toml'\nkeys = 'validator-4'\nvalidator = 4\ndata = 'data-4'\n\
-             listen = ['/ip4/127.0.0.1/tcp/0']\nclient_listen = '{door}'\nheartbeat_ms = 200\nstatus_every_ms = 50\n\
-             json = true\n[peers]\n{peers}\n"
-        );
-        std::fs::write(self.settings(4), fifth).expect("writable");
-        for n in 0..4 {
-            let text = std::fs::read_to_string(self.settings(n)).expect("settings");
-            let text = format!("{text}[followers]\n4 = 'validator-4'\n");
-            std::fs::write(self.settings(n), text).expect("writable");
-        }
     }
 
     /// Hands an amendment in at the first node; the height from which its validators count.
@@ -202,68 +172,166 @@ fn a_quorum_removes_a_validator_and_the_others_go_on_without_it() {
     });
 }
 
+/// Waits for a status line that says this of the node's part in the ledger.
+fn until_part(node: &mut Running, part: &str) {
+    while node.until("status")["part"] != part {}
+}
+
+/// Waits until a node has ended because its keys have no part in the ledger any more.
+fn until_left(node: Running) -> String {
+    let (status, lines, stderr) = node.end();
+    assert_eq!(status.code(), Some(5), "{stderr}");
+    assert_eq!(lines.last().expect("a last line")["reason"], "left");
+    stderr
+}
+
+impl Town {
+    /// Changes lines of a node's settings.
+    fn reset(&self, n: usize, from: &str, to: &str) {
+        let text = std::fs::read_to_string(self.settings(n)).expect("settings");
+        assert!(text.contains(from), "{text}");
+        std::fs::write(self.settings(n), text.replace(from, to)).expect("writable");
+    }
+
+    /// Waits until a node says at its door that it is connected with exactly these.
+    fn until_connected(&self, n: usize, with: &[u16]) {
+        let with: Vec<ValidatorId> = with.iter().copied().map(ValidatorId).collect();
+        let deadline = Instant::now() + LONG;
+        on_runtime(async {
+            let client = self.client(n).await;
+            loop {
+                let found = client.status(LONG).await.expect("an answer").connected;
+                if found == with {
+                    return;
+                }
+                assert!(Instant::now() < deadline, "validator {n}: {found:?}");
+                tokio::task::yield_now().await;
+            }
+        });
+    }
+
+    /// Waits until each of these nodes is so much higher than the highest of them is now.
+    fn grow(&self, nodes: &mut [(usize, &mut Running)], more: u64) -> u64 {
+        let mut goal = 0;
+        on_runtime(async {
+            for (n, _) in nodes.iter() {
+                let status = self.client(*n).await.status(LONG).await;
+                goal = goal.max(status.expect("an answer").height.0 + more);
+            }
+        });
+        for (_, node) in nodes {
+            until_height(node, goal);
+        }
+        goal
+    }
+}
+
 #[test]
 fn a_fifth_joins_another_changes_its_keys_and_a_third_leaves() {
     let mut town = Town::found("tcp");
-    town.found_fifth();
-    let mut nodes: Vec<Option<Running>> = town.start_all().into_iter().map(Some).collect();
-    fn up(nodes: &mut [Option<Running>], height: u64) {
-        for node in nodes.iter_mut().flatten() {
-            until_height(node, height);
-        }
+    let nodes = town.start_all();
+    let [mut zero, one, mut two, three] = <[Running; 4]>::try_from(nodes).ok().expect("four");
+    // The operators let the newcomer follow, without a restart.
+    town.newcomer("validator = 4\n");
+    for node in [&zero, &one, &two, &three] {
+        node.signal("HUP");
     }
-
-    // It follows without a vote.
     let mut fifth = town.start(4);
     let ready = fifth.until("ready");
     assert_eq!(number(&ready, "validator"), 4);
-    let height = number(&nodes[0].as_mut().expect("runs").until("status"), "height");
-    until_height(&mut fifth, height + 3);
-    nodes.push(Some(fifth));
+    let head = number(&zero.until("status"), "height");
+    until_height(&mut fifth, head + 3);
+    until_part(&mut fifth, "waits");
+    // To the others it is nobody yet.
+    town.until_connected(0, &[1, 2, 3]);
 
     let from = town.amend("join", &["--admit", &town.at("validator-4")], &[0, 1, 2]);
-    up(&mut nodes, from);
+    until_part(&mut fifth, "votes");
+    until_height(&mut fifth, from);
+    town.until_connected(0, &[1, 2, 3, 4]);
     // Four of five have to vote, so with one of the old ones gone it must.
-    nodes[3].take().expect("runs").kill();
-    up(&mut nodes, from + 5);
-    nodes[3] = Some(town.start(3));
-    up(&mut nodes, from + 5);
+    three.kill();
+    town.grow(&mut [(0, &mut zero), (2, &mut two), (4, &mut fifth)], 5);
+    // Who comes back, and who is started again, knows the newcomer from the state it has.
+    let mut three = town.start(3);
+    town.until_connected(3, &[0, 1, 2, 4]);
+    fifth.kill();
+    let mut fifth = town.start(4);
+    until_part(&mut fifth, "votes");
+    town.grow(&mut [(0, &mut zero), (3, &mut three), (4, &mut fifth)], 3);
 
-    // New keys, another start, the same number and database.
-    done(&["keys", "new", "--out", &town.at("validator-1b")]);
-    let rekey = format!("1={}", town.at("validator-1b"));
-    let from = town.amend("rekey", &["--rekey", &rekey], &[0, 2, 3, 4]);
-    nodes[1].take().expect("runs").kill();
-    let text = std::fs::read_to_string(town.settings(1)).expect("settings");
-    let text = text.replace("keys = 'validator-1'", "keys = 'validator-1b'");
-    std::fs::write(town.settings(1), text).expect("writable");
-    let words = {
-        let output = ended(&["node", "--config", &town.settings(1)]);
-        assert_eq!(output.status.code(), Some(2));
-        String::from_utf8_lossy(&output.stderr).into_owned()
-    };
-    assert!(words.contains("validator = N"), "{words}");
-    town.set_first(1, "validator = 1");
-    nodes[1] = Some(town.start(1));
-    up(&mut nodes, from);
-    nodes[3].take().expect("runs").kill();
-    up(&mut nodes, from + 5);
-    nodes[3] = Some(town.start(3));
-    up(&mut nodes, from + 5);
+    // Validator 1 goes on with other keys; its old process ends by itself, as it has nothing left to do.
+    let renewed = town.at("validator-1b");
+    done(&["keys", "new", "--out", &renewed]);
+    let rekey = format!("1={renewed}");
+    let from = town.amend("renew", &["--rekey", &rekey], &[0, 2, 3, 4]);
+    let stderr = until_left(one);
+    assert!(stderr.contains("given it other keys"), "{stderr}");
+    town.reset(1, "keys = 'validator-1'", "keys = 'validator-1b'");
+    let output = ended(&["node", "--config", &town.settings(1)]);
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{words}");
+    assert!(words.contains("validator = NUMBER"), "{words}");
+    town.reset(
+        1,
+        "keys = 'validator-1b'",
+        "keys = 'validator-1b'\nvalidator = 1",
+    );
+    let mut one = town.start(1);
+    until_part(&mut one, "votes");
+    until_height(&mut one, from + 1);
+    // Again everybody is needed.
+    three.kill();
+    town.grow(&mut [(0, &mut zero), (1, &mut one), (4, &mut fifth)], 5);
+    let three = town.start(3);
+    town.until_connected(3, &[0, 1, 2, 4]);
 
+    // Validator 2 leaves: q is three of four from then on.
     std::fs::rename(town.path("validator-1"), town.path("validator-1a")).expect("renamed");
     std::fs::rename(town.path("validator-1b"), town.path("validator-1")).expect("renamed");
-    let from = town.amend("leave", &["--remove", "v3"], &[0, 1, 2, 4]);
-    nodes[3].take().expect("runs").kill();
-    up(&mut nodes, from + 5);
+    town.amend("leave", &["--remove", "2"], &[0, 1, 3, 4]);
+    until_left(two);
+    town.until_connected(0, &[1, 3, 4]);
+    three.kill();
+    let head = town.grow(&mut [(0, &mut zero), (1, &mut one), (4, &mut fifth)], 5);
+    // It stays out.
+    until_left(town.start(2));
     on_runtime(async {
-        let blocks = town.blocks(0, Height(from + 5)).await;
-        for n in [1, 2, 4] {
-            assert_eq!(
-                town.blocks(n, Height(from + 5)).await,
-                blocks,
-                "validator {n}"
-            );
+        let blocks = town.blocks(0, Height(head)).await;
+        for n in [1, 4] {
+            assert_eq!(town.blocks(n, Height(head)).await, blocks, "validator {n}");
         }
     });
+    let standing = town.standing(4);
+    assert_eq!(
+        (number(&standing, "quorum"), number(&standing, "amendments")),
+        (3, 3)
+    );
+}
+
+/// The next keys lie ready, with the network key that the node has: nothing is started anew.
+#[test]
+fn keys_change_in_a_running_node() {
+    let town = Town::found("tcp");
+    let (keys, next) = (town.at("validator-1"), town.at("validator-1b"));
+    done(&["keys", "new", "--network-of", &keys, "--out", &next]);
+    let other = town.at("validator-1c");
+    done(&["keys", "new", "--out", &other]);
+    town.reset(1, "keys = ", "next_keys = 'validator-1c'\nkeys = ");
+    let output = ended(&["node", "--config", &town.settings(1)]);
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{words}");
+    assert!(words.contains("--network-of"), "{words}");
+    town.reset(1, "validator-1c", "validator-1b");
+    let nodes = town.start_all();
+    let [mut zero, mut one, mut two, three] = <[Running; 4]>::try_from(nodes).ok().expect("four");
+    let from = town.amend("renew", &["--rekey", &format!("1={next}")], &[0, 2, 3]);
+    // Three of four have to vote: without the fourth, whoever has the new keys must.
+    three.kill();
+    town.grow(&mut [(0, &mut zero), (1, &mut one), (2, &mut two)], 5);
+    until_height(&mut one, from + 10);
+    until_part(&mut one, "votes");
+    let shown = &town.standing(0)["validators"][1]["validator"]["vote_key"];
+    let public = std::fs::read_to_string(town.path("validator-1b/public.toml")).expect("keys");
+    assert!(public.contains(shown.as_str().expect("a key")), "{shown}");
 }

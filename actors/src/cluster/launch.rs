@@ -249,12 +249,12 @@ impl Cluster {
             let space = store.space(&name.to_string()).map_err(StartError::new)?;
             let config = ValidatorConfig {
                 identity: identity.clone(),
+                successor: None,
                 genesis: setting.genesis.clone(),
                 timing,
                 algorithm: algorithm.clone(),
                 memory: Memory::Trusted,
                 snapshots: SnapshotPolicy::default(),
-                followers: Vec::new(),
                 clock: setting.clock.clone(),
                 observer: observer.clone(),
             };

@@ -45,11 +45,30 @@ pub enum KeysError {
     },
     /// No validator of the genesis has these keys.
     #[error(
-        "no validator of the genesis has the vote key {vote_key}: this is another ledger's genesis, or other keys; a validator that joined later, or has changed its keys, says its number in its settings (validator = N)"
+        "no validator of the genesis has the vote key {vote_key}: this is another ledger's genesis, or other keys; keys that an amendment admits, or gives to a validator, need its number in the settings (validator = NUMBER)"
     )]
     Unknown {
         /// The public vote key.
         vote_key: VerifyingKey,
+    },
+    /// The genesis has this vote key under another number.
+    #[error("the setting validator says {given}, but these keys are those of {id} in the genesis")]
+    Number {
+        /// What the settings say.
+        given: ValidatorId,
+        /// What the genesis says.
+        id: ValidatorId,
+    },
+    /// The next keys are another node's on the network.
+    #[error(
+        "the keys in {} have a network key of their own, so a running node cannot go over to them: make them with kithkin keys new --network-of {}, or start the node with them once the amendment is adopted",
+        next.display(), dir.display()
+    )]
+    NextNetwork {
+        /// The present folder.
+        dir: PathBuf,
+        /// The next one.
+        next: PathBuf,
     },
     /// A validator of the genesis has this vote key, but other keys otherwise.
     #[error(
@@ -60,14 +79,6 @@ pub enum KeysError {
         id: ValidatorId,
         /// Which key differs.
         name: &'static str,
-    },
-    /// The settings name another number than the genesis.
-    #[error("the genesis knows these keys as {id}, but the settings say validator = {}", said.0)]
-    Number {
-        /// The number in the genesis.
-        id: ValidatorId,
-        /// The number in the settings.
-        said: ValidatorId,
     },
     /// The vault.
     #[error(transparent)]
@@ -160,12 +171,25 @@ impl NodeKeys {
     /// # Errors
     /// [`KeysError::Exist`], [`KeysError::Vault`].
     pub fn create(dir: &Path) -> Result<Self, KeysError> {
+        Self::create_with(dir, Secret32::random(&mut SystemRng))
+    }
+
+    /// As [`Self::create`], with this validator's network key: a running node can go over to such keys
+    /// without a pause.
+    ///
+    /// # Errors
+    /// As [`Self::create`].
+    pub fn create_next(&self, dir: &Path) -> Result<Self, KeysError> {
+        Self::create_with(dir, self.network.clone())
+    }
+
+    fn create_with(dir: &Path, network: Secret32) -> Result<Self, KeysError> {
         let space = fresh(dir, VALIDATOR)?;
         let keys = Self {
             dir: dir.to_owned(),
             vote: Secret32::random(&mut SystemRng),
             vrf: Secret32::random(&mut SystemRng),
-            network: Secret32::random(&mut SystemRng),
+            network,
         };
         space.create_many(&[
             ("vote", &keys.vote),
@@ -200,30 +224,18 @@ impl NodeKeys {
         }
     }
 
-    /// Who these keys are in a ledger: a validator of the genesis, or else the one that a governance vote admits or has
-    /// admitted under the number `said`. Whether it really has is up to the ledger; until then the node follows.
+    /// Who these keys are in a ledger.
     ///
     /// # Errors
-    /// [`KeysError::Unknown`], [`KeysError::Number`] or [`KeysError::Differ`].
-    pub fn identity(
-        &self,
-        genesis: &Genesis,
-        said: Option<ValidatorId>,
-    ) -> Result<Arc<consensus::Identity>, KeysError> {
+    /// [`KeysError::Unknown`] or [`KeysError::Differ`].
+    pub fn identity(&self, genesis: &Genesis) -> Result<Arc<consensus::Identity>, KeysError> {
         let public = self.public();
         let vote_key = public.vote_key;
         let info = genesis
             .validators
             .iter()
             .find(|info| info.vote_key == vote_key);
-        let Some(info) = info else {
-            let id = said.ok_or(KeysError::Unknown { vote_key })?;
-            return Ok(Arc::new(self.identity_as(id)));
-        };
-        if let Some(said) = said.filter(|said| *said != info.id) {
-            let id = info.id;
-            return Err(KeysError::Number { id, said });
-        }
+        let info = info.ok_or(KeysError::Unknown { vote_key })?;
         for (name, same) in [
             ("vrf", info.vrf_key == public.vrf_key),
             ("network", info.network_key == public.network_key),
@@ -233,6 +245,39 @@ impl NodeKeys {
             }
         }
         Ok(Arc::new(self.identity_as(info.id)))
+    }
+
+    /// Who these keys are in a ledger whose amendments may have given them `number`.
+    ///
+    /// # Errors
+    /// As [`Self::identity`] without a number; with one [`KeysError::Number`] or [`KeysError::Differ`].
+    pub fn identity_in(
+        &self,
+        genesis: &Genesis,
+        number: Option<ValidatorId>,
+    ) -> Result<Arc<consensus::Identity>, KeysError> {
+        match (self.identity(genesis), number) {
+            (Err(KeysError::Unknown { .. }), Some(id)) => Ok(Arc::new(self.identity_as(id))),
+            (Ok(known), Some(given)) if known.id != given => {
+                let id = known.id;
+                Err(KeysError::Number { given, id })
+            }
+            (known, _) => known,
+        }
+    }
+
+    /// Checks that a running node can go over from these keys to `next`.
+    ///
+    /// # Errors
+    /// [`KeysError::NextNetwork`].
+    pub fn check_next(&self, next: &Self) -> Result<(), KeysError> {
+        if self.network.expose() == next.network.expose() {
+            return Ok(());
+        }
+        Err(KeysError::NextNetwork {
+            dir: self.dir.clone(),
+            next: next.dir.clone(),
+        })
     }
 
     /// These keys under a number that a governance vote has given them.

@@ -6,7 +6,7 @@ use super::protocol::Final;
 use crate::leader::Leader;
 use crate::limits::Limits;
 use crate::observe::{Observer, Sight};
-use crate::peer::{GOSSIP_ABOVE, Multiaddr, PeerConfig, PeerError, Peers};
+use crate::peer::{GOSSIP_ABOVE, Guest, Multiaddr, PeerConfig, PeerError, Peers};
 use crate::ports::clock::SharedClock;
 use crate::ports::names::ActorName;
 use crate::ports::network::Network;
@@ -19,8 +19,9 @@ use crate::validator::messages::{Answer, Look};
 use crate::validator::{Memory, SnapshotPolicy, Validator, ValidatorConfig};
 use actix::Addr;
 use kithkin_protocol::consensus::{self, Algorithm, Timing};
+use kithkin_protocol::credit::Part;
 use kithkin_protocol::ids::ValidatorId;
-use kithkin_protocol::ledger::{Genesis, SignedTransaction, ValidatorInfo};
+use kithkin_protocol::ledger::{Genesis, SignedTransaction};
 use kithkin_protocol::units::Height;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -44,14 +45,16 @@ pub struct NodeConfig {
     pub genesis: Arc<Genesis>,
     /// The validator's keys.
     pub keys: NodeKeys,
-    /// Its number, when the genesis does not list these keys: a governance vote has given it that, or will.
+    /// Its number, when the genesis does not know its keys: an amendment has given it to them, or will.
     pub validator: Option<ValidatorId>,
-    /// Nodes that may follow without a vote, as this operator decides.
-    pub followers: Vec<ValidatorInfo>,
+    /// The keys that it goes on with when an amendment gives them to it; with the same network key.
+    pub next_keys: Option<NodeKeys>,
     /// Where to listen for other validators.
     pub listen: Vec<Multiaddr>,
     /// Where the other validators are.
     pub peers: BTreeMap<ValidatorId, Vec<Multiaddr>>,
+    /// Who else may follow the chain.
+    pub guests: Vec<Guest>,
     /// Where to listen for clients; none for no door.
     pub client_listen: Option<SocketAddr>,
     /// Local timing policy.
@@ -119,6 +122,7 @@ pub struct Node {
     peers: Peers,
     door: Option<(SocketAddr, JoinHandle<()>)>,
     failure: watch::Receiver<Option<StoreError>>,
+    part: watch::Receiver<Option<Part>>,
     height: Height,
 }
 
@@ -128,8 +132,11 @@ impl Node {
     /// # Errors
     /// Every [`NodeError`]; nothing is left running.
     pub async fn launch(config: NodeConfig) -> Result<Self, NodeError> {
-        let identity = config.keys.identity(&config.genesis, config.validator)?;
+        let identity = config.keys.identity_in(&config.genesis, config.validator)?;
         let me = identity.id;
+        if let Some(next) = &config.next_keys {
+            config.keys.check_next(next)?;
+        }
         let chain = config.genesis.chain_id();
         let dir = &config.data;
         if config.keys.used_for(chain) && !dir.join("db").exists() && !config.quarantine {
@@ -137,7 +144,9 @@ impl Node {
         }
         let store = Store::open(dir, StoreOptions::default())?;
         // The database is there; from now on it must not be missing.
-        config.keys.note_use(chain)?;
+        for keys in std::iter::once(&config.keys).chain(&config.next_keys) {
+            keys.note_use(chain)?;
+        }
         let door = match listen(config.client_listen).await {
             Ok(door) => door,
             Err(error) => {
@@ -158,7 +167,7 @@ impl Node {
                 network_key: config.keys.network().clone(),
                 listen: config.listen.clone(),
                 addresses: config.peers.clone(),
-                validators: config.genesis.validators.clone(),
+                guests: config.guests.clone(),
                 gossip_above: GOSSIP_ABOVE,
                 limits: config.limits,
             },
@@ -175,6 +184,7 @@ impl Node {
         };
         let (news, _) = broadcast::channel(NEWS_KEPT);
         let (masters, master) = watch::channel(None);
+        let (parts, part) = watch::channel(None);
         let mut node = Self {
             me,
             network,
@@ -183,12 +193,13 @@ impl Node {
             peers,
             door: None,
             failure,
+            part,
             height: Height(0),
         };
         let specs = node.specs(
             identity,
             &config,
-            observer(config.observer.clone(), news.clone(), masters),
+            observer(config.observer.clone(), news.clone(), masters, parts),
         );
         if let Err(error) = node.start(specs).await {
             node.shutdown().await;
@@ -232,7 +243,8 @@ impl Node {
             config.clock.clone(),
         );
         let (timing, snapshots) = (config.timing, config.snapshots);
-        let followers = config.followers.clone();
+        let next = config.next_keys.as_ref();
+        let successor = next.map(|next| Arc::new(next.identity_as(self.me)));
         let memory = if config.quarantine {
             Memory::Lost
         } else {
@@ -244,12 +256,12 @@ impl Node {
                 .map_err(StartError::new)?;
             let config = ValidatorConfig {
                 identity: identity.clone(),
+                successor: successor.clone(),
                 genesis: genesis.clone(),
                 timing,
                 algorithm: Algorithm::default(),
                 memory,
                 snapshots,
-                followers: followers.clone(),
                 clock: clock.clone(),
                 observer: observer.clone(),
             };
@@ -325,6 +337,12 @@ impl Node {
         self.failure.clone()
     }
 
+    /// What part its keys have in the ledger; none before the validator has run.
+    #[must_use]
+    pub fn part(&self) -> watch::Receiver<Option<Part>> {
+        self.part.clone()
+    }
+
     /// The supervisor.
     #[must_use]
     pub fn supervisor(&self) -> &Addr<Supervisor> {
@@ -360,8 +378,12 @@ fn observer(
     other: Observer,
     news: broadcast::Sender<Arc<Final>>,
     master: watch::Sender<Option<ValidatorId>>,
+    parts: watch::Sender<Option<Part>>,
 ) -> Observer {
     Observer::new(move |sight| {
+        if let Sight::Part { part, .. } = &sight {
+            parts.send_replace(Some(*part));
+        }
         if let Sight::Block(seen, _) = &sight {
             master.send_replace(seen.next_master);
             if news.receiver_count() > 0 {

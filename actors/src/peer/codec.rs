@@ -63,6 +63,30 @@ pub(super) enum Arrived {
     Snapshot(Snapshot),
 }
 
+impl Arrived {
+    /// Whether it belongs to following the chain: questions for what is final, and answers, which prove themselves. All that
+    /// somebody may say who is no validator.
+    pub(super) fn is_of_sync(&self) -> bool {
+        match self {
+            Self::Consensus(Consensus(message)) => match message {
+                Message::GetCommitted { .. }
+                | Message::Committed(_)
+                | Message::NoBlocks { .. }
+                | Message::Recall(_) => true,
+                Message::Proposal(_)
+                | Message::Ballots(_)
+                | Message::NewView(_)
+                | Message::GetBody { .. }
+                | Message::Body(_)
+                | Message::Evidence(_)
+                | Message::Hearsay(_) => false,
+            },
+            Self::Snapshot(_) => true,
+            Self::Gossip(_) | Self::Outlined(_) | Self::Lacking(_) | Self::Supplied(_) => false,
+        }
+    }
+}
+
 /// Why a frame of a peer is refused.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CodecError {

@@ -74,9 +74,7 @@ pub(super) fn on_event(
     else {
         return;
     };
-    let author = message
-        .source
-        .and_then(|peer: PeerId| shared.validator(&peer));
+    let author = message.source.and_then(|peer: PeerId| shared.member(&peer));
     let acceptance = match author {
         Some(_) => MessageAcceptance::Accept,
         // A validator of another moment, perhaps: no reason to punish who passed it on.

@@ -6,12 +6,12 @@
 //! ```
 //!
 //! TCP and QUIC, Noise or TLS, yamux. A peer is who its network key says it is, and only the validators of the ledger
-//! are talked to: the genesis says who they are at first, and the validator says it again when the set changes. Votes,
-//! blocks, transactions and answers to those who catch up have streams of their own ([`lane::Lane`]), so that a vote
+//! are talked to, as the state of this node knows them: the validator says so when it starts and whenever the set changes.
+//! Beside them the operator may name guests, who follow the chain and say nothing else (`table`). Votes, blocks, transactions and answers to those who catch up have streams of their own ([`lane::Lane`]), so that a vote
 //! never waits behind a block. What does not fit into a queue is dropped, the oldest first: consensus says everything
 //! again that may have been lost. In a large set transactions go round by gossip instead (gossipsub).
 //!
-//! * `swarm`: connections: who may, who is dialled when. `outbox`: what waits to be sent. `streams`: frames on streams.
+//! * `table`: who may connect, and what each may say. `swarm`: connections: who is dialled when. `outbox`: what waits to be sent. `streams`: frames on streams.
 //! * `doorman`: strangers, by address. `blame`: peers that say what no validator says are read more slowly.
 //! * `gossip`: transactions in a large set. `codec`: which messages travel, and how. `lane`: the streams' limits.
 //!
@@ -25,27 +25,29 @@ mod lane;
 mod outbox;
 mod streams;
 mod swarm;
+mod table;
 #[cfg(test)]
 mod tests;
 
 pub use lane::Lane;
 pub use libp2p::{Multiaddr, PeerId};
 pub use outbox::LaneStats;
+pub use table::{GUESTS_MAX, Guest};
 
 use crate::limits::Limits;
 use crate::ports::names::ActorName;
 use crate::ports::network::{Far, Frame, Network};
 use blame::Blames;
 use core::any::Any;
+use kithkin_protocol::credit::Company;
 use kithkin_protocol::crypto::{Secret32, VerifyingKey};
 use kithkin_protocol::ids::ValidatorId;
-use kithkin_protocol::ledger::ValidatorInfo;
 use libp2p::identity;
-use outbox::Outbox;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 use swarm::Order;
+use table::{Changes, Known, Role, Table};
 use tokio::sync::{mpsc, watch};
 
 /// Where a node can be reached and whom it knows.
@@ -59,8 +61,9 @@ pub struct PeerConfig {
     pub listen: Vec<Multiaddr>,
     /// Where the others are.
     pub addresses: BTreeMap<ValidatorId, Vec<Multiaddr>>,
-    /// The validators to begin with.
-    pub validators: Vec<ValidatorInfo>,
+    /// Whom the operator lets in beside the validators. Those follow from the state, as [`Far::admit`] says it; until then
+    /// none is talked to.
+    pub guests: Vec<Guest>,
     /// With more other validators than this, transactions go round by gossip; with as many or fewer, straight to each.
     pub gossip_above: usize,
     /// What strangers and peers are granted.
@@ -99,13 +102,6 @@ pub enum PeerError {
     },
 }
 
-/// Who this process talks to.
-#[derive(Default)]
-struct Table {
-    by_peer: BTreeMap<PeerId, ValidatorId>,
-    outboxes: BTreeMap<ValidatorId, Arc<Outbox>>,
-}
-
 /// What the threads of the transport share.
 struct Shared {
     me: ValidatorId,
@@ -117,72 +113,44 @@ struct Shared {
     gossip_above: usize,
     limits: Limits,
     blames: Blames,
-    /// Whether there is a connection, by validator.
+    /// Who there is a connection with.
+    links: watch::Sender<BTreeSet<PeerId>>,
+    /// The members among them.
     connected: watch::Sender<BTreeMap<ValidatorId, PeerId>>,
     /// Where this node listens, with real ports.
     listening: watch::Sender<Vec<Multiaddr>>,
 }
 
 impl Shared {
-    /// The validator with this peer identity.
-    fn validator(&self, peer: &PeerId) -> Option<ValidatorId> {
-        self.read().by_peer.get(peer).copied()
+    /// Who has this peer identity here; none for a stranger.
+    fn known(&self, peer: &PeerId) -> Option<Known> {
+        self.read().known(peer)
+    }
+
+    /// The member with this peer identity.
+    fn member(&self, peer: &PeerId) -> Option<ValidatorId> {
+        let known = self.known(peer)?;
+        (known.role == Role::Member).then_some(known.id)
     }
 
     fn read(&self) -> std::sync::RwLockReadGuard<'_, Table> {
         self.table.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn admit(&self, validators: &[ValidatorInfo]) {
-        let mut wanted: BTreeMap<PeerId, ValidatorId> = BTreeMap::new();
-        for info in validators.iter().filter(|info| info.id != self.me) {
-            match peer_id(&info.network_key) {
-                Some(peer) => drop(wanted.insert(peer, info.id)),
-                None => {
-                    tracing::error!(validator = %info.id, "its network key is none: it cannot be reached")
-                }
-            }
-        }
+    fn change(&self, change: impl FnOnce(&mut Table) -> Option<Changes>) {
         let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
-        if table.by_peer == wanted {
+        let Some(changes) = change(&mut table) else {
             return;
+        };
+        for id in changes.names_gone {
+            self.network.book().remove(ActorName::Validator(id.0));
         }
-        let gone: Vec<PeerId> = table
-            .by_peer
-            .keys()
-            .filter(|peer| !wanted.contains_key(peer))
-            .copied()
-            .collect();
-        let new: Vec<(PeerId, ValidatorId)> = wanted
-            .iter()
-            .filter(|(peer, _)| !table.by_peer.contains_key(peer))
-            .map(|(peer, id)| (*peer, *id))
-            .collect();
-        for (_, id) in &new {
-            let outbox = Arc::new(Outbox::default());
-            // With a new key the validator has a new queue; what the old one held goes with it.
-            if let Some(old) = table.outboxes.insert(*id, outbox) {
-                old.close();
-            }
+        for id in changes.names_new {
             self.network.book().point_far(ActorName::Validator(id.0));
         }
-        table.by_peer = wanted;
-        let still: std::collections::BTreeSet<ValidatorId> =
-            table.by_peer.values().copied().collect();
-        table.outboxes.retain(|id, outbox| {
-            let stays = still.contains(id);
-            if !stays {
-                outbox.close();
-                self.network.book().remove(ActorName::Validator(id.0));
-            }
-            stays
-        });
         let order = Order::Admit {
-            gone,
-            new: new
-                .into_iter()
-                .filter_map(|(peer, id)| Some((peer, id, table.outboxes.get(&id)?.clone())))
-                .collect(),
+            gone: changes.gone,
+            new: changes.new,
         };
         // Under the lock, so that orders follow each other as the table did. The loop ends with the process only.
         let _ = self.orders.send(order);
@@ -217,23 +185,23 @@ impl Peers {
         let shared = Arc::new(Shared {
             me,
             network: network.clone(),
-            table: RwLock::default(),
+            table: RwLock::new(Table::new(me, peer_id, config.addresses)),
             orders,
             publish,
             gossip_above: config.gossip_above,
             limits: config.limits,
             blames: Blames::default(),
-            connected: watch::Sender::new(BTreeMap::new()),
+            links: watch::Sender::default(),
+            connected: watch::Sender::default(),
             listening: watch::Sender::new(Vec::new()),
         });
-        shared.admit(&config.validators);
+        shared.change(|table| table.set_guests(config.guests));
         let far: Arc<dyn Far> = shared.clone();
         network.set_far(far);
         let task = swarm::start(
             shared.clone(),
             keypair,
             config.listen,
-            config.addresses,
             config.limits,
             (taken, published),
         );
@@ -270,27 +238,34 @@ impl Peers {
         self.shared.connected.subscribe()
     }
 
-    /// Says where the others are from now on.
-    pub fn set_addresses(&self, addresses: BTreeMap<ValidatorId, Vec<Multiaddr>>) {
+    /// Says where the others are from now on, and who is let in beside them.
+    pub fn set_known(&self, addresses: BTreeMap<ValidatorId, Vec<Multiaddr>>, guests: Vec<Guest>) {
+        self.shared.change(|table| {
+            table.addresses = addresses;
+            table.set_guests(guests)
+        });
         // The loop ends with the process only.
-        let _ = self.shared.orders.send(Order::Addresses(addresses));
+        let _ = self.shared.orders.send(Order::Redial);
     }
 
     /// What became of the frames to each validator.
     #[must_use]
     pub fn stats(&self) -> BTreeMap<(ValidatorId, Lane), LaneStats> {
-        let table = self.shared.read();
-        let of = |(id, outbox): (&ValidatorId, &Arc<Outbox>)| {
-            let id = *id;
-            Lane::ALL.map(|lane| ((id, lane), outbox.stats(lane)))
-        };
-        table.outboxes.iter().flat_map(of).collect()
+        let mut all: BTreeMap<(ValidatorId, Lane), LaneStats> = BTreeMap::new();
+        for (known, outbox) in self.shared.read().all() {
+            for lane in Lane::ALL {
+                all.entry((known.id, lane))
+                    .or_default()
+                    .add(outbox.stats(lane));
+            }
+        }
+        all
     }
 }
 
 impl Drop for Peers {
     fn drop(&mut self) {
-        for outbox in self.shared.read().outboxes.values() {
+        for (_, outbox) in self.shared.read().all() {
             outbox.close();
         }
         // Dropping a runtime inside of another one would wait, which tokio forbids.
@@ -309,8 +284,10 @@ impl Far for Shared {
         let ActorName::Validator(n) = to else {
             return false;
         };
-        let outbox = self.read().outboxes.get(&ValidatorId(n)).cloned();
-        outbox.is_some_and(|outbox| outbox.push(frame))
+        let table = self.read();
+        let sent = table.outboxes(ValidatorId(n)).iter();
+        // Of a validator that changes its keys, whichever process is there.
+        sent.filter(|outbox| outbox.push(frame.clone())).count() > 0
     }
 
     fn send_all(&self, to: &[ActorName], frame: &Frame) -> usize {
@@ -322,8 +299,12 @@ impl Far for Shared {
         to.iter().filter(sent).count()
     }
 
-    fn admit(&self, validators: &[ValidatorInfo]) {
-        Self::admit(self, validators);
+    fn admit(&self, company: Company) {
+        self.change(|table| table.set_company(company));
+    }
+
+    fn guests(&self) -> Vec<ValidatorId> {
+        self.read().guests()
     }
 
     fn blame(&self, author: ActorName) -> bool {

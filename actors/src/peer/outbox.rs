@@ -20,6 +20,15 @@ pub struct LaneStats {
     pub bytes: u64,
 }
 
+impl LaneStats {
+    pub(super) fn add(&mut self, more: Self) {
+        self.queued += more.queued;
+        self.taken += more.taken;
+        self.dropped += more.dropped;
+        self.bytes += more.bytes;
+    }
+}
+
 #[derive(Default)]
 struct Queue {
     frames: VecDeque<Frame>,

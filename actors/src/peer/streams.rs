@@ -8,6 +8,7 @@
 use super::codec::{self, Arrived};
 use super::lane::Lane;
 use super::outbox::Outbox;
+use super::table::{Known, Role};
 use super::{PeerId, Shared};
 use crate::pace::Pace;
 use crate::ports::names::ActorName;
@@ -48,18 +49,15 @@ const VOTE_BYTES: usize = 2_048;
 pub(super) async fn write_lane(
     shared: Arc<Shared>,
     mut control: Control,
-    (peer, id): (PeerId, ValidatorId),
+    peer: PeerId,
     lane: Lane,
     outbox: Arc<Outbox>,
 ) {
-    let mut connected = shared.connected.subscribe();
+    let mut links = shared.links.subscribe();
     let mut began = false;
     loop {
-        let is_there = connected.borrow().get(&id) == Some(&peer);
-        let there = connected
-            .wait_for(|all| all.get(&id) == Some(&peer))
-            .await
-            .is_ok();
+        let is_there = links.borrow().contains(&peer);
+        let there = links.wait_for(|all| all.contains(&peer)).await.is_ok();
         if !there || outbox.is_closed(lane) {
             return;
         }
@@ -151,13 +149,10 @@ pub(super) async fn accept_lane(
     let mut readers: HashMap<PeerId, AbortHandle> = HashMap::new();
     while let Some((peer, stream)) = incoming.next().await {
         readers.retain(|_, reader| !reader.is_finished());
-        let Some(id) = shared.validator(&peer) else {
-            continue;
-        };
         let shared = shared.clone();
         let reader = tokio::spawn(async move {
-            if let Err(error) = read_frames(&shared, stream, id, lane).await {
-                tracing::debug!(%id, %lane, %error, "a peer's stream has ended");
+            if let Err(error) = read_frames(&shared, stream, peer, lane).await {
+                tracing::debug!(%peer, %lane, %error, "a peer's stream has ended");
             }
         });
         if let Some(old) = readers.insert(peer, reader.abort_handle()) {
@@ -170,9 +165,10 @@ pub(super) async fn accept_lane(
 async fn read_frames(
     shared: &Shared,
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
-    from: ValidatorId,
+    peer: PeerId,
     lane: Lane,
 ) -> io::Result<()> {
+    let mut from = known(shared, &peer)?.id;
     let mut pace = pace(shared, lane);
     // Whoever opens one stream after the other is no better off.
     patience(shared, from).await;
@@ -197,7 +193,12 @@ async fn read_frames(
         if bytes.len() as u64 != length {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
+        // Who it is may have changed since the stream was opened, and whether it is anybody.
+        let Known { id, role } = known(shared, &peer)?;
+        from = id;
         match codec::read(lane, kind, &bytes) {
+            // Not held against it: it may know of an amendment that this node has not seen yet.
+            Ok(arrived) if role == Role::Guest && !arrived.is_of_sync() => {}
             Ok(arrived) => {
                 unserved = (unserved + 1) % UNSERVED_MAX;
                 let wait = lane != Lane::Votes || unserved == 0;
@@ -213,6 +214,11 @@ async fn read_frames(
         pace.wait(units(lane, bytes.len())).await;
         patience(shared, from).await;
     }
+}
+
+fn known(shared: &Shared, peer: &PeerId) -> io::Result<Known> {
+    let known = shared.known(peer);
+    known.ok_or_else(|| io::ErrorKind::PermissionDenied.into())
 }
 
 /// How fast a lane of a peer is read; in [`units`].

@@ -1,11 +1,11 @@
-//! Connections: who is let in, who is dialled and when, what a dead connection is.
+//! Connections: who is dialled and when, what a dead connection is. Who is let in: `table`.
 
 use super::doorman::Doorman;
 use super::lane::Lane;
 use super::outbox::Outbox;
+use super::table::{GUESTS_MAX, Role};
 use super::{HANDSHAKE_WITHIN, Multiaddr, PeerError, PeerId, Shared, gossip, streams};
 use crate::limits::Limits;
-use kithkin_protocol::ids::ValidatorId;
 use kithkin_protocol::ledger::VALIDATORS_MAX;
 use libp2p::allow_block_list::{self, AllowedPeers};
 use libp2p::connection_limits::{self, ConnectionLimits};
@@ -14,10 +14,10 @@ use libp2p::identity::Keypair;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, NetworkBehaviour, Swarm, SwarmEvent};
 use libp2p::{StreamProtocol, SwarmBuilder, noise, ping, tcp, yamux};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep_until, timeout};
 
 /// Most connections with one peer: each side may have dialled, and an old one may not be noticed as dead yet.
@@ -46,10 +46,10 @@ pub(super) enum Order {
         /// No more.
         gone: Vec<PeerId>,
         /// From now on.
-        new: Vec<(PeerId, ValidatorId, Arc<Outbox>)>,
+        new: Vec<(PeerId, Arc<Outbox>)>,
     },
-    /// Where the others are.
-    Addresses(BTreeMap<ValidatorId, Vec<Multiaddr>>),
+    /// The others may be elsewhere now.
+    Redial,
 }
 
 #[derive(NetworkBehaviour)]
@@ -65,7 +65,6 @@ struct Behaviour {
 
 /// A peer that may connect.
 struct Peer {
-    id: ValidatorId,
     connections: Vec<(ConnectionId, Instant)>,
     /// When to dial next, and the pause after that try.
     dial_at: Instant,
@@ -77,7 +76,6 @@ struct Loop {
     swarm: Swarm<Behaviour>,
     arrived: mpsc::Sender<gossip::Batch>,
     peers: BTreeMap<PeerId, Peer>,
-    addresses: BTreeMap<ValidatorId, Vec<Multiaddr>>,
 }
 
 /// Sets everything up, listens, and goes on in the background. Called on the transport's runtime.
@@ -85,7 +83,6 @@ pub(super) async fn start(
     shared: Arc<Shared>,
     keypair: Keypair,
     listen: Vec<Multiaddr>,
-    addresses: BTreeMap<ValidatorId, Vec<Multiaddr>>,
     limits: Limits,
     (mut orders, mut published): (mpsc::UnboundedReceiver<Order>, mpsc::Receiver<Arc<[u8]>>),
 ) -> Result<(), PeerError> {
@@ -114,7 +111,6 @@ pub(super) async fn start(
         swarm,
         arrived,
         peers: BTreeMap::new(),
-        addresses,
     };
     let deadline = Instant::now() + LISTEN_WITHIN;
     while let Some((_, address)) = waiting.first() {
@@ -180,7 +176,7 @@ fn setup(error: &dyn std::error::Error) -> PeerError {
 }
 
 fn build(keypair: Keypair, limits: Limits) -> Result<Swarm<Behaviour>, PeerError> {
-    let most = u32::try_from(VALIDATORS_MAX).unwrap_or(u32::MAX);
+    let most = u32::try_from(VALIDATORS_MAX + GUESTS_MAX).unwrap_or(u32::MAX);
     let doorman = Doorman::new(limits.handshakes_per_address_max);
     let limits = ConnectionLimits::default()
         .with_max_pending_incoming(Some(limits.handshakes_max))
@@ -229,8 +225,7 @@ fn build(keypair: Keypair, limits: Limits) -> Result<Swarm<Behaviour>, PeerError
 impl Loop {
     fn on_order(&mut self, order: Order) {
         match order {
-            Order::Addresses(addresses) => {
-                self.addresses = addresses;
+            Order::Redial => {
                 for peer in self.peers.values_mut() {
                     peer.dial_at = Instant::now();
                     peer.pause = DIAL_FIRST;
@@ -241,13 +236,12 @@ impl Loop {
                     self.swarm.behaviour_mut().allowed.disallow_peer(peer);
                     self.peers.remove(&peer);
                 }
-                for (peer, id, outbox) in new {
+                for (peer, outbox) in new {
                     self.swarm.behaviour_mut().allowed.allow_peer(peer);
                     let now = Instant::now();
                     self.peers.insert(
                         peer,
                         Peer {
-                            id,
                             connections: Vec::new(),
                             dial_at: now,
                             pause: DIAL_FIRST,
@@ -258,7 +252,7 @@ impl Loop {
                         tokio::spawn(streams::write_lane(
                             self.shared.clone(),
                             control,
-                            (peer, id),
+                            peer,
                             lane,
                             outbox.clone(),
                         ));
@@ -291,7 +285,9 @@ impl Loop {
                 if let Some(peer) = self.peers.get_mut(&peer_id) {
                     peer.connections.retain(|(id, _)| *id != connection_id);
                     if peer.connections.is_empty() {
-                        tracing::info!(validator = %peer.id, "the connection to a validator is lost");
+                        let known = self.shared.known(&peer_id);
+                        let validator = known.map(|known| tracing::field::display(known.id));
+                        tracing::info!(validator, %peer_id, "a connection is lost");
                         peer.pause = DIAL_FIRST;
                         peer.dial_at = Instant::now() + peer.pause;
                     }
@@ -336,7 +332,10 @@ impl Loop {
         };
         let now = Instant::now();
         if peer.connections.is_empty() {
-            tracing::info!(validator = %peer.id, inbound, "connected");
+            let known = self.shared.known(&peer_id);
+            let validator = known.map(|known| tracing::field::display(known.id));
+            let role = known.map(|known| tracing::field::debug(known.role));
+            tracing::info!(validator, role, inbound, %peer_id, "connected");
         }
         let old = peer
             .connections
@@ -352,17 +351,17 @@ impl Loop {
     }
 
     fn tell_connected(&self) {
-        let connected: BTreeMap<ValidatorId, PeerId> = self
+        let there = self
             .peers
             .iter()
-            .filter(|(_, peer)| !peer.connections.is_empty())
-            .map(|(peer_id, peer)| (peer.id, *peer_id))
-            .collect();
-        self.shared.connected.send_if_modified(|before| {
-            let changed = *before != connected;
-            *before = connected;
-            changed
+            .filter(|(_, peer)| !peer.connections.is_empty());
+        let links: BTreeSet<PeerId> = there.map(|(peer_id, _)| *peer_id).collect();
+        let connected = links.iter().filter_map(|peer_id| {
+            let known = self.shared.known(peer_id)?;
+            (known.role == Role::Member).then_some((known.id, *peer_id))
         });
+        tell(&self.shared.connected, connected.collect());
+        tell(&self.shared.links, links);
     }
 
     /// Dials whoever is not connected and whose time has come.
@@ -374,22 +373,27 @@ impl Loop {
             }
             peer.dial_at = now + peer.pause;
             peer.pause = (peer.pause * 2).min(DIAL_MAX);
-            let Some(addresses) = self
-                .addresses
-                .get(&peer.id)
-                .filter(|known| !known.is_empty())
-            else {
+            let addresses = self.shared.read().addresses_of(peer_id);
+            if addresses.is_empty() {
                 continue;
-            };
+            }
             let options = DialOpts::peer_id(*peer_id)
                 .condition(PeerCondition::DisconnectedAndNotDialing)
-                .addresses(addresses.clone())
+                .addresses(addresses)
                 // The port that we listen on may still be bound to an old connection with the same peer.
                 .allocate_new_port()
                 .build();
             if let Err(error) = self.swarm.dial(options) {
-                tracing::trace!(validator = %peer.id, %error, "not dialled");
+                tracing::trace!(%peer_id, %error, "not dialled");
             }
         }
     }
+}
+
+fn tell<T: PartialEq>(to: &watch::Sender<T>, now: T) {
+    to.send_if_modified(|before| {
+        let changed = *before != now;
+        *before = now;
+        changed
+    });
 }

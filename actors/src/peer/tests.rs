@@ -8,7 +8,7 @@ use kithkin_protocol::consensus::Message;
 use kithkin_protocol::crypto::SigningKey;
 use kithkin_protocol::crypto::vrf::VrfSecretKey;
 use kithkin_protocol::ids::ChainId;
-use kithkin_protocol::ledger::SignedTransaction;
+use kithkin_protocol::ledger::{SignedTransaction, ValidatorInfo};
 use kithkin_protocol::units::{Height, Millis, Sequence};
 use libp2p::futures::{AsyncReadExt as _, AsyncWriteExt as _, StreamExt as _};
 use libp2p::swarm::NetworkBehaviour;
@@ -43,13 +43,35 @@ async fn start(
     listen: &str,
     addresses: BTreeMap<ValidatorId, Vec<Multiaddr>>,
 ) -> (Network, Peers) {
+    let started = start_with(keys, me, listen, addresses, Vec::new()).await;
+    let port = started.0.port(ActorName::Validator(me));
+    port.admit(company(&keys.infos, &[]));
+    started
+}
+
+fn company(members: &[ValidatorInfo], former: &[ValidatorInfo]) -> Company {
+    Company {
+        members: members.to_vec(),
+        former: former.to_vec(),
+        until: None,
+    }
+}
+
+/// Starts one that is told nothing of members.
+async fn start_with(
+    keys: &Keys,
+    me: u16,
+    listen: &str,
+    addresses: BTreeMap<ValidatorId, Vec<Multiaddr>>,
+    guests: Vec<Guest>,
+) -> (Network, Peers) {
     let network = Network::new(0);
     let config = PeerConfig {
         me: ValidatorId(me),
         network_key: keys.seeds[usize::from(me)].clone(),
         listen: vec![listen.parse().expect("an address")],
         addresses,
-        validators: keys.infos.clone(),
+        guests,
         gossip_above: 2,
         limits: Limits::default(),
     };
@@ -152,10 +174,10 @@ fn who_leaves_the_set_is_hung_up_on_and_let_in_again_when_it_returns() {
         let (_, _c) = start(&keys, 2, "/ip4/127.0.0.1/tcp/0", addresses).await;
         until_connected(&a, &[1, 2]).await;
         let port = network.port(ActorName::Validator(0));
-        port.admit(&keys.infos[..2]);
+        port.admit(company(&keys.infos[..2], &[]));
         until_connected(&a, &[1]).await;
         assert!(!network.book().contains(ActorName::Validator(2)));
-        port.admit(&keys.infos);
+        port.admit(company(&keys.infos, &[]));
         until_connected(&a, &[1, 2]).await;
     });
 }
@@ -331,4 +353,114 @@ fn frames_that_no_validator_sends_end_the_stream() {
 fn frame(kind: u8, bytes: &[u8]) -> Vec<u8> {
     let length = u32::try_from(bytes.len()).expect("short");
     [&length.to_be_bytes()[..], &[kind], bytes].concat()
+}
+
+/// Sends a frame on a stream of its own.
+async fn say(caller: &mut Caller, lane: Lane, message: &Consensus) {
+    let frame_of = codec::write(message).expect("it travels");
+    let mut stream = caller.open(lane).await.expect("let in");
+    stream
+        .write_all(&frame(frame_of.kind, &frame_of.bytes))
+        .await
+        .expect("written");
+    stream.flush().await.expect("written");
+}
+
+fn ballots() -> Consensus {
+    Consensus(Message::Ballots(Vec::new()))
+}
+
+fn arrived(network: &Network) -> u64 {
+    let name = core::any::type_name::<Consensus>();
+    let stats = network.stats().by_type.get(name).copied();
+    stats.map_or(0, |stats| stats.no_address)
+}
+
+#[test]
+fn a_guest_may_ask_for_blocks_and_say_nothing_else_until_it_is_a_member() {
+    run(async {
+        let keys = keys(2);
+        let guest = Guest {
+            network_key: keys.infos[1].network_key,
+            addresses: Vec::new(),
+        };
+        let (listen, none) = ("/ip4/127.0.0.1/tcp/0", BTreeMap::new());
+        let (network, peers) = start_with(&keys, 0, listen, none, vec![guest]).await;
+        let mut caller = Caller::call(&keys.seeds[1], &peers);
+        // Its votes go by unheard: what comes after them on the same stream is the first that arrives.
+        let mut stream = caller.open(Lane::Votes).await.expect("a guest");
+        let votes = codec::write(&ballots()).expect("it travels");
+        let ask = codec::write(&question(1)).expect("it travels");
+        for said in [&votes, &votes, &ask] {
+            stream
+                .write_all(&frame(said.kind, &said.bytes))
+                .await
+                .expect("written");
+        }
+        stream.flush().await.expect("written");
+        until_arrived(&network, 1).await;
+        assert_eq!(arrived(&network), 1);
+        // It has a name of its own, no member's, and is not among those the node says it is connected with.
+        let port = network.port(ActorName::Validator(0));
+        let names = port.guests();
+        assert_eq!(names, [ValidatorId(u16::MAX)]);
+        assert!(peers.connected().borrow().is_empty());
+        // From the moment it is a member its votes count, on the same connection.
+        port.admit(company(&keys.infos, &[]));
+        until_connected(&peers, &[1]).await;
+        assert_eq!(port.guests(), []);
+        say(&mut caller, Lane::Votes, &ballots()).await;
+        until_arrived(&network, 2).await;
+        // Afterwards it may follow for a while, and is hung up on in the end.
+        port.admit(company(&keys.infos[..1], &keys.infos[1..]));
+        until_connected(&peers, &[]).await;
+        say(&mut caller, Lane::Votes, &ballots()).await;
+        say(&mut caller, Lane::Votes, &question(2)).await;
+        until_arrived(&network, 3).await;
+        assert_eq!(arrived(&network), 3);
+        port.admit(company(&keys.infos[..1], &[]));
+        peers.set_known(BTreeMap::new(), Vec::new());
+        let gone = async { while caller.open(Lane::Votes).await.is_some() {} };
+        tokio::time::timeout(WITHIN, gone).await.expect("in time");
+    });
+}
+
+#[test]
+fn while_keys_change_both_processes_of_a_validator_are_reached() {
+    run(async {
+        let mut keys = keys(3);
+        // The third one's key is the second key of validator 1.
+        let renewed = ValidatorInfo {
+            id: ValidatorId(1),
+            ..keys.infos[2].clone()
+        };
+        let (network, peers) = start(&keys, 0, "/ip4/127.0.0.1/tcp/0", BTreeMap::new()).await;
+        let port = network.port(ActorName::Validator(0));
+        let both = [&keys.infos[..2], std::slice::from_ref(&renewed)].concat();
+        port.admit(company(&both, &[]));
+        let addresses = BTreeMap::from([(ValidatorId(0), peers.listening())]);
+        let tcp = "/ip4/127.0.0.1/tcp/0";
+        let (old_network, _old) = start(&keys, 1, tcp, addresses.clone()).await;
+        keys.seeds[1] = keys.seeds[2].clone();
+        let (new_network, new) = start(&keys, 1, tcp, addresses).await;
+        until_connected(&new, &[0]).await;
+        port.tell::<Validator, _>(ActorName::Validator(1), question(1));
+        until_arrived(&old_network, 1).await;
+        until_arrived(&new_network, 1).await;
+        // What both say comes from the same validator.
+        for network in [&old_network, &new_network] {
+            let port = network.port(ActorName::Validator(1));
+            port.tell::<Validator, _>(ActorName::Validator(0), question(1));
+        }
+        until_arrived(&network, 2).await;
+        // The change is in force: the old one follows, and then is nobody.
+        let members = [&keys.infos[..1], std::slice::from_ref(&renewed)].concat();
+        port.admit(company(&members, &keys.infos[1..2]));
+        port.admit(company(&members, &[]));
+        assert!(network.book().contains(ActorName::Validator(1)));
+        let mut connected = peers.connected();
+        let only = connected.wait_for(|all| all.get(&ValidatorId(1)) == Some(&new.peer_id()));
+        let only = tokio::time::timeout(WITHIN, only).await.expect("in time");
+        drop(only);
+    });
 }

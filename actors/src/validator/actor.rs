@@ -21,11 +21,10 @@ use kithkin_protocol::consensus::{
     self, Agreement, Algorithm, Certificate, Config, Identity, Input, Note, Output, Timer,
     TimerKind, Timing, WalEntry,
 };
-use kithkin_protocol::credit::{Electorate, ValidatorSet};
+use kithkin_protocol::credit::Part;
 use kithkin_protocol::ids::{TxId, ValidatorId};
 use kithkin_protocol::ledger::{
     AdmissionError, Block, Effects, Event, Genesis, Ledger, Mempool, SignedTransaction,
-    ValidatorInfo,
 };
 use kithkin_protocol::units::{Height, Millis};
 use kithkin_protocol::wire::FRAME_BYTES_MAX;
@@ -54,6 +53,8 @@ const REACHABLE_AGAIN: Duration = Duration::from_millis(2);
 pub struct ValidatorConfig {
     /// Its number and keys.
     pub identity: Arc<Identity>,
+    /// The keys that it goes on with when an amendment has given them to it.
+    pub successor: Option<Arc<Identity>>,
     /// What the ledger starts from.
     pub genesis: Arc<Genesis>,
     /// Local timing policy.
@@ -64,8 +65,6 @@ pub struct ValidatorConfig {
     pub memory: Memory,
     /// When snapshots are made.
     pub snapshots: SnapshotPolicy,
-    /// Nodes that may follow without a vote: validators to be, and those that were.
-    pub followers: Vec<ValidatorInfo>,
     /// The clock.
     pub clock: SharedClock,
     /// Who is told what happens.
@@ -92,16 +91,16 @@ pub struct Validator {
     pub(super) pool: Mempool,
     pub(super) store: ChainStore,
     pub(super) identity: Arc<Identity>,
+    successor: Option<Arc<Identity>>,
+    /// At this height somebody who has left is no longer talked with.
+    review_at: Option<Height>,
+    part: Option<Part>,
     pub(super) waiters: BTreeMap<TxId, Vec<oneshot::Sender<Finalized>>>,
     pub(super) outlines: Outlines,
     pub(super) ahead: Option<Ahead>,
     clock: SharedClock,
     observer: Observer,
     followers: BTreeMap<ActorName, BTreeSet<super::messages::Concern>>,
-    /// Nodes that the operator lets follow. They hear what members hear; nothing they say counts as a vote.
-    guests: Vec<ValidatorInfo>,
-    /// Whether this node is among those who vote on the next two heights, as it was last said in the log.
-    is_member: Option<bool>,
     /// The present timer of each kind.
     timers: BTreeMap<TimerKind, SpawnHandle>,
     /// What the core ordered at start, until this actor can be reached: it asks the others what it missed.
@@ -150,6 +149,7 @@ impl Validator {
         let sync = SyncState::open(config.snapshots, me, genesis, config.timing.base_ms, &store)?;
         let (core, first) = config.algorithm.start(
             Config {
+                successor: config.successor.clone(),
                 vote_from: store.vote_from()?,
                 recall: config.memory != Memory::Trusted,
                 quarantine: config.memory == Memory::Lost,
@@ -166,14 +166,15 @@ impl Validator {
             pool: Mempool::default(),
             store,
             identity: config.identity,
+            successor: config.successor,
+            review_at: None,
+            part: None,
             waiters: BTreeMap::new(),
             outlines: Outlines::default(),
             ahead: None,
             clock: config.clock,
             observer: config.observer,
             followers: BTreeMap::new(),
-            guests: config.followers,
-            is_member: None,
             timers: BTreeMap::new(),
             served: BTreeMap::new(),
             first,
@@ -322,8 +323,12 @@ impl Validator {
             Output::Broadcast(message) | Output::Send { message, .. }
                 if self.sync.holds(&message) => {}
             Output::Broadcast(message) => {
-                let consensus = Consensus(message);
-                self.port.tell_all::<Self, _>(self.peers(), &consensus);
+                let mut to = self.peers();
+                if matches!(message, consensus::Message::GetCommitted { .. }) {
+                    // Where the set has changed since, the operator may know somebody who has the blocks.
+                    to.extend(self.guests());
+                }
+                self.port.tell_all::<Self, _>(to, &Consensus(message));
             }
             Output::Send { to, message } => {
                 let to = ActorName::Validator(to.0);
@@ -342,10 +347,13 @@ impl Validator {
     /// Whom everything is told that all should hear.
     fn peers(&self) -> Vec<ActorName> {
         let members = self.ledger().standings().validators();
-        let guests = self.guests.iter().map(|guest| guest.id);
-        let guests = guests.filter(|id| !members.contains(*id));
-        let others = members.ids().chain(guests).filter(|id| *id != self.me);
+        let others = members.ids().filter(|id| *id != self.me);
         others.map(|id| ActorName::Validator(id.0)).collect()
+    }
+
+    fn guests(&self) -> impl Iterator<Item = ActorName> + use<> {
+        let guests = self.port.guests().into_iter();
+        guests.map(|id| ActorName::Validator(id.0))
     }
 
     fn send_committed(&mut self, to: ValidatorId, from: Height, count: u16) {
@@ -407,9 +415,11 @@ impl Validator {
         if let Some(due) = commit.effects.snapshot.take() {
             self.make_snapshot(due);
         }
-        if commit.effects.electorate.is_some() {
+        let height = commit.block.header.height;
+        if commit.effects.electorate.is_some() || self.review_at.is_some_and(|at| at <= height) {
             self.admit_peers();
         }
+        self.see_part();
         super::convictions::log(self.me, &commit);
         let events: Arc<Vec<Event>> = Arc::new(commit.effects.events);
         if !events.is_empty() {
@@ -470,43 +480,27 @@ impl Validator {
         }
     }
 
-    /// Says to the transport who may talk with this node: those who vote on the next heights, and who may follow.
+    /// Says to the transport who may talk with this node: who votes on the next heights, and for a while who did.
     fn admit_peers(&mut self) {
-        let electorate = self.ledger().standings().electorate();
-        let next = electorate.next.iter().flat_map(ValidatorSet::iter);
-        // Of a validator whose keys change both count until the change: the later entry is asked for first.
-        let mut peers: Vec<ValidatorInfo> = next.cloned().collect();
-        for info in electorate.current.iter() {
-            if !peers
-                .iter()
-                .any(|peer| peer.network_key == info.network_key)
-            {
-                peers.push(info.clone());
-            }
-        }
-        for guest in &self.guests {
-            if !peers.iter().any(|peer| peer.id == guest.id) {
-                peers.push(guest.clone());
-            }
-        }
-        self.port.admit(&peers);
-        let is_member = next_or_current(&electorate, &self.identity);
-        self.note_membership(is_member);
+        let company = self.ledger().standings().company();
+        self.review_at = company.until;
+        self.port.admit(company);
     }
 
-    /// Says in the log when this node becomes a member, or is none any more.
-    fn note_membership(&mut self, is_member: bool) {
-        let before = self.is_member.replace(is_member);
-        let (validator, height) = (self.me, self.ledger().height());
-        match (before, is_member) {
-            (None | Some(true), false) => tracing::warn!(
-                %validator, %height,
-                "this node follows and does not vote: no set of validators holds its number with its keys"
-            ),
-            (Some(false), true) => {
-                tracing::info!(%validator, %height, "this node becomes a validator");
-            }
-            (None | Some(true), true) | (Some(false), false) => {}
+    /// Tells whoever runs this node when its part in the ledger has changed.
+    fn see_part(&mut self) {
+        let standings = self.ledger().standings();
+        let next = self.successor.as_ref().map(|next| standings.part_of(next));
+        let part = match (standings.part_of(&self.identity), next) {
+            (Part::Votes, _) | (_, Some(Part::Votes)) => Part::Votes,
+            (_, Some(next)) => next,
+            (part, None) => part,
+        };
+        let height = standings.height();
+        if self.part != Some(part) {
+            self.part = Some(part);
+            tracing::info!(validator = %self.me, %height, ?part, "the part of these keys in the ledger");
+            self.observer.part(self.me, part);
         }
     }
 
@@ -545,20 +539,12 @@ impl Validator {
     }
 }
 
-/// Whether someone with this number and these keys votes on one of the next two heights.
-fn next_or_current(electorate: &Electorate, identity: &Identity) -> bool {
-    let sets = std::iter::once(&electorate.current).chain(&electorate.next);
-    sets.filter_map(|set| set.get(identity.id)).any(|info| {
-        info.vote_key == identity.vote_key.verifying_key()
-            && info.vrf_key == identity.vrf_key.public_key()
-    })
-}
-
 impl Actor for Validator {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.admit_peers();
+        self.see_part();
         self.begin(ctx);
         ctx.run_interval(GOSSIP_EVERY, |this, _| this.tend());
     }

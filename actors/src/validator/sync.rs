@@ -205,7 +205,8 @@ impl Validator {
     fn ask_for_snapshots(&mut self, needed: bool) {
         let (now, head) = (self.now(), self.ledger().height());
         self.sync.asked_at = Some(now);
-        let peers: Vec<ValidatorId> = self.ledger().standings().validators().ids().collect();
+        let members = self.ledger().standings().validators().ids();
+        let peers: Vec<ValidatorId> = members.chain(self.port.guests()).collect();
         let orders = self.sync.fetch.ask(now, head, needed, &peers);
         self.carry_orders(orders);
     }

@@ -129,12 +129,12 @@ impl House {
                 let memories = memories.lock().expect("not poisoned");
                 let config = ValidatorConfig {
                     identity: identity.clone(),
+                    successor: None,
                     genesis: genesis.clone(),
                     timing: Timing::default(),
                     algorithm: Algorithm::default(),
                     memory: memories.get(&name).copied().unwrap_or_default(),
                     snapshots: plan.snapshots,
-                    followers: Vec::new(),
                     clock: Arc::new(SystemClock),
                     observer: observer.clone(),
                 };

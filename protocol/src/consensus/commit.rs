@@ -82,6 +82,15 @@ impl Consensus {
             }
         }
         self.refresh_rouse();
+        self.keep_following();
+    }
+
+    /// A node that does not vote is told nothing by those who do not know it: it asks again and again.
+    pub(super) fn keep_following(&mut self) {
+        if self.round.voter.is_none() && !self.halted && !self.is_set(TimerKind::CatchUp) {
+            let pause = self.config.timing.rebroadcast_every();
+            self.set_timer(TimerKind::CatchUp, pause);
+        }
     }
 
     /// spec 5: a node that does not know the rules of the next height stops instead of guessing.
@@ -184,9 +193,13 @@ impl Consensus {
                 let (from, count) = (self.round.height, 1);
                 self.broadcast(Message::GetCommitted { from, count });
             }
-            return;
+            return self.keep_following();
         }
-        self.ask_next();
+        if !self.ask_next() && self.round.voter.is_none() {
+            let (from, count) = (self.round.height, 1);
+            self.broadcast(Message::GetCommitted { from, count });
+        }
+        self.keep_following();
     }
 
     /// Whether there is somebody to ask.

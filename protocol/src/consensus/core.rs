@@ -113,6 +113,7 @@ impl Consensus {
         } else {
             core.refresh_rouse();
         }
+        core.keep_following();
         core.settle();
         let outputs = std::mem::take(&mut core.out);
         (core, outputs)

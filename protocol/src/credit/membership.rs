@@ -3,8 +3,9 @@
 //! The block at `h` takes effect at `h + 2`: the set of `h + 1` is already known to those who vote on it, and whoever
 //! verifies the finalization of `h` can rely on it. Signatures are checked in `ledger::governance`.
 
+use crate::consensus::Identity;
 use crate::credit::score::{OFFENCES_MAX, Record};
-use crate::credit::{Standings, ValidatorSet};
+use crate::credit::{LATE, Standings, ValidatorSet};
 use crate::ids::ValidatorId;
 use crate::ledger::{
     CHANGES_MAX, Change, GovernanceError, ProtocolVersion, SETS_MAX, VALIDATORS_MAX, ValidatorInfo,
@@ -29,7 +30,104 @@ pub struct Electorate {
     pub next: Option<ValidatorSet>,
 }
 
+/// So many heights after the last one that it could vote on, a validator that has left, or the old key of one that has
+/// another, is still let in to follow: it must learn that it has left.
+pub const FAREWELL_HEIGHTS: u64 = 32;
+
+/// Whom a node talks with after a state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Company {
+    /// Who votes on the next height or the one after. A validator whose keys change stands here twice.
+    pub members: Vec<ValidatorInfo>,
+    /// Who has voted lately and does no more, or does under other keys: they may follow.
+    pub former: Vec<ValidatorInfo>,
+    /// At the state of this height it is to be looked again: somebody of `former` may be forgotten.
+    pub until: Option<Height>,
+}
+
+/// What part keys have in a ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// They vote on the next height.
+    Votes,
+    /// They do not vote, and may yet: an amendment that admits them is awaited or has not begun to count.
+    Waits,
+    /// They have voted, and never will again. For a few heights others may still need what they have signed.
+    Leaves,
+    /// As [`Self::Leaves`], and nobody needs them any more.
+    Left,
+}
+
 impl Standings {
+    /// Who is to be talked with from now on: it follows from the state alone, so a node that starts knows it as well as one
+    /// that has seen the change.
+    #[must_use]
+    pub fn company(&self) -> Company {
+        let next = self.height().plus(1);
+        let mut members: Vec<ValidatorInfo> = Vec::new();
+        let take = |list: &mut Vec<ValidatorInfo>, set: &ValidatorSet| {
+            for info in set.iter() {
+                if !list
+                    .iter()
+                    .any(|known| known.network_key == info.network_key)
+                {
+                    list.push(info.clone());
+                }
+            }
+        };
+        take(&mut members, self.validators_at(next.plus(1)));
+        take(&mut members, self.validators());
+        let (mut former, mut until) = (Vec::new(), None);
+        let firsts = std::iter::once(&self.first_set).chain(self.later_sets.values());
+        for (set, end) in firsts.zip(self.later_sets.keys()) {
+            // The set voted on heights below `end`.
+            let forgotten = end.plus(FAREWELL_HEIGHTS);
+            if *end <= next && next < forgotten {
+                take(&mut former, set);
+                until = until.or(Some(forgotten.minus(1)));
+            }
+        }
+        former.retain(|info| {
+            !members
+                .iter()
+                .any(|member| member.network_key == info.network_key)
+        });
+        let until = until.filter(|_| !former.is_empty());
+        Company {
+            members,
+            former,
+            until,
+        }
+    }
+
+    /// What part somebody's keys have in the ledger after this state.
+    #[must_use]
+    pub fn part_of(&self, me: &Identity) -> Part {
+        let (vote_key, vrf_key) = (me.vote_key.verifying_key(), me.vrf_key.public_key());
+        let has = |set: &ValidatorSet| {
+            set.get(me.id)
+                .is_some_and(|info| info.vote_key == vote_key && info.vrf_key == vrf_key)
+        };
+        if has(self.validators()) {
+            return Part::Votes;
+        }
+        let newest = self.newest_validators();
+        if has(newest) {
+            return Part::Waits;
+        }
+        let firsts = std::iter::once(&self.first_set).chain(self.later_sets.values());
+        let ends = firsts
+            .zip(self.later_sets.keys())
+            .filter(|(set, _)| has(set));
+        match ends.last() {
+            Some((_, end)) if self.height() < end.plus(LATE) => Part::Leaves,
+            Some(_) => Part::Left,
+            // A number is given once: one that was and is nobody's will never be anybody's.
+            None if me.id < self.next_number() && !newest.contains(me.id) => Part::Left,
+            None => Part::Waits,
+        }
+    }
+
     /// How many amendments were adopted: the number of the next one.
     #[must_use]
     pub fn amendments(&self) -> u64 {

@@ -22,7 +22,7 @@ mod validators;
 
 pub use draw::draw_below;
 pub use header::{Head, HeaderError, LateVoteError, OffenceError};
-pub use membership::{CHANGE_DELAY, Electorate};
+pub use membership::{CHANGE_DELAY, Company, Electorate, FAREWELL_HEIGHTS, Part};
 pub(crate) use order::leader;
 pub use order::{LeaderOrder, Ranking, leader_order};
 pub use score::{CreditChange, CreditReason, OFFENCES_MAX, Record, StandingRow};

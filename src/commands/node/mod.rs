@@ -10,14 +10,13 @@ use anyhow::anyhow;
 use kithkin_actors::node::keys::Public;
 use kithkin_actors::node::{Node, NodeConfig, NodeError, NodeKeys};
 use kithkin_actors::observe::{Observer, Sight};
+use kithkin_actors::peer::{Guest, peer_id};
 use kithkin_actors::ports::clock::SystemClock;
 use kithkin_actors::supervisor::SupervisorConfig;
-use kithkin_protocol::ids::ValidatorId;
-use kithkin_protocol::ledger::ValidatorInfo;
+use kithkin_protocol::credit::Part;
 use kithkin_protocol::units::Height;
 use serde::Serialize;
 use settings::Settings;
-use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -37,7 +36,12 @@ enum Line {
         height: u64,
     },
     /// How it is, now and then.
-    Status { height: u64, connected: Vec<u16> },
+    Status {
+        height: u64,
+        connected: Vec<u16>,
+        /// What part the keys have in the ledger.
+        part: &'static str,
+    },
     /// The node has stopped.
     Stopped { reason: &'static str, height: u64 },
 }
@@ -62,9 +66,13 @@ impl Line {
                     "validator {validator} of ledger {chain} runs at height {height}\n  peer id   {peer_id}\n  listens   {listen}\n  clients   {client}"
                 )
             }
-            Self::Status { height, connected } => {
+            Self::Status {
+                height,
+                connected,
+                part,
+            } => {
                 format!(
-                    "height {height}, connected with {} validators",
+                    "height {height}, {part}, connected with {} validators",
                     connected.len()
                 )
             }
@@ -79,11 +87,15 @@ impl Line {
 ///
 /// # Errors
 /// [`Failure::Usage`] for settings, keys or a genesis that cannot be; [`Failure::Storage`] when the data folder cannot be
-/// used or the disk fails; [`Failure::Cluster`] when an address is taken or the validator does not start.
+/// used or the disk fails; [`Failure::Cluster`] when an address is taken or the validator does not start;
+/// [`Failure::Left`] when the keys have no part in the ledger any more.
 pub async fn run(args: NodeArgs) -> Result<(), Failure> {
     let settings = Settings::resolve(&args, std::env::vars())?;
     let genesis = kithkin_actors::node::file::read(&settings.genesis).map_err(genesis::failure)?;
     let node_keys = NodeKeys::load(&settings.keys).map_err(keys::failure)?;
+    let next_keys = settings.next_keys.as_deref().map(NodeKeys::load);
+    let next_keys = next_keys.transpose().map_err(keys::failure)?;
+    let guests = guests(&settings)?;
     let stop = Stop::listen().map_err(Failure::Cluster)?;
     let mut hangup =
         signal(SignalKind::hangup()).map_err(|error| Failure::Cluster(error.into()))?;
@@ -94,9 +106,10 @@ pub async fn run(args: NodeArgs) -> Result<(), Failure> {
         genesis: Arc::new(genesis),
         keys: node_keys,
         validator: settings.validator,
-        followers: followers(&settings)?,
+        next_keys,
         listen: settings.listen.clone(),
         peers: settings.peers.clone(),
+        guests,
         client_listen: settings.client_listen,
         timing: settings.timing,
         limits: settings.limits,
@@ -129,7 +142,8 @@ pub async fn run(args: NodeArgs) -> Result<(), Failure> {
     let start = node.height_at_start();
     let now = || start.max(*height.borrow()).0;
     let connected = node.peers().connected();
-    let mut broken = node.failure();
+    let (mut broken, mut part) = (node.failure(), node.part());
+    let follows = settings.follow;
     let mut ticks = tokio::time::interval(settings.status_every);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     // The ready line has just said it.
@@ -142,8 +156,9 @@ pub async fn run(args: NodeArgs) -> Result<(), Failure> {
             biased;
             Ok(_) = broken.wait_for(Option::is_some) => break "storage",
             () = stop.wait() => break "signal",
-            Some(()) = hangup.recv() => match Settings::resolve(&args, std::env::vars()) {
-                Ok(settings) => node.peers().set_addresses(settings.peers),
+            Ok(_) = part.wait_for(|part| *part == Some(Part::Left)), if !follows => break "left",
+            Some(()) = hangup.recv() => match again(&args) {
+                Ok((settings, guests)) => node.peers().set_known(settings.peers, guests),
                 Err(failure) => {
                     let (_, error) = failure.parts();
                     tracing::error!(%error, "the settings are not read anew; everything stays as it is");
@@ -151,30 +166,65 @@ pub async fn run(args: NodeArgs) -> Result<(), Failure> {
             },
             _ = ticks.tick() => {
                 let connected = connected.borrow().keys().map(|id| id.0).collect();
-                reads = Line::Status { height: now(), connected }.print(settings.json);
+                let part = words(*node.part().borrow());
+                reads = Line::Status { height: now(), connected, part }.print(settings.json);
             }
         }
     };
     let failed = broken.borrow().clone();
+    let validator = node.validator();
     node.shutdown().await;
     let height = now();
     Line::Stopped { reason, height }.print(settings.json);
     match failed {
         Some(error) => Err(Failure::Storage(error.into())),
+        None if reason == "left" => Err(Failure::Left(anyhow!(
+            "an amendment has removed validator {validator} or given it other keys: these keys vote no more (height {height}). \
+             Start the node with its new keys, or with follow = true as one that follows; the validators that are to let it must name it under [observers]"
+        ))),
         None => Ok(()),
     }
 }
 
-/// The nodes that may follow, with the keys that their files say.
-fn followers(settings: &Settings) -> Result<Vec<ValidatorInfo>, Failure> {
-    let read = |(id, path): (&ValidatorId, &PathBuf)| match keys::read_public(path)? {
-        Public::Validator(keys) => Ok(keys.validator(*id)),
-        Public::Hospital(_) => Err(Failure::Usage(anyhow!(
-            "{} among the followers is of a hospital: only nodes follow",
-            path.display()
-        ))),
+/// The settings as they are now.
+fn again(args: &NodeArgs) -> Result<(Settings, Vec<Guest>), Failure> {
+    let settings = Settings::resolve(args, std::env::vars())?;
+    let guests = guests(&settings)?;
+    Ok((settings, guests))
+}
+
+/// Who else may follow the chain. The files of their public keys are read here.
+fn guests(settings: &Settings) -> Result<Vec<Guest>, Failure> {
+    let guest = |(name, observer): (&String, &settings::Observer)| {
+        let network_key = match keys::read_public(&observer.keys)? {
+            Public::Validator(keys) => keys.network_key,
+            Public::Hospital(_) => {
+                return Err(Failure::Usage(anyhow!(
+                    "the observer '{name}' has a hospital's keys: only nodes have a network key"
+                )));
+            }
+        };
+        if peer_id(&network_key).is_none() {
+            return Err(Failure::Usage(anyhow!(
+                "the network key of the observer '{name}' is none"
+            )));
+        }
+        let addresses = observer.addresses.clone();
+        Ok(Guest {
+            network_key,
+            addresses,
+        })
     };
-    settings.followers.iter().map(read).collect()
+    settings.observers.iter().map(guest).collect()
+}
+
+fn words(part: Option<Part>) -> &'static str {
+    match part {
+        Some(Part::Votes) => "votes",
+        Some(Part::Waits) | None => "waits",
+        Some(Part::Leaves) => "leaves",
+        Some(Part::Left) => "left",
+    }
 }
 
 fn failure(error: NodeError) -> Failure {

@@ -1,8 +1,7 @@
 //! Settings of `kithkin node`: defaults, then the file, then the environment, then flags; checked once.
 //!
 //! The keys and what they mean stand in `config/node.toml`. A key `client_listen` is the variable
-//! `KITHKIN_NODE_CLIENT_LISTEN` in the environment; `peers`, `followers` and
-//! `limits` can only stand in the file. Paths in the file are relative to it.
+//! `KITHKIN_NODE_CLIENT_LISTEN` in the environment; `peers` and `limits` can only stand in the file. Paths in the file are relative to it.
 
 mod layer;
 
@@ -14,7 +13,7 @@ use kithkin_actors::peer::Multiaddr;
 use layer::{Layer, checked, read_env};
 use std::path::Path;
 
-pub(super) use layer::Settings;
+pub(super) use layer::{Observer, Settings};
 
 impl Settings {
     /// Puts the layers together and checks the result.
@@ -66,7 +65,6 @@ fn read_file(path: &Path) -> anyhow::Result<Layer> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kithkin_protocol::ids::ValidatorId;
     use std::path::PathBuf;
 
     fn file(text: &str) -> anyhow::Result<Settings> {
@@ -83,6 +81,24 @@ mod tests {
         // What is shown is what is usual.
         assert_eq!(settings.limits, Limits::default());
         assert_eq!(settings.client_listen, "127.0.0.1:4800".parse().ok());
+    }
+
+    #[test]
+    fn who_may_follow_and_with_which_keys_to_go_on() {
+        let text = "data = 'a'\nkeys = 'b'\ngenesis = 'c'\nlisten = []\nvalidator = 4\nnext_keys = 'd'\n[observers.one]\n\
+             keys = 'one'\n[observers.two]\nkeys = '/two.toml'\naddresses = ['/ip4/192.0.2.9/tcp/4700']";
+        let settings = file(text).unwrap();
+        assert_eq!(settings.validator.map(|id| id.0), Some(4));
+        assert_eq!(settings.next_keys, Some(PathBuf::from("/etc/kithkin/d")));
+        let [one, two] = ["one", "two"].map(|name| settings.observers[name].clone());
+        assert_eq!(
+            (one.keys, one.addresses.len()),
+            (PathBuf::from("/etc/kithkin/one"), 0)
+        );
+        assert_eq!(
+            (two.keys, two.addresses.len()),
+            (PathBuf::from("/two.toml"), 1)
+        );
     }
 
     #[test]
@@ -115,17 +131,20 @@ mod tests {
                 "clients_max must be",
             ),
             ("listen = []\n[limits]\nclients = 1", "unknown field"),
+            ("listen = []\n[observers.a]", "missing field"),
+            (
+                "listen = []\n[observers.a]\nkeys = 'k'\nweight = 1",
+                "unknown field",
+            ),
+            (
+                "listen = []\n[observers.a]\nkeys = 'k'\naddresses = ['x']",
+                "is no address",
+            ),
             ("listen = []\n[peers]\nfirst = []", "no validator's number"),
-            ("listen = []\n[followers]\nx = 'a'", "among the followers"),
         ] {
             let error = file(&format!("{whole}{text}")).unwrap_err();
             assert!(format!("{error:#}").contains(words), "{error:#}");
         }
-        let text = format!("{whole}validator = 7\nlisten = []\n[followers]\n4 = 'four.toml'");
-        let settings = file(&text).unwrap();
-        assert_eq!(settings.validator, Some(ValidatorId(7)));
-        let four = Path::new("/etc/kithkin/four.toml").to_owned();
-        assert_eq!(settings.followers, [(ValidatorId(4), four)].into());
         assert!(file("unknown = 1").is_err());
         let env = [("KITHKIN_NODE_UNKNOWN".to_owned(), "1".to_owned())];
         assert!(read_env(env.into_iter()).is_err());

@@ -5,7 +5,8 @@
 
 use crate::ports::names::ActorName;
 use core::any::Any;
-use kithkin_protocol::ledger::ValidatorInfo;
+use kithkin_protocol::credit::Company;
+use kithkin_protocol::ids::ValidatorId;
 use std::sync::Arc;
 
 /// A message as it travels: written once, shared by all who are sent it.
@@ -31,8 +32,11 @@ pub trait Far: Send + Sync {
         to.iter().filter(sent).count()
     }
 
-    /// Says who the validators are from now on: nobody else is talked to.
-    fn admit(&self, validators: &[ValidatorInfo]);
+    /// Says who the validators are from now on. Beside them only the operator's guests are talked to.
+    fn admit(&self, company: Company);
+
+    /// The names of the operator's guests: others who follow the chain and may have what this node lacks.
+    fn guests(&self) -> Vec<ValidatorId>;
 
     /// Holds against `author` that it has said what no validator says. True when the log has not told of it lately.
     fn blame(&self, author: ActorName) -> bool;

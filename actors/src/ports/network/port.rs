@@ -8,7 +8,8 @@ use crate::ports::names::ActorName;
 use actix::dev::SendError;
 use actix::{Actor, Addr, Context, Handler, Message};
 use core::any::type_name;
-use kithkin_protocol::ledger::ValidatorInfo;
+use kithkin_protocol::credit::Company;
+use kithkin_protocol::ids::ValidatorId;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -147,12 +148,18 @@ impl Port {
 
     /// Says who the validators are from now on, so that their processes are talked to and no others. Nothing happens
     /// where all live in one process.
-    pub fn admit(&self, validators: &[ValidatorInfo]) {
+    pub fn admit(&self, company: Company) {
         if let Some(far) = self.net.far.get()
             && self.is_current()
         {
-            far.admit(validators);
+            far.admit(company);
         }
+    }
+
+    /// The names of those whom the operator lets follow; nobody where all live in one process.
+    #[must_use]
+    pub fn guests(&self) -> Vec<ValidatorId> {
+        self.net.far.get().map_or_else(Vec::new, |far| far.guests())
     }
 
     /// Holds against `author` that it has said what nobody honest says: in another process it is listened to more slowly

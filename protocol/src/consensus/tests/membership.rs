@@ -2,6 +2,7 @@
 
 use super::net::Net;
 use super::*;
+use crate::credit::{CHANGE_DELAY, FAREWELL_HEIGHTS, Part};
 use crate::ledger::{Amendment, Change, Transaction, TxBody, ValidatorInfo};
 use crate::units::Sequence;
 
@@ -96,6 +97,22 @@ fn sets_change_while_nodes_are_down() {
         "{} after {decided}",
         net.voted[0]
     );
+    let standings = net.cores[1].as_ref().unwrap().ledger().standings();
+    let part = |node: usize| standings.part_of(&net.fixture.identities[node]);
+    assert_eq!((part(0), part(4)), (Part::Left, Part::Votes));
+    let company = standings.company();
+    let ids = |infos: &[ValidatorInfo]| infos.iter().map(|info| info.id.0).collect::<Vec<_>>();
+    assert_eq!(ids(&company.members), [1, 2, 3, 4]);
+    // It may learn for a while that it has left.
+    assert_eq!(ids(&company.former), [0]);
+    let forgotten = Height(decided + CHANGE_DELAY + FAREWELL_HEIGHTS - 1);
+    assert!(company.until.is_some_and(|until| until <= forgotten));
+    net.run_to(&[1, 2, 3, 4], forgotten.0);
+    let company = |node: usize, net: &Net| {
+        let core = net.cores[node].as_ref().unwrap();
+        core.ledger().standings().company()
+    };
+    assert_eq!(company(1, &net).former, []);
     for (height, finalized) in (1u64..).zip(&net.disks[1].chain) {
         let set = net.cores[1]
             .as_ref()
@@ -133,6 +150,12 @@ fn a_live_validator_changes_its_keys() {
         ..net.info(4)
     };
     net.run_to(&[0, 1, 2, 3], 2);
+    let parts = |net: &Net| {
+        let standings = net.cores[0].as_ref().unwrap().ledger().standings();
+        let config = &net.configs[1];
+        [&config.me, &config.successor].map(|keys| standings.part_of(keys.as_ref().unwrap()))
+    };
+    assert_eq!(parts(&net), [Part::Votes, Part::Waits]);
     net.govern(&[0, 1, 2], 0, vec![Change::Rekey(info.clone())]);
     net.run_to(&[0, 1, 2, 3], 8);
     let standings = |net: &Net, node: usize| {
@@ -146,6 +169,11 @@ fn a_live_validator_changes_its_keys() {
     assert_eq!(
         standings(&net, 0).validators().get(ValidatorId(1)),
         Some(&info)
+    );
+    let old = parts(&net);
+    assert!(
+        matches!(old, [Part::Leaves | Part::Left, Part::Votes]),
+        "{old:?}"
     );
     // With another one down, every vote of it is needed.
     net.crash(3);

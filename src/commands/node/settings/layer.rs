@@ -2,6 +2,7 @@
 
 use super::{Limits, Multiaddr};
 use anyhow::{Context as _, anyhow};
+use kithkin_actors::peer::GUESTS_MAX;
 use kithkin_actors::validator::SnapshotPolicy;
 use kithkin_protocol::consensus::Timing;
 use kithkin_protocol::ids::ValidatorId;
@@ -21,12 +22,14 @@ const ENV_PREFIX: &str = "KITHKIN_NODE_";
 pub(super) struct Layer {
     pub(super) genesis: Option<PathBuf>,
     pub(super) keys: Option<PathBuf>,
-    pub(super) validator: Option<u16>,
     pub(super) data: Option<PathBuf>,
     pub(super) listen: Option<Vec<String>>,
     pub(super) client_listen: Option<String>,
+    pub(super) validator: Option<u16>,
+    pub(super) next_keys: Option<PathBuf>,
+    pub(super) follow: Option<bool>,
     pub(super) peers: Option<BTreeMap<String, Vec<String>>>,
-    pub(super) followers: Option<BTreeMap<String, PathBuf>>,
+    pub(super) observers: Option<BTreeMap<String, ObserverLayer>>,
     pub(super) consensus_base_ms: Option<u64>,
     pub(super) consensus_max_ms: Option<u64>,
     pub(super) heartbeat_ms: Option<u64>,
@@ -34,6 +37,24 @@ pub(super) struct Layer {
     pub(super) status_every_ms: Option<u64>,
     pub(super) json: Option<bool>,
     pub(super) limits: Option<Limits>,
+}
+
+/// One of the observers, as it is written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ObserverLayer {
+    keys: PathBuf,
+    #[serde(default)]
+    addresses: Vec<String>,
+}
+
+/// Somebody who may follow the chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Observer {
+    /// Its file of public keys, or the folder.
+    pub(crate) keys: PathBuf,
+    /// Where it can be reached; none for one that calls.
+    pub(crate) addresses: Vec<Multiaddr>,
 }
 
 impl Layer {
@@ -47,12 +68,14 @@ impl Layer {
         Self {
             genesis: self.genesis.or(lower.genesis),
             keys: self.keys.or(lower.keys),
-            validator: self.validator.or(lower.validator),
             data: self.data.or(lower.data),
             listen: self.listen.or(lower.listen),
             client_listen: self.client_listen.or(lower.client_listen),
+            validator: self.validator.or(lower.validator),
+            next_keys: self.next_keys.or(lower.next_keys),
+            follow: self.follow.or(lower.follow),
             peers: self.peers.or(lower.peers),
-            followers: self.followers.or(lower.followers),
+            observers: self.observers.or(lower.observers),
             consensus_base_ms: self.consensus_base_ms.or(lower.consensus_base_ms),
             consensus_max_ms: self.consensus_max_ms.or(lower.consensus_max_ms),
             heartbeat_ms: self.heartbeat_ms.or(lower.heartbeat_ms),
@@ -65,13 +88,15 @@ impl Layer {
 
     /// Paths as they are meant in a file in `folder`.
     pub(super) fn in_folder(mut self, folder: &Path) -> Self {
-        for path in [&mut self.genesis, &mut self.keys, &mut self.data]
-            .into_iter()
-            .flatten()
-        {
-            *path = folder.join(&*path);
-        }
-        for path in self.followers.iter_mut().flat_map(BTreeMap::values_mut) {
+        let own = [
+            &mut self.genesis,
+            &mut self.keys,
+            &mut self.next_keys,
+            &mut self.data,
+        ];
+        let observers = self.observers.iter_mut().flat_map(BTreeMap::values_mut);
+        let theirs = observers.map(|observer| &mut observer.keys);
+        for path in own.into_iter().flatten().chain(theirs) {
             *path = folder.join(&*path);
         }
         self
@@ -83,12 +108,14 @@ impl Layer {
 pub(crate) struct Settings {
     pub(crate) genesis: PathBuf,
     pub(crate) keys: PathBuf,
-    pub(crate) validator: Option<ValidatorId>,
     pub(crate) data: PathBuf,
     pub(crate) listen: Vec<Multiaddr>,
     pub(crate) client_listen: Option<SocketAddr>,
+    pub(crate) validator: Option<ValidatorId>,
+    pub(crate) next_keys: Option<PathBuf>,
+    pub(crate) follow: bool,
     pub(crate) peers: BTreeMap<ValidatorId, Vec<Multiaddr>>,
-    pub(crate) followers: BTreeMap<ValidatorId, PathBuf>,
+    pub(crate) observers: BTreeMap<String, Observer>,
     pub(crate) timing: Timing,
     pub(crate) limits: Limits,
     pub(crate) snapshots: SnapshotPolicy,
@@ -128,12 +155,12 @@ pub(super) fn checked(layer: Layer, quarantine: bool) -> anyhow::Result<Settings
         .ok_or_else(|| missing("no address to listen on", "--listen"))?;
     let mut peers = BTreeMap::new();
     for (number, addresses) in layer.peers.unwrap_or_default() {
-        peers.insert(validator(&number, "peers")?, multiaddrs(&addresses)?);
+        let id: u16 = number
+            .parse()
+            .with_context(|| format!("'{number}' among the peers is no validator's number"))?;
+        peers.insert(ValidatorId(id), multiaddrs(&addresses)?);
     }
-    let mut followers = BTreeMap::new();
-    for (number, path) in layer.followers.unwrap_or_default() {
-        followers.insert(validator(&number, "followers")?, path);
-    }
+    let observers = observers(layer.observers.unwrap_or_default())?;
     let client_listen = layer
         .client_listen
         .unwrap_or_else(|| "127.0.0.1:0".to_owned());
@@ -150,14 +177,16 @@ pub(super) fn checked(layer: Layer, quarantine: bool) -> anyhow::Result<Settings
         keys: layer
             .keys
             .ok_or_else(|| missing("no folder of keys", "--keys"))?,
-        validator: layer.validator.map(ValidatorId),
         data: layer
             .data
             .ok_or_else(|| missing("no data folder", "--data"))?,
         listen: multiaddrs(&listen)?,
         client_listen,
+        validator: layer.validator.map(ValidatorId),
+        next_keys: layer.next_keys,
+        follow: layer.follow.unwrap_or(false),
         peers,
-        followers,
+        observers,
         timing,
         limits,
         snapshots,
@@ -167,10 +196,18 @@ pub(super) fn checked(layer: Layer, quarantine: bool) -> anyhow::Result<Settings
     })
 }
 
-/// The number of a validator that a table is keyed by.
-fn validator(number: &str, table: &str) -> anyhow::Result<ValidatorId> {
-    let parsed = number.parse().map(ValidatorId);
-    parsed.with_context(|| format!("'{number}' among the {table} is no validator's number"))
+fn observers(layer: BTreeMap<String, ObserverLayer>) -> anyhow::Result<BTreeMap<String, Observer>> {
+    let count = layer.len();
+    if count > GUESTS_MAX {
+        return Err(anyhow!(
+            "there are {count} observers; at most {GUESTS_MAX} are let in"
+        ));
+    }
+    let one = |(name, observer): (String, ObserverLayer)| {
+        let (keys, addresses) = (observer.keys, multiaddrs(&observer.addresses)?);
+        Ok((name, Observer { keys, addresses }))
+    };
+    layer.into_iter().map(one).collect()
 }
 
 fn multiaddrs(texts: &[String]) -> anyhow::Result<Vec<Multiaddr>> {
@@ -198,12 +235,17 @@ pub(super) fn read_env(env: impl Iterator<Item = (String, String)>) -> anyhow::R
         match key {
             "GENESIS" => layer.genesis = Some(text.clone().into()),
             "KEYS" => layer.keys = Some(text.clone().into()),
-            "VALIDATOR" => {
-                let id = text.parse::<u16>();
-                layer.validator =
-                    Some(id.with_context(|| format!("{name}={text} is no validator's number"))?);
-            }
             "DATA" => layer.data = Some(text.clone().into()),
+            "NEXT_KEYS" => layer.next_keys = Some(text.clone().into()),
+            "VALIDATOR" => {
+                let parsed = text.parse::<u16>();
+                layer.validator =
+                    Some(parsed.with_context(|| format!("{name} is a validator's number"))?);
+            }
+            "FOLLOW" => {
+                let parsed = text.parse::<bool>();
+                layer.follow = Some(parsed.with_context(|| format!("{name} is true or false"))?);
+            }
             "LISTEN" => layer.listen = Some(text.split(',').map(str::to_owned).collect()),
             "CLIENT_LISTEN" => layer.client_listen = Some(text.clone()),
             "CONSENSUS_BASE_MS" => layer.consensus_base_ms = Some(number()?),
