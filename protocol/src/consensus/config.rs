@@ -1,5 +1,6 @@
 //! Who this node is, and its local policy. What all nodes must agree on is in the genesis, not here.
 
+use crate::credit::ValidatorSet;
 use crate::crypto::SigningKey;
 use crate::crypto::vrf::VrfSecretKey;
 use crate::ids::ValidatorId;
@@ -15,6 +16,17 @@ pub struct Identity {
     pub vote_key: SigningKey,
     /// Makes the beacon.
     pub vrf_key: VrfSecretKey,
+}
+
+impl Identity {
+    /// Whether a set of validators holds this number with exactly these keys.
+    #[must_use]
+    pub fn is_in(&self, set: &ValidatorSet) -> bool {
+        set.get(self.id).is_some_and(|info| {
+            info.vote_key == self.vote_key.verifying_key()
+                && info.vrf_key == self.vrf_key.public_key()
+        })
+    }
 }
 
 /// Local timing policy: nodes need not agree on it, but progress is best when they do.

@@ -151,11 +151,8 @@ impl Consensus {
             return false;
         };
         let heard = asking.heads.keys().filter(|&&peer| set.contains(peer));
-        let member = self
-            .config
-            .me
-            .as_ref()
-            .is_some_and(|me| set.contains(me.id));
+        let mut own = self.config.me.iter().chain(&self.config.successor);
+        let member = own.any(|me| me.is_in(set));
         // Who is no member here may have been one on a later copy of its disk: it asks as well, before it votes one day.
         let votes = self.config.me.is_some();
         if votes && heard.count().saturating_add(usize::from(member)) < set.quorum() {

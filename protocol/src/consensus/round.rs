@@ -120,11 +120,6 @@ impl Round {
 pub(super) fn voter(config: &Config, standings: &Standings) -> Option<Arc<Identity>> {
     let own = config.me.iter().chain(&config.successor);
     own.into_iter()
-        .find(|me| {
-            standings.validators().get(me.id).is_some_and(|info| {
-                info.vote_key == me.vote_key.verifying_key()
-                    && info.vrf_key == me.vrf_key.public_key()
-            })
-        })
+        .find(|me| me.is_in(standings.validators()))
         .cloned()
 }

@@ -103,22 +103,17 @@ impl Standings {
     /// What part somebody's keys have in the ledger after this state.
     #[must_use]
     pub fn part_of(&self, me: &Identity) -> Part {
-        let (vote_key, vrf_key) = (me.vote_key.verifying_key(), me.vrf_key.public_key());
-        let has = |set: &ValidatorSet| {
-            set.get(me.id)
-                .is_some_and(|info| info.vote_key == vote_key && info.vrf_key == vrf_key)
-        };
-        if has(self.validators()) {
+        if me.is_in(self.validators()) {
             return Part::Votes;
         }
         let newest = self.newest_validators();
-        if has(newest) {
+        if me.is_in(newest) {
             return Part::Waits;
         }
         let firsts = std::iter::once(&self.first_set).chain(self.later_sets.values());
         let ends = firsts
             .zip(self.later_sets.keys())
-            .filter(|(set, _)| has(set));
+            .filter(|(set, _)| me.is_in(set));
         match ends.last() {
             Some((_, end)) if self.height() < end.plus(LATE) => Part::Leaves,
             Some(_) => Part::Left,
