@@ -28,6 +28,18 @@ pub enum VaultError {
         /// The mode it must have.
         wanted: u32,
     },
+    /// Somebody else's, who may read and change it.
+    #[error(
+        "{} belongs to another user (number {owner}) and holds secret keys; run this as that user, or: chown \"$(id -u)\" {}",
+        path.display(),
+        path.display()
+    )]
+    Owner {
+        /// The file or folder.
+        path: PathBuf,
+        /// The number of its user.
+        owner: u32,
+    },
     /// Torn, changed or emptied.
     #[error(
         "the key file {} is damaged: {reason}; restore it from a backup, or remove it and have the key made anew",

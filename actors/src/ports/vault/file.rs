@@ -9,9 +9,9 @@
 use super::{FORMAT, VaultError};
 use crate::ports::folder;
 use kithkin_protocol::crypto::{Secret32, hash};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,6 +27,9 @@ const PASSING: &str = ".passing-";
 /// Tells this process's passing files from those that a crash left.
 static RUN: LazyLock<u64> =
     LazyLock::new(|| rand_core::Rng::next_u64(&mut crate::ports::random::SystemRng));
+/// The user whom this process runs as.
+static USER: LazyLock<Option<u32>> =
+    LazyLock::new(|| fs::metadata("/proc/self").ok().map(|about| about.uid()));
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// Reads a key; none when there is no such file.
@@ -43,7 +46,7 @@ pub(super) fn load(path: &Path) -> Result<Option<Secret32>, VaultError> {
     if !about.is_file() {
         return Err(damaged("it is not a plain file"));
     }
-    check_mode(path, about.permissions().mode(), FILE_MODE)?;
+    check_access(path, &about, FILE_MODE)?;
     let length = usize::try_from(about.len()).unwrap_or(usize::MAX);
     let mut bytes = Zeroizing::new([0; FILE_BYTES]);
     File::open(path)
@@ -196,21 +199,30 @@ pub(super) fn list(folder: &Path) -> Result<Vec<String>, VaultError> {
 /// Refuses a folder that others can look into; one that does not exist is fine.
 pub(super) fn check_folder(folder: &Path) -> Result<(), VaultError> {
     match fs::metadata(folder) {
-        Ok(about) => check_mode(folder, about.permissions().mode(), FOLDER_MODE),
+        Ok(about) => check_access(folder, &about, FOLDER_MODE),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         Err(error) => Err(VaultError::io("read", folder)(error)),
     }
 }
 
-fn check_mode(path: &Path, mode: u32, wanted: u32) -> Result<(), VaultError> {
-    if mode & 0o077 == 0 {
-        return Ok(());
+/// Only this process's user may read or change it, and root, who can do everything anyway.
+fn check_access(path: &Path, about: &Metadata, wanted: u32) -> Result<(), VaultError> {
+    let mode = about.permissions().mode();
+    if mode & 0o077 != 0 {
+        return Err(VaultError::Exposed {
+            path: path.to_owned(),
+            mode: mode & 0o777,
+            wanted,
+        });
     }
-    Err(VaultError::Exposed {
-        path: path.to_owned(),
-        mode: mode & 0o777,
-        wanted,
-    })
+    let owner = about.uid();
+    if owner != 0 && *USER != Some(owner) {
+        return Err(VaultError::Owner {
+            path: path.to_owned(),
+            owner,
+        });
+    }
+    Ok(())
 }
 
 /// Brings the names in a folder to disk; one that does not exist has none.

@@ -181,6 +181,28 @@ fn what_others_can_read_is_refused() {
     assert_eq!(keys.load("signing").expect("read"), Some(key(1)));
 }
 
+/// Giving files away takes root; anybody else runs this without the refusal.
+#[test]
+fn what_belongs_to_others_is_refused() {
+    let (dir, vault) = fresh();
+    let keys = vault.keys_of("kin-0-0");
+    keys.create("signing", &key(1)).expect("written");
+    let folder = dir.path().join("keys/kin-0-0");
+    let file = folder.join("signing");
+    for path in [&file, &folder] {
+        if std::os::unix::fs::chown(path, Some(12_345), None).is_err() {
+            return;
+        }
+        let error = keys.load("signing").expect_err("somebody else's");
+        assert!(
+            matches!(&error, VaultError::Owner { path: found, owner: 12_345 } if found == path),
+            "{error}"
+        );
+        std::os::unix::fs::chown(path, Some(0), None).expect("root");
+    }
+    assert_eq!(keys.load("signing").expect("read"), Some(key(1)));
+}
+
 #[test]
 fn damage_is_reported_and_names_the_file() {
     let (dir, vault) = fresh();
