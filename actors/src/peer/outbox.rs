@@ -106,6 +106,16 @@ impl Outbox {
         }
     }
 
+    /// Waits until the outbox is closed. Nobody else waits for the same lane meanwhile.
+    pub(super) async fn closed(&self, lane: Lane) {
+        while let Some(place) = self.0.get(lane.index()) {
+            if self.is_closed(lane) {
+                return;
+            }
+            place.filled.notified().await;
+        }
+    }
+
     /// Whether nothing will be sent any more.
     pub(super) fn is_closed(&self, lane: Lane) -> bool {
         self.0.get(lane.index()).is_none_or(|place| {

@@ -16,7 +16,7 @@ use crate::validator::messages::Gossip;
 use crate::validator::{GOSSIP_MAX, OFFENCES_MAX, Party, Validator, judge};
 use kithkin_protocol::consensus;
 use kithkin_protocol::ids::ValidatorId;
-use kithkin_protocol::ledger::Block;
+use kithkin_protocol::ledger::{Block, Judged, SignedTransaction};
 use libp2p::StreamProtocol;
 use libp2p::futures::io::BufReader;
 use libp2p::futures::{
@@ -57,8 +57,13 @@ pub(super) async fn write_lane(
     let mut began = false;
     loop {
         let is_there = links.borrow().contains(&peer);
-        let there = links.wait_for(|all| all.contains(&peer)).await.is_ok();
-        if !there || outbox.is_closed(lane) {
+        // Who is let in no more will perhaps never be there again.
+        let there = tokio::select! {
+            biased;
+            () = outbox.closed(lane) => false,
+            there = async { links.wait_for(|all| all.contains(&peer)).await.is_ok() } => there,
+        };
+        if !there {
             return;
         }
         if began && !is_there {
@@ -295,12 +300,9 @@ pub(super) async fn deliver(shared: &Shared, author: ValidatorId, arrived: Arriv
                     tracing::warn!(%author, "a peer passes on transactions that nobody has signed");
                 }
             }
-            let judged = match all.get(..judged.count) {
-                Some(front) if front.len() < all.len() => Arc::new(front.to_vec()),
-                _ => all,
-            };
+            let sound = sound(all, &judged);
             network
-                .receive_served::<Validator, _>(from, to, Gossip(judged), SERVED_WITHIN)
+                .receive_served::<Validator, _>(from, to, Gossip(sound), SERVED_WITHIN)
                 .await;
         }
         Arrived::Outlined(message) => {
@@ -317,6 +319,17 @@ pub(super) async fn deliver(shared: &Shared, author: ValidatorId, arrived: Arriv
     }
 }
 
+/// Of transactions that were judged, those that somebody has signed: the others have been held against whoever passed them on,
+/// and the validator would do it again.
+fn sound(all: Arc<Vec<SignedTransaction>>, judged: &Judged) -> Arc<Vec<SignedTransaction>> {
+    if judged.bad == 0 && judged.count == all.len() {
+        return all;
+    }
+    let front = all.iter().take(judged.count);
+    let sound = front.filter(|one| !matches!(one.verdict(), Some(Err(_))));
+    Arc::new(sound.cloned().collect())
+}
+
 /// The blocks in a message.
 fn blocks(message: &consensus::Message) -> Vec<&Arc<Block>> {
     match message {
@@ -331,6 +344,11 @@ fn blocks(message: &consensus::Message) -> Vec<&Arc<Block>> {
 mod tests {
     use super::*;
     use crate::ports::network::Frame;
+    use crate::ports::random::SystemRng;
+    use kithkin_protocol::crypto::{Signature, SigningKey};
+    use kithkin_protocol::ids::ChainId;
+    use kithkin_protocol::ledger::{Transaction, TxBody};
+    use kithkin_protocol::units::{Millis, Sequence};
     use std::pin::Pin;
     use std::task::{Context, Poll};
     use tokio::time::Sleep;
@@ -398,6 +416,38 @@ mod tests {
             .enable_all()
             .build();
         runtime.expect("a runtime").block_on(test);
+    }
+
+    /// Each bad one is held against its peer once: the validator sees none of them.
+    #[test]
+    fn of_what_was_judged_only_sound_transactions_go_on() {
+        let key = SigningKey::random(&mut SystemRng);
+        let all: Vec<SignedTransaction> = (0..6)
+            .map(|n| {
+                let content = Transaction {
+                    chain: ChainId([1; 32]),
+                    signer: key.verifying_key(),
+                    sequence: Sequence(n),
+                    valid_until_ms: Millis(9),
+                    body: TxBody::Opaque(vec![1]),
+                };
+                let good = content.sign(&key);
+                match n % 2 {
+                    0 => good,
+                    _ => good.altered(|whole| whole.signature = Signature([9; Signature::LEN])),
+                }
+            })
+            .collect();
+        run(async {
+            let judged = judge(&all, 2, Party::Peer).await;
+            assert_eq!(judged, Judged { count: 4, bad: 2 });
+            let ids = |of: &[&SignedTransaction]| of.iter().map(|one| one.id()).collect::<Vec<_>>();
+            let sound = sound(Arc::new(all.clone()), &judged);
+            assert_eq!(
+                ids(&sound.iter().collect::<Vec<_>>()),
+                ids(&[&all[0], &all[2]])
+            );
+        });
     }
 
     /// Blocks for those who catch up are the largest frames, and who catches up may be far away.

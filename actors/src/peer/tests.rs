@@ -425,6 +425,28 @@ fn a_guest_may_ask_for_blocks_and_say_nothing_else_until_it_is_a_member() {
     });
 }
 
+/// Who is let in no more may never be there again: nothing waits for it.
+#[test]
+fn nothing_is_left_of_a_peer_that_never_came() {
+    run(async {
+        let keys = keys(2);
+        let (network, peers) = start(&keys, 0, "/ip4/127.0.0.1/tcp/0", BTreeMap::new()).await;
+        let outbox = {
+            let table = peers.shared.read();
+            Arc::downgrade(&table.outboxes(ValidatorId(1))[0])
+        };
+        assert!(outbox.strong_count() > 0);
+        let port = network.port(ActorName::Validator(0));
+        port.admit(company(&keys.infos[..1], &[]));
+        let gone = async {
+            while outbox.strong_count() > 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(WITHIN, gone).await.expect("in time");
+    });
+}
+
 #[test]
 fn while_keys_change_both_processes_of_a_validator_are_reached() {
     run(async {

@@ -87,6 +87,9 @@ pub enum StorageError {
     /// The write-ahead records contradict each other or the chain.
     #[error("{0}; {RESTORE}")]
     Wal(#[from] WalError),
+    /// A mistake of this program; the log says where.
+    #[error("this program has failed while it worked on a snapshot")]
+    Panicked,
     /// A snapshot cannot be cut into parts, or what was written of it is not what is read.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),

@@ -6,7 +6,7 @@
 
 use super::actor::Validator;
 use super::messages::Snapshot;
-use super::serve::send;
+use super::serve::{Places, send};
 use super::snapshots::{Complete, Snapshots, put_begin, put_discard, put_part, put_steps};
 use super::storage::{ChainStore, StorageError};
 use crate::ports::names::ActorName;
@@ -24,7 +24,7 @@ use kithkin_protocol::ledger::snapshot::{
 use kithkin_protocol::units::{Height, Millis};
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU64;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How often it is looked whether somebody is silent.
@@ -65,7 +65,7 @@ pub(super) struct SyncState {
     fetch: Fetch,
     pub(super) snapshots: Snapshots,
     pub(super) complete: BTreeMap<SnapshotId, Arc<Complete>>,
-    pub(super) serving: Arc<Mutex<BTreeSet<ValidatorId>>>,
+    pub(super) serving: Places,
     making: bool,
     /// A snapshot is being put in place: the core has ended.
     leaving: bool,
@@ -101,7 +101,7 @@ impl SyncState {
             fetch: Fetch::new(config, kept, steps),
             complete: BTreeMap::new(),
             snapshots,
-            serving: Arc::default(),
+            serving: Places::default(),
             making: false,
             leaving: false,
             held: true,
@@ -221,7 +221,7 @@ impl Validator {
         };
         let (snapshots, policy) = (self.sync.snapshots.clone(), self.sync.policy);
         self.sync.making = in_background("snapshot", move || {
-            let made = snapshots.make(&due, policy.chunk_bytes, policy.keep);
+            let made = whatever_happens(|| snapshots.make(&due, policy.chunk_bytes, policy.keep));
             tell(&me, Made(made));
         });
     }
@@ -286,7 +286,8 @@ impl Validator {
         self.sync.leaving = true;
         let snapshots = self.sync.snapshots.clone();
         let began = in_background("install", move || {
-            tell(&me, Installed(snapshots.install(manifest, last)));
+            let installed = whatever_happens(|| snapshots.install(manifest, last));
+            tell(&me, Installed(installed));
         });
         if !began {
             // Nothing was written.
@@ -306,6 +307,12 @@ impl Validator {
             self.send(consensus::Output::Broadcast(message));
         }
     }
+}
+
+/// What came of it, also when it has panicked: the actor waits for that.
+fn whatever_happens<T>(work: impl FnOnce() -> Result<T, StorageError>) -> Result<T, StorageError> {
+    let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+    done.unwrap_or(Err(StorageError::Panicked))
 }
 
 /// Whether a thread could be had.
@@ -421,5 +428,17 @@ impl Handler<Delivered<Snapshot>> for Validator {
             StateSync::Gone { snapshot } => fetch.on_gone(now, from, snapshot),
         };
         self.carry_orders(orders);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_waits_for_a_thread_hears_of_its_panic() {
+        assert!(matches!(whatever_happens(|| Ok(1)), Ok(1)));
+        let panicked: Result<(), _> = whatever_happens(|| panic!("on purpose"));
+        assert!(matches!(panicked, Err(StorageError::Panicked)));
     }
 }

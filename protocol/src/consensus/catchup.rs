@@ -111,6 +111,9 @@ impl Service {
     }
 }
 
+/// Most services that are remembered.
+const SERVED_MAX: usize = PEERS_MAX * 7;
+
 /// When each peer was last served.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Limiter(BTreeMap<(ValidatorId, Service), Millis>);
@@ -127,7 +130,13 @@ impl Limiter {
         // A clock that was set back must not silence a service.
         let allowed =
             last.is_none_or(|last| now < last || now.minus(last.0).0 >= service.pause_ms());
-        let room = last.is_some() || self.0.len() < PEERS_MAX.saturating_mul(7);
+        if last.is_none() && self.0.len() >= SERVED_MAX {
+            // Of those whose pause is over nothing needs to be known; some of them may be validators no more.
+            self.0.retain(|(_, service), &mut last| {
+                last <= now && now.minus(last.0).0 < service.pause_ms()
+            });
+        }
+        let room = last.is_some() || self.0.len() < SERVED_MAX;
         if allowed && room {
             self.0.insert((peer, service), now);
         }
@@ -188,5 +197,24 @@ impl Future {
             .proposals
             .saturating_sub(usize::from(matches!(message, Message::Proposal(_))));
         Some((from, message))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Validators come and go, and numbers are never given twice.
+    #[test]
+    fn who_was_served_long_ago_takes_up_no_room() {
+        let mut limiter = Limiter::default();
+        let all = u16::try_from(SERVED_MAX).unwrap();
+        for id in (0..all).map(ValidatorId) {
+            assert!(limiter.allow(id, Service::Body, Millis(1_000)));
+        }
+        assert!(!limiter.allow(ValidatorId(all), Service::Body, Millis(1_099)));
+        assert!(limiter.allow(ValidatorId(all), Service::Body, Millis(1_100)));
+        assert_eq!(limiter.len(), 1);
+        assert!(!limiter.allow(ValidatorId(all), Service::Body, Millis(1_101)));
     }
 }
