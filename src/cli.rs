@@ -31,7 +31,7 @@ Try it:  kithkin demo
 
 Exit codes: 0 all went well; 1 something that was to hold did not (an expectation of a scenario, a record that did not \
 open); 2 the command line or a file is wrong; 3 the data folder or the disk cannot be used; 4 the cluster did not start \
-or broke down.";
+or broke down; 5 an amendment has removed the validator of this node, or given it other keys.";
 
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -198,6 +198,9 @@ pub enum GenesisCommand {
         /// The file
         #[arg(value_name = "FILE")]
         file: PathBuf,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
     },
 }
 

@@ -12,6 +12,8 @@ mod founding;
 mod governance;
 #[path = "node/kill.rs"]
 mod kill;
+#[path = "node/light.rs"]
+mod light;
 #[path = "node/refusals.rs"]
 mod refusals;
 #[path = "running/mod.rs"]

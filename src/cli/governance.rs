@@ -38,16 +38,16 @@ A fifth validator joins four:
 Keys never leave the machine of their validator; the files are public. An amendment counts once, as the next one after all that \
 were adopted before: when another was faster, propose it anew.
 
-Exit codes: 0 done; 1 the node does not take it, or the ledger has refused it; 2 a file or the command line is wrong, or the ledger \
+Exit codes: 0 done; 1 the node does not take it, the ledger has refused it, or what the node says does not follow from the genesis; 2 a file or the command line is wrong, or the ledger \
 would refuse it; 4 the node cannot be reached or does not answer.";
 
 /// The state that an amendment is compared with.
 #[derive(Debug, Args)]
 pub struct StateArgs {
-    /// The client door of a running node, whose word counts: ask your own
-    #[arg(long, value_name = "ADDRESS", conflicts_with = "genesis")]
+    /// The client door of a running node. Its word counts when there is no --genesis: ask your own
+    #[arg(long, value_name = "ADDRESS")]
     pub node: Option<SocketAddr>,
-    /// The genesis file, when no amendment was adopted yet
+    /// The genesis file: what the node says is proved from it. Without --node, the state before the first amendment
     #[arg(long, value_name = "FILE")]
     pub genesis: Option<PathBuf>,
 }
@@ -122,6 +122,9 @@ pub struct SubmitArgs {
     /// The client door of a running node
     #[arg(long, value_name = "ADDRESS")]
     pub node: SocketAddr,
+    /// The genesis file: what the node says, and that the amendment is final, is proved from it
+    #[arg(long, value_name = "FILE")]
+    pub genesis: Option<PathBuf>,
     /// How long to wait until it is final
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = humantime::parse_duration)]
     pub within: Duration,

@@ -7,9 +7,11 @@ use anyhow::anyhow;
 use kithkin_actors::node::file::{self, GenesisFileError};
 use kithkin_actors::node::keys::Public;
 use kithkin_actors::ports::clock::{Clock as _, SystemClock};
+use kithkin_protocol::credit::ValidatorSet;
 use kithkin_protocol::ids::ValidatorId;
 use kithkin_protocol::ledger::Genesis;
 use kithkin_protocol::units::Millis;
+use serde_json::json;
 use std::path::Path;
 
 /// Makes a genesis, or shows one.
@@ -19,7 +21,7 @@ use std::path::Path;
 pub fn run(command: &GenesisCommand) -> Result<(), Failure> {
     match command {
         GenesisCommand::New(args) => new(args),
-        GenesisCommand::Show { file } => show(file),
+        GenesisCommand::Show { file, json } => show(file, *json),
     }
 }
 
@@ -57,9 +59,30 @@ fn wrong_role(path: &Path, whose: &str, flag: &str) -> Failure {
     Failure::Usage(anyhow!("{path} holds {whose} keys: give it with {flag}"))
 }
 
-fn show(path: &Path) -> Result<(), Failure> {
+fn show(path: &Path, json: bool) -> Result<(), Failure> {
     let genesis = file::read(path).map_err(failure)?;
-    let tolerated = genesis.validators.len().saturating_sub(1) / 3;
+    let set = ValidatorSet::new(genesis.validators.iter().cloned());
+    if json {
+        let hospitals: Vec<_> = genesis
+            .hospitals
+            .iter()
+            .map(|hospital| json!({ "id": hospital.id(), "name": hospital.name }))
+            .collect();
+        let line = json!({
+            "chain": genesis.chain_id(),
+            "time_ms": genesis.time_ms,
+            "profile": genesis.profile.as_str(),
+            "workload": genesis.workload.to_string(),
+            "review_within_ms": genesis.review_within_ms,
+            "reviewers": genesis.reviewers,
+            "validators": genesis.validators,
+            "tolerated": set.f(),
+            "quorum": set.quorum(),
+            "hospitals": hospitals,
+        });
+        println!("{line}");
+        return Ok(());
+    }
     println!("chain       {}", genesis.chain_id().to_hex());
     println!("profile     {}", genesis.profile.as_str());
     println!("workload    {}", genesis.workload);
@@ -69,8 +92,10 @@ fn show(path: &Path) -> Result<(), Failure> {
     );
     println!("reviewers   {}", genesis.reviewers.len());
     println!(
-        "validators  {}, of which {tolerated} may fail or lie",
-        genesis.validators.len()
+        "validators  {}, of which {} may fail or lie; {} decide",
+        set.n(),
+        set.f(),
+        set.quorum()
     );
     for validator in &genesis.validators {
         println!("  {}  vote key {}", validator.id, validator.vote_key);

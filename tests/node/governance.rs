@@ -8,12 +8,12 @@ use serde_json::Value;
 use std::time::Instant;
 
 /// Runs `kithkin governance`; what it printed.
-fn govern(args: &[&str]) -> String {
+pub(crate) fn govern(args: &[&str]) -> String {
     done(&[&["governance"], args].concat())
 }
 
 /// Runs `kithkin governance`, which must end with this code; what it said.
-fn refused(args: &[&str], code: i32) -> String {
+pub(crate) fn refused(args: &[&str], code: i32) -> String {
     let output = ended(&[&["governance"], args].concat());
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(code), "{args:?}: {stderr}");
@@ -58,7 +58,7 @@ impl Town {
     }
 
     /// Writes an amendment and has these validators sign it, each at its own node; adopted, the height from which it counts.
-    fn amend(&self, name: &str, what: &[&str], signers: &[usize]) -> u64 {
+    pub(crate) fn amend(&self, name: &str, what: &[&str], signers: &[usize]) -> u64 {
         let (file, door) = (self.at(&format!("{name}.toml")), self.door(0));
         let args = ["propose", "--node", &door, "--out", &file];
         govern(&[&args, what].concat());
@@ -68,8 +68,20 @@ impl Town {
     /// Hands an amendment in at the first node; the height from which its validators count.
     fn adopt(&self, whole: &str) -> u64 {
         let (keys, door) = (self.at("validator-0"), self.door(0));
-        let said = govern(&["submit", whole, "--keys", &keys, "--node", &door, "--json"]);
+        let genesis = self.at("genesis.toml");
+        let said = govern(&[
+            "submit",
+            whole,
+            "--keys",
+            &keys,
+            "--node",
+            &door,
+            "--genesis",
+            &genesis,
+            "--json",
+        ]);
         let said: Value = serde_json::from_str(&said).expect("JSON");
+        assert_eq!(said["proved"], true);
         let from = number(&said, "members_from");
         assert_eq!(from, number(&said, "height") + 2);
         from

@@ -54,7 +54,15 @@ fn a_changed_genesis_and_keys_of_another_ledger_are_refused() {
     let town = Town::found("tcp");
     let path = town.path("genesis.toml");
     let text = fs::read_to_string(&path).unwrap();
-    assert!(done(&["genesis", "show", path.to_str().unwrap()]).contains(&town.chain.to_hex()));
+    let shown = path.to_str().unwrap();
+    assert!(done(&["genesis", "show", shown]).contains(&town.chain.to_hex()));
+    let json: serde_json::Value =
+        serde_json::from_str(&done(&["genesis", "show", shown, "--json"])).unwrap();
+    assert_eq!(
+        (&json["quorum"], &json["tolerated"]),
+        (&3.into(), &1.into())
+    );
+    assert_eq!(json["chain"], town.chain.to_hex());
     fs::write(&path, text.replace("opaque", "records")).unwrap();
     refused(&town, 0, 2, "it was changed");
     let misspelt = text.replace("workload", "work_load");

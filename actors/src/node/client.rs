@@ -1,15 +1,16 @@
 //! A client of a node's door: questions from any task, answers in any order.
 //!
-//! It believes what the node says. Who must not, verifies the proofs that come with the answers ([`crate::clients`]).
+//! It believes what the node says. Who must not, verifies the proofs that come with the answers ([`super::light`], [`crate::clients`]).
 
 use super::door::millis;
 use super::protocol::{
     self, ANSWER_BYTES_MAX, Ask, DoorError, DoorRefusal, Final, GREETING, NodeStatus, Question,
     Refusal, Reply, Said, Welcome,
 };
-use crate::validator::messages::{Answer, Finalized, Look, Proved, QueryError};
+use crate::validator::messages::{Answer, Finalized, Look, Proved, ProvedFinal, QueryError};
 use kithkin_protocol::credit::Standings;
 use kithkin_protocol::ids::{BlockId, TxId};
+use kithkin_protocol::ledger::light::Step;
 use kithkin_protocol::ledger::{SignedTransaction, State};
 use kithkin_protocol::units::Height;
 use serde::de::DeserializeOwned;
@@ -253,6 +254,32 @@ impl NodeClient {
     pub async fn standings(&self, within: Duration) -> Result<Standings, ClientFailure> {
         let entry = self.entry(State::standings_key(), within).await?;
         entry.ok_or(ClientFailure::Unproved)
+    }
+
+    /// An entry of the state with the block that commits to it. It waits for the next block.
+    ///
+    /// # Errors
+    /// As [`Self::ask`].
+    pub async fn prove_final(
+        &self,
+        key: Vec<u8>,
+        within: Duration,
+    ) -> Result<ProvedFinal, ClientFailure> {
+        match self.ask(Ask::ProveFinal(key), within).await? {
+            Reply::ProvedFinal(proved) => Ok(*proved),
+            _ => Err(ClientFailure::Other),
+        }
+    }
+
+    /// The next steps of a light client after a height; none when the node knows of no later change of the validators.
+    ///
+    /// # Errors
+    /// As [`Self::ask`].
+    pub async fn steps(&self, after: Height, within: Duration) -> Result<Vec<Step>, ClientFailure> {
+        match self.ask(Ask::Steps(after), within).await? {
+            Reply::Steps(steps) => Ok(steps),
+            _ => Err(ClientFailure::Other),
+        }
     }
 
     /// A look at the state.

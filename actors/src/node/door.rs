@@ -15,7 +15,9 @@ use crate::limits::Limits;
 use crate::pace::Pace;
 use crate::ports::names::ActorName;
 use crate::ports::network::{AskErrorKind, Delivered, Port};
-use crate::validator::messages::{Answer, AwaitTx, Chain, Look, Prove, SubmitMany};
+use crate::validator::messages::{
+    Answer, AwaitTx, Chain, LightSteps, Look, Prove, ProveFinal, SubmitMany,
+};
 use crate::validator::{OFFENCES_MAX, Party, Validator, judge};
 use actix::{Handler, Message};
 use kithkin_protocol::ids::{ChainId, ValidatorId};
@@ -55,6 +57,9 @@ const OFFENCES_PAID_MAX: u32 = 100;
 const GREETING_WITHIN: Duration = Duration::from_secs(2);
 /// How long the validator may take to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+/// Most proofs of light clients, of some 256 KiB each, that are being made or written for all clients together; more
+/// wait for their turn.
+const PROOFS_MAX: usize = 64;
 /// Longest wait for a transaction.
 const AWAIT_MS_MAX: u64 = 60_000;
 /// How long a client may take to read an answer.
@@ -74,12 +79,38 @@ pub(super) struct House {
     pub(super) limits: Limits,
     /// Room for large questions.
     pub(super) large: Arc<Semaphore>,
+    /// Room for the proofs of light clients.
+    pub(super) proofs: Arc<Semaphore>,
 }
 
 /// Room for large questions, all of it free.
 pub(super) fn room() -> Arc<Semaphore> {
     Arc::new(Semaphore::new(LARGE_BYTES_MAX / PERMIT_BYTES))
 }
+
+/// Room for the proofs of light clients, all of it free.
+pub(super) fn proof_room() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(PROOFS_MAX))
+}
+
+/// How much of [`PROOFS_MAX`] the answer to a question takes up until it is written.
+fn proofs(ask: &Ask) -> u32 {
+    match ask {
+        // Up to `STEPS_BYTES_MAX`.
+        Ask::Steps(_) => 8,
+        Ask::ProveFinal(_) => 1,
+        Ask::Submit(_)
+        | Ask::AwaitTx { .. }
+        | Ask::Prove(_)
+        | Ask::Look(_)
+        | Ask::Chain { .. }
+        | Ask::Follow
+        | Ask::Status => 0,
+    }
+}
+
+/// What is to be written, and the room that it takes up until then.
+type Saying = (Said, Option<OwnedSemaphorePermit>);
 
 /// Lets clients in until it is dropped.
 pub(super) async fn open(listener: TcpListener, house: House) {
@@ -154,20 +185,23 @@ async fn serve(stream: TcpStream, house: House) -> Result<(), DoorError> {
     done
 }
 
-async fn write_answers(mut stream: OwnedWriteHalf, mut said: mpsc::Receiver<Said>) {
+async fn write_answers(mut stream: OwnedWriteHalf, mut said: mpsc::Receiver<Saying>) {
     let mut buffer = Vec::new();
-    while let Some(next) = said.recv().await {
+    while let Some((next, room)) = said.recv().await {
+        let mut rooms = vec![room];
         protocol::put(&mut buffer, &next);
         while buffer.len() < 64 * 1024 {
-            match said.try_recv() {
-                Ok(next) => protocol::put(&mut buffer, &next),
-                Err(_) => break,
-            }
+            let Ok((next, room)) = said.try_recv() else {
+                break;
+            };
+            rooms.push(room);
+            protocol::put(&mut buffer, &next);
         }
         let written = timeout(WRITE_WITHIN, stream.write_all(&buffer)).await;
         if !matches!(written, Ok(Ok(()))) {
             return;
         }
+        drop(rooms);
         buffer.clear();
         // A large answer is no reason to keep a large buffer.
         buffer.shrink_to(128 * 1024);
@@ -217,7 +251,7 @@ async fn read_question(
 async fn read_questions(
     mut stream: impl AsyncBufRead + Unpin,
     house: House,
-    say: mpsc::Sender<Said>,
+    say: mpsc::Sender<Saying>,
 ) -> Result<(), DoorError> {
     let under_way = Arc::new(Semaphore::new(UNDER_WAY_MAX));
     let mut pace = Pace::new(QUESTIONS_PER_S, QUESTIONS_PER_S);
@@ -255,25 +289,34 @@ async fn read_questions(
                 };
                 let (house, say) = (house.clone(), say.clone());
                 tokio::spawn(async move {
-                    let reply = tokio::select! {
-                        reply = house.answer(ask) => Box::new(reply),
+                    let answer = async {
+                        let room = match proofs(&ask) {
+                            0 => None,
+                            // Never closed.
+                            count => house.proofs.clone().acquire_many_owned(count).await.ok(),
+                        };
+                        (Box::new(house.answer(ask).await), room)
+                    };
+                    let (reply, room) = tokio::select! {
+                        answer = answer => answer,
                         () = say.closed() => return,
                     };
                     // Gone meanwhile, in the worst case.
-                    let _ = say.send(Said::Reply { number, reply }).await;
+                    let _ = say.send((Said::Reply { number, reply }, room)).await;
                     drop(place);
                 });
                 continue;
             }
         };
         let reply = Box::new(reply);
-        if say.send(Said::Reply { number, reply }).await.is_err() {
+        let said = Said::Reply { number, reply };
+        if say.send((said, None)).await.is_err() {
             return Ok(());
         }
     }
 }
 
-async fn tell_news(mut news: broadcast::Receiver<Arc<Final>>, say: mpsc::Sender<Said>) {
+async fn tell_news(mut news: broadcast::Receiver<Arc<Final>>, say: mpsc::Sender<Saying>) {
     loop {
         let next = tokio::select! {
             next = news.recv() => next,
@@ -284,7 +327,7 @@ async fn tell_news(mut news: broadcast::Receiver<Arc<Final>>, say: mpsc::Sender<
             Err(broadcast::error::RecvError::Lagged(missed)) => Said::Missed(missed),
             Err(broadcast::error::RecvError::Closed) => return,
         };
-        if say.send(said).await.is_err() {
+        if say.send((said, None)).await.is_err() {
             return;
         }
     }
@@ -324,8 +367,20 @@ impl House {
                 self.query(AwaitTx(id), within, |last| Reply::Final(Box::new(last)))
                     .await
             }
-            Ask::Prove(key) if key.len() > KEY_BYTES_MAX => Reply::Refused(DoorRefusal::KeyTooLong),
+            Ask::Prove(key) | Ask::ProveFinal(key) if key.len() > KEY_BYTES_MAX => {
+                Reply::Refused(DoorRefusal::KeyTooLong)
+            }
             Ask::Prove(key) => self.query(Prove(key), ANSWER_WITHIN, Reply::Proved).await,
+            Ask::ProveFinal(key) => {
+                self.query(ProveFinal(key), ANSWER_WITHIN, |proved| {
+                    Reply::ProvedFinal(Box::new(proved))
+                })
+                .await
+            }
+            Ask::Steps(after) => {
+                self.query(LightSteps { after }, ANSWER_WITHIN, Reply::Steps)
+                    .await
+            }
             Ask::Look(look) => self.query(look, ANSWER_WITHIN, Reply::Answer).await,
             Ask::Chain { from, count } => {
                 self.query(Chain { from, count }, ANSWER_WITHIN, Reply::Chain)

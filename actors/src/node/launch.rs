@@ -215,6 +215,7 @@ impl Node {
                 connected: node.peers.connected(),
                 limits: config.limits,
                 large: door::room(),
+                proofs: door::proof_room(),
             };
             let address = listener.local_addr()?;
             let task = tokio::spawn(door::open(listener, house));

@@ -15,6 +15,7 @@ pub mod file;
 mod genesis_text;
 pub mod keys;
 mod launch;
+pub mod light;
 #[cfg(test)]
 mod pinned;
 pub mod protocol;

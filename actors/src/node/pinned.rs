@@ -65,6 +65,8 @@ fn questions() -> Vec<(&'static str, Ask)> {
         ),
         ("follow", Ask::Follow),
         ("status", Ask::Status),
+        ("steps", Ask::Steps(Height(3))),
+        ("prove_final", Ask::ProveFinal(State::electorate_key())),
     ]
 }
 
@@ -114,6 +116,7 @@ fn answers() -> Vec<(&'static str, Reply)> {
         ("status", Reply::Status(status)),
         ("query", Reply::Query(QueryError::Busy { name })),
         ("refused", Reply::Refused(DoorRefusal::Late)),
+        ("steps", Reply::Steps(Vec::new())),
     ]
 }
 

@@ -11,8 +11,9 @@
 //! ([`crate::clients`]). Whoever reaches the door may submit transactions and read the ledger, so it listens on this
 //! machine only unless the operator says otherwise.
 
-use crate::validator::messages::{Answer, Finalized, Look, Proved, QueryError};
+use crate::validator::messages::{Answer, Finalized, Look, Proved, ProvedFinal, QueryError};
 use kithkin_protocol::ids::{BlockId, ChainId, TxId, ValidatorId};
+use kithkin_protocol::ledger::light::Step;
 use kithkin_protocol::ledger::{AdmissionError, SignedTransaction};
 use kithkin_protocol::units::{Height, Millis};
 use kithkin_protocol::wire::{self, WireError};
@@ -79,6 +80,10 @@ pub enum Ask {
     Follow,
     /// How the node is.
     Status,
+    /// Steps of a light client after a height; see [`LightSteps`](crate::validator::messages::LightSteps).
+    Steps(Height),
+    /// An entry of the state, proved by the next block.
+    ProveFinal(#[serde(with = "serde_bytes")] Vec<u8>),
 }
 
 /// What a node says.
@@ -129,6 +134,10 @@ pub enum Reply {
     Query(QueryError),
     /// The node refuses.
     Refused(DoorRefusal),
+    /// To [`Ask::Steps`], ascending.
+    Steps(Vec<Step>),
+    /// To [`Ask::ProveFinal`].
+    ProvedFinal(Box<ProvedFinal>),
 }
 
 /// Why a transaction is not taken in.

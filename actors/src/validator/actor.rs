@@ -12,6 +12,7 @@ use crate::ports::names::ActorName;
 use crate::ports::network::{Delivered, Port};
 use crate::ports::store::{Batch, Space, StoreError};
 use crate::validator::ahead::Ahead;
+use crate::validator::light::Proving;
 use crate::validator::messages::{Assembled, Consensus, Finalized, Follow, Gossip, Notice, Submit};
 use crate::validator::outlines::Outlines;
 use crate::validator::storage::{ChainStore, StorageError, put_quarantine};
@@ -91,15 +92,17 @@ pub struct Validator {
     pub(super) pool: Mempool,
     pub(super) store: ChainStore,
     pub(super) identity: Arc<Identity>,
-    successor: Option<Arc<Identity>>,
+    pub(super) successor: Option<Arc<Identity>>,
     /// At this height somebody who has left is no longer talked with.
-    review_at: Option<Height>,
-    part: Option<Part>,
+    pub(super) review_at: Option<Height>,
+    pub(super) part: Option<Part>,
+    pub(super) observer: Observer,
+    /// Entries of the state that the next block will prove.
+    pub(super) proving: Vec<Proving>,
     pub(super) waiters: BTreeMap<TxId, Vec<oneshot::Sender<Finalized>>>,
     pub(super) outlines: Outlines,
     pub(super) ahead: Option<Ahead>,
     clock: SharedClock,
-    observer: Observer,
     followers: BTreeMap<ActorName, BTreeSet<super::messages::Concern>>,
     /// The present timer of each kind.
     timers: BTreeMap<TimerKind, SpawnHandle>,
@@ -169,6 +172,7 @@ impl Validator {
             successor: config.successor,
             review_at: None,
             part: None,
+            proving: Vec::new(),
             waiters: BTreeMap::new(),
             outlines: Outlines::default(),
             ahead: None,
@@ -351,11 +355,6 @@ impl Validator {
         others.map(|id| ActorName::Validator(id.0)).collect()
     }
 
-    fn guests(&self) -> impl Iterator<Item = ActorName> + use<> {
-        let guests = self.port.guests().into_iter();
-        guests.map(|id| ActorName::Validator(id.0))
-    }
-
     fn send_committed(&mut self, to: ValidatorId, from: Height, count: u16) {
         let began = Instant::now();
         if self.served.get(&to).is_some_and(|until| began < *until) {
@@ -412,6 +411,7 @@ impl Validator {
 
     fn on_committed(&mut self, mut commit: Commit) {
         self.answer_waiters(&commit);
+        self.answer_proving(&commit);
         if let Some(due) = commit.effects.snapshot.take() {
             self.make_snapshot(due);
         }
@@ -477,30 +477,6 @@ impl Validator {
                 // The core answers nothing from now on. The actor stays: started anew, it would vote again.
                 tracing::error!(validator = %self.me, %height, %error, "halted: this node votes no more");
             }
-        }
-    }
-
-    /// Says to the transport who may talk with this node: who votes on the next heights, and for a while who did.
-    fn admit_peers(&mut self) {
-        let company = self.ledger().standings().company();
-        self.review_at = company.until;
-        self.port.admit(company);
-    }
-
-    /// Tells whoever runs this node when its part in the ledger has changed.
-    fn see_part(&mut self) {
-        let standings = self.ledger().standings();
-        let next = self.successor.as_ref().map(|next| standings.part_of(next));
-        let part = match (standings.part_of(&self.identity), next) {
-            (Part::Votes, _) | (_, Some(Part::Votes)) => Part::Votes,
-            (_, Some(next)) => next,
-            (part, None) => part,
-        };
-        let height = standings.height();
-        if self.part != Some(part) {
-            self.part = Some(part);
-            tracing::info!(validator = %self.me, %height, ?part, "the part of these keys in the ledger");
-            self.observer.part(self.me, part);
         }
     }
 

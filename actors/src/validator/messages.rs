@@ -5,6 +5,7 @@ use actix::Message;
 use kithkin_protocol::consensus::{self, Outline};
 use kithkin_protocol::emergency::Case;
 use kithkin_protocol::ids::{AccountId, BlockId, CaseId, HospitalId, PatientId, TxId};
+use kithkin_protocol::ledger::light::Step;
 use kithkin_protocol::ledger::snapshot::StateSync;
 use kithkin_protocol::ledger::{
     AdmissionError, BatchEntry, Event, HeadStatement, Patient, SequenceWindow, SignedTransaction,
@@ -118,6 +119,31 @@ pub struct Proved {
     pub statement: HeadStatement,
     /// The entry, or its absence, under that head's root.
     pub proof: StateProof,
+}
+
+/// Anyone -> Validator. An entry of the present state, proved to whoever knows the genesis. Answered when the next block is
+/// final: its header commits to that state.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Result<ProvedFinal, QueryError>")]
+pub struct ProveFinal(pub Vec<u8>);
+
+/// An entry of the state before a final block.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ProvedFinal {
+    /// The block: a light client's last step.
+    pub step: Step,
+    /// The entry, or its absence, under the state root in the step's header.
+    pub entry: StateProof,
+}
+
+/// Anyone -> Validator. The steps that a light client cannot leave out, ascending, as many as fit into
+/// [`STEPS_BYTES_MAX`](kithkin_protocol::ledger::snapshot::STEPS_BYTES_MAX): those at which the validators change. None when the
+/// validator knows of no later one.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "Result<Vec<Step>, QueryError>")]
+pub struct LightSteps {
+    /// Only steps above this height.
+    pub after: Height,
 }
 
 /// Anyone -> Validator. A look at the state that proves nothing: good for finding what to have proved.

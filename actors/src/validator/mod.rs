@@ -10,8 +10,10 @@
 mod actor;
 mod ahead;
 mod batch;
+mod company;
 mod convictions;
 mod judge;
+mod light;
 pub mod messages;
 mod outlines;
 mod queries;

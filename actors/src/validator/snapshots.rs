@@ -197,20 +197,19 @@ impl Snapshots {
         after: Height,
     ) -> Result<Vec<Step>, StorageError> {
         let last = complete.manifest.height().plus(1);
-        let mut steps = Vec::new();
-        let mut bytes = 0;
-        let heights = complete.changes.iter().chain([&last]);
-        for height in heights.filter(|height| **height > after) {
-            let Some(step) = store.step(*height)? else {
-                break;
-            };
-            bytes += wire::encode(&step).len();
-            if bytes > STEPS_BYTES_MAX && !steps.is_empty() {
-                break;
-            }
-            steps.push(step);
-        }
-        Ok(steps)
+        let heights = complete.changes.iter().chain([&last]).copied();
+        read_steps(store, heights.filter(|height| *height > after))
+    }
+
+    /// The next steps after a height that a light client cannot leave out, up to `head`.
+    pub(super) fn steps_after(
+        &self,
+        store: &ChainStore,
+        after: Height,
+        head: Height,
+    ) -> Result<Vec<Step>, StorageError> {
+        let changes = self.changes_until(head)?;
+        read_steps(store, changes.into_iter().filter(|height| *height > after))
     }
 
     /// What is there of a snapshot that was being fetched, and all steps that came from others. Entries that belong to no
@@ -362,6 +361,26 @@ impl Snapshots {
         }
         Ok(self.space.write_blocking(batch)?)
     }
+}
+
+/// The steps at these heights, as many as fit into one message, up to the first that is not there.
+fn read_steps(
+    store: &ChainStore,
+    heights: impl Iterator<Item = Height>,
+) -> Result<Vec<Step>, StorageError> {
+    let mut steps = Vec::new();
+    let mut bytes = 0;
+    for height in heights {
+        let Some(step) = store.step(height)? else {
+            break;
+        };
+        bytes += wire::encode(&step).len();
+        if bytes > STEPS_BYTES_MAX && !steps.is_empty() {
+            break;
+        }
+        steps.push(step);
+    }
+    Ok(steps)
 }
 
 /// Whether an [`Electorate`] announces other validators.

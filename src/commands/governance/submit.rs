@@ -1,6 +1,6 @@
 //! `kithkin governance submit`: from a file with a quorum's signatures to a final block.
 
-use super::state::{ANSWER_WITHIN, LedgerView, connect, now, silent};
+use super::state::{ANSWER_WITHIN, LedgerView, Source, now, silent};
 use super::{Failure, failure, keys};
 use crate::cli::SubmitArgs;
 use anyhow::anyhow;
@@ -11,7 +11,7 @@ use kithkin_actors::validator::messages::{Answer, Look};
 use kithkin_protocol::credit::CHANGE_DELAY;
 use kithkin_protocol::crypto::SigningKey;
 use kithkin_protocol::ids::AccountId;
-use kithkin_protocol::ledger::{Change, SignedTransaction, Transaction, TxBody};
+use kithkin_protocol::ledger::{Change, SignedTransaction, Transaction, TxBody, TxProof};
 use kithkin_protocol::units::{Height, Millis};
 use std::time::{Duration, Instant};
 
@@ -24,8 +24,8 @@ pub(super) async fn run(args: &SubmitArgs) -> Result<(), Failure> {
     let governance = draft.governance().map_err(failure)?;
     let node_keys = NodeKeys::load(&args.keys).map_err(keys::failure)?;
     let deadline = Instant::now() + args.within;
-    let client = connect(args.node).await?;
-    let view = in_force(&client, args, deadline).await?;
+    let mut source = Source::open(args.node, args.genesis.as_deref()).await?;
+    let view = in_force(&mut source, deadline).await?;
     view.check(&draft)?;
     let vote_key = node_keys.public().vote_key;
     let mut members = view.standings.validators().iter();
@@ -35,21 +35,30 @@ pub(super) async fn run(args: &SubmitArgs) -> Result<(), Failure> {
     };
     let key = node_keys.identity_as(member.id).vote_key;
     let body = TxBody::Governance(Box::new(governance));
-    let transaction = envelope(&client, &view, &key, body).await?;
-    let height = hand_in(&client, transaction, deadline).await?;
-    report(args.json, &draft, height);
+    let transaction = envelope(&source.client, &view, &key, body).await?;
+    let proof = hand_in(&source.client, transaction, deadline).await?;
+    let height = proof.header.height;
+    let proved = args.genesis.is_some();
+    if proved {
+        let after = source.view().await?;
+        source.check_final(proof)?;
+        if after.standings.amendments() <= draft.amendment.number {
+            return Err(Failure::NotHeld(anyhow!(
+                "the amendment is in the block at height {height}, and the state after it does not have it: the node conceals \
+                 that the ledger has refused it"
+            )));
+        }
+    }
+    report(args.json, &draft, height, proved);
     Ok(())
 }
 
 /// The ledger once the changes that were adopted before are in force: until then others would have to sign.
-async fn in_force(
-    client: &NodeClient,
-    args: &SubmitArgs,
-    deadline: Instant,
-) -> Result<LedgerView, Failure> {
-    let mut news = client.follow(ANSWER_WITHIN).await.map_err(silent)?;
+async fn in_force(source: &mut Source, deadline: Instant) -> Result<LedgerView, Failure> {
+    let news = source.client.follow(ANSWER_WITHIN).await;
+    let mut news = news.map_err(silent)?;
     loop {
-        let view = LedgerView::ask(client, args.node).await?;
+        let view = source.view().await?;
         if view.standings.validators() == view.standings.newest_validators() {
             return Ok(view);
         }
@@ -92,7 +101,7 @@ async fn hand_in(
     client: &NodeClient,
     transaction: SignedTransaction,
     deadline: Instant,
-) -> Result<Height, Failure> {
+) -> Result<TxProof, Failure> {
     let id = transaction.id();
     let submitted = client.submit_many(vec![transaction], ANSWER_WITHIN);
     if let Some((_, refusal)) = submitted.await.map_err(silent)?.into_iter().next() {
@@ -110,14 +119,14 @@ async fn hand_in(
     })?;
     let height = last.proof.header.height;
     match last.rejected {
-        None => Ok(height),
+        None => Ok(last.proof),
         Some(reason) => Err(Failure::NotHeld(anyhow!(
             "the ledger has refused the amendment at height {height}: {reason}"
         ))),
     }
 }
 
-fn report(json: bool, draft: &Draft, height: Height) {
+fn report(json: bool, draft: &Draft, height: Height, proved: bool) {
     let members = draft.amendment.changes.iter().any(|change| match change {
         Change::Admit(_) | Change::Remove(_) | Change::Rekey(_) => true,
         Change::Pardon(_) | Change::Upgrade { .. } => false,
@@ -135,11 +144,17 @@ fn report(json: bool, draft: &Draft, height: Height) {
             "height": height,
             "members_from": members_from,
             "rules_from": upgrade.map(|(_, height)| height),
+            "proved": proved,
         });
         println!("{line}");
         return;
     }
-    println!("adopted     at height {height}");
+    let proof = if proved {
+        ", proved from the genesis"
+    } else {
+        ""
+    };
+    println!("adopted     at height {height}{proof}");
     if let Some(from) = members_from {
         println!("in force    the validators change at height {from}");
     }

@@ -190,6 +190,10 @@ pub(super) fn ledger(view: &LedgerView) -> String {
     let mut lines = vec![
         format!("ledger      {:#}", view.chain),
         format!("height      {}, {}", standings.height(), time(view.time_ms)),
+        match view.proved {
+            Some(proved) => format!("proved      from the genesis, by block {}", proved.height),
+            None => "proved      no: this is the word of whoever was asked (--genesis beside --node proves it)".to_owned(),
+        },
         format!("rules       version {}", standings.version_at(next)),
     ];
     if let Some((version, height)) = standings.upgrade().filter(|(_, height)| *height > next) {
@@ -242,6 +246,7 @@ pub(super) fn ledger_json(view: &LedgerView) -> Value {
         "chain": view.chain,
         "height": standings.height(),
         "time_ms": view.time_ms,
+        "proved": view.proved.is_some(),
         "version": standings.version_at(next),
         "amendments": standings.amendments(),
         "next_number": standings.next_number(),
