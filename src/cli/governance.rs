@@ -30,10 +30,13 @@ validators, less one, can change at once; below four one at a time, and all must
 
 A fifth validator joins four:
   newcomer     kithkin keys new --out keys             sends keys/public.toml; starts its node with validator = 4
+  the others   name it under [observers] and [peers] in node.toml, then SIGHUP: it follows
   somebody     kithkin governance propose --node 127.0.0.1:4800 --admit public.toml --out amendment.toml
   each of 3    kithkin governance sign amendment.toml --keys keys --node 127.0.0.1:4800 --out signed-N.toml
   somebody     kithkin governance combine signed-*.toml --out whole.toml
   a validator  kithkin governance submit whole.toml --keys keys --node 127.0.0.1:4800
+
+With --genesis genesis.toml beside --node, what the node says is proved; without, it is believed: ask your own.
 
 Keys never leave the machine of their validator; the files are public. An amendment counts once, as the next one after all that \
 were adopted before: when another was faster, propose it anew.
