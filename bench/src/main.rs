@@ -21,7 +21,7 @@ struct Arguments {
     /// What is measured
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Contender::ALL)]
     contender: Vec<Contender>,
-    /// What is wrong with validator 0, the first primary of PBFT
+    /// What goes wrong with validator 0, the first primary of PBFT, when the warm-up is over
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Trouble::None, Trouble::Slow, Trouble::Silent])]
     fault: Vec<Trouble>,
     /// Bytes of a transaction
@@ -98,8 +98,8 @@ impl Trouble {
     fn title(self) -> &'static str {
         match self {
             Self::None => "healthy",
-            Self::Slow => "first primary slow",
-            Self::Silent => "first primary silent",
+            Self::Slow => "primary becomes slow",
+            Self::Silent => "primary falls silent",
         }
     }
 }

@@ -26,6 +26,7 @@ use kithkin_protocol::ledger::{
 };
 use kithkin_protocol::units::{Height, Millis, View};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -33,14 +34,14 @@ use tokio::sync::mpsc;
 /// How many hospitals sign transactions.
 pub const SENDERS: usize = 16;
 
-/// What is wrong with validator 0, the first primary of a fixed rotation.
+/// What goes wrong with validator 0, the first primary of a fixed rotation, when the warm-up is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// Nothing.
     None,
     /// It sends its proposals this much late, in milliseconds; everything else is in time.
     Slow(u64),
-    /// It sends nothing at all, from the start.
+    /// It sends nothing at all.
     Silent,
 }
 
@@ -71,6 +72,8 @@ pub struct House {
     pub senders: Vec<SigningKey>,
     /// Every block of the watching validator, in order.
     pub finals: mpsc::UnboundedReceiver<Final>,
+    /// Set when validator 0 is to fail.
+    struck: Arc<AtomicBool>,
     supervisor: actix::Addr<Supervisor>,
     store: Store,
     _folder: tempfile::TempDir,
@@ -103,6 +106,7 @@ impl House {
         let supervisor = Supervisor::launch(config, network.clone())?;
         let (tell, finals) = mpsc::unbounded_channel();
         let watch = Watch::new(ValidatorId(watching(shape)), tell);
+        let struck = Arc::new(AtomicBool::new(false));
         let mut specs = Vec::new();
         for identity in identities {
             let name = ActorName::Validator(identity.id.0);
@@ -110,7 +114,9 @@ impl House {
                 let port = birth.port();
                 Ok(birth.start(|_| Leader::new(name, port)))
             }));
-            specs.push(validator(shape, identity, &genesis, &store, &watch));
+            specs.push(validator(
+                shape, identity, &genesis, &store, &watch, &struck,
+            ));
         }
         supervisor.send(StartMany { specs }).await??;
         supervisor.send(WhenRunning { names: Vec::new() }).await??;
@@ -119,6 +125,7 @@ impl House {
             network,
             senders,
             finals,
+            struck,
             supervisor,
             store,
             _folder: folder,
@@ -159,6 +166,10 @@ impl Target for House {
 
     async fn next(&mut self) -> Option<Final> {
         self.finals.recv().await
+    }
+
+    fn counting_begins(&mut self) {
+        self.struck.store(true, Ordering::Relaxed);
     }
 
     fn messages(&self) -> Option<u64> {
@@ -219,6 +230,7 @@ fn validator(
     genesis: &Arc<Genesis>,
     store: &Store,
     watch: &Watch,
+    struck: &Arc<AtomicBool>,
 ) -> Spec {
     let name = ActorName::Validator(identity.id.0);
     let (store, genesis, timing) = (store.clone(), genesis.clone(), shape.timing);
@@ -229,12 +241,13 @@ fn validator(
     };
     let watch = (identity.id == watch.who).then(|| watch.clone());
     let observer = watch.as_ref().map_or_else(Observer::none, Watch::observer);
-    let inner = shape.algorithm.clone();
+    let (inner, struck) = (shape.algorithm.clone(), struck.clone());
     let algorithm = Algorithm::new(inner.name(), move |config, ledger, wal, now| {
         let (core, outputs) = inner.start(config, ledger, wal, now);
         let mut staged = Staged {
             core,
             fault,
+            struck: struck.clone(),
             watch: watch.clone(),
             held: BTreeMap::new(),
             serial: 0,
@@ -296,6 +309,8 @@ const OWN_SERIALS: u64 = 1 << 62;
 struct Staged {
     core: Box<dyn Agreement>,
     fault: Fault,
+    /// Whether it has come.
+    struck: Arc<AtomicBool>,
     watch: Option<Watch>,
     /// Proposals that wait until they are late enough.
     held: BTreeMap<u64, Output>,
@@ -305,13 +320,18 @@ struct Staged {
 impl Staged {
     fn stage(&mut self, outputs: Vec<Output>) -> Vec<Output> {
         let mut staged = Vec::with_capacity(outputs.len());
+        let fault = if self.struck.load(Ordering::Relaxed) {
+            self.fault
+        } else {
+            Fault::None
+        };
         for output in outputs {
             if let (Output::Commit { block, .. }, Some(watch)) = (&output, &self.watch) {
                 let ids = block.transactions.iter().map(|tx| tx.id()).collect();
                 let mut blocks = watch.blocks.lock().unwrap_or_else(PoisonError::into_inner);
                 blocks.insert(block.header.height, ids);
             }
-            match (self.fault, output) {
+            match (fault, output) {
                 (Fault::Silent, Output::Broadcast(_) | Output::Send { .. }) => {}
                 (Fault::Slow(late_ms), output @ Output::Broadcast(Message::Proposal(_))) => {
                     self.serial += 1;

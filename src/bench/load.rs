@@ -71,6 +71,8 @@ pub trait Target {
     fn sender(&self) -> Box<dyn FnMut(Vec<SignedTransaction>) + Send>;
     /// The next final block; none when there will be none.
     fn next(&mut self) -> impl Future<Output = Option<Final>>;
+    /// The warm-up is over: from now on it counts.
+    fn counting_begins(&mut self) {}
     /// Messages of the consensus core so far, where they are counted.
     fn messages(&self) -> Option<u64>;
     /// CPU ticks of the validators' own processes; none when they run in this one.
@@ -167,8 +169,14 @@ pub async fn run(
     let to = from + Duration::from_secs(load.seconds);
     let mut count = Count::new(load.rate, start, from, to);
     let (mut messages, mut messages_from) = (None, None);
+    let mut counting = false;
     loop {
-        let wait = to.saturating_duration_since(Instant::now());
+        if !counting && Instant::now() >= from {
+            counting = true;
+            target.counting_begins();
+        }
+        let until = if counting { to } else { from };
+        let wait = until.saturating_duration_since(Instant::now());
         match tokio::time::timeout(wait, target.next()).await {
             Ok(Some(block)) => {
                 if block.at >= from && messages_from.is_none() {
@@ -180,6 +188,7 @@ pub async fn run(
                 count.block(&block, &places, &sent_at(&generator));
                 messages = target.messages();
             }
+            Err(_) if !counting => {}
             Ok(None) | Err(_) => break,
         }
     }

@@ -137,6 +137,11 @@ pub(super) fn duty(
 
 /// Whether a certificate proves that its block was prepared at `height`.
 #[must_use]
-pub(super) fn is_prepared(cert: &Certificate, chain: ChainId, height: Height, set: &ValidatorSet) -> bool {
+pub(super) fn is_prepared(
+    cert: &Certificate,
+    chain: ChainId,
+    height: Height,
+    set: &ValidatorSet,
+) -> bool {
     cert.kind == VoteKind::Notarize && cert.height == height && cert.verify(chain, set).is_ok()
 }

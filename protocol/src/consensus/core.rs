@@ -253,10 +253,10 @@ impl Consensus {
 
     /// Starts the timers of the current view, once.
     pub(super) fn arm(&mut self) {
-        if self.round.armed {
+        if self.round.armed.is_some() {
             return;
         }
-        self.round.armed = true;
+        self.round.armed = Some(self.now);
         let (view, timing) = (self.view(), self.config.timing);
         let patience = if self.is_master_silent() {
             Millis(0)
@@ -278,7 +278,7 @@ impl Consensus {
         }
     }
 
-    /// spec 2, optional: a master silent for long while q others were heard: timeout(v) = 0
+    /// spec 2, optional: a master silent for long while q others were heard: timeout(v) = 0; ADR 32: or since it let a view pass
     fn is_master_silent(&self) -> bool {
         let me = self.config.me.as_ref().map(|me| me.id);
         let master = self.leader().filter(|master| Some(*master) != me);
@@ -288,7 +288,7 @@ impl Consensus {
 
     /// Back to idle: the own mempool has become empty and nobody else needs this height.
     pub(super) fn rest(&mut self) {
-        self.round.armed = false;
+        self.round.armed = None;
         self.round.propose_due = false;
         self.round.building = None;
         for kind in [TimerKind::View, TimerKind::Rebroadcast] {

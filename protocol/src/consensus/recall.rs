@@ -177,8 +177,7 @@ impl Consensus {
         // What waited for a vote: finalize votes that a crash cut off, and the view's timer, which may have run out in vain.
         // Proposals are looked at again.
         self.finalize_notarized();
-        if self.round.armed {
-            self.round.armed = false;
+        if self.round.armed.take().is_some() {
             self.arm();
         }
         true

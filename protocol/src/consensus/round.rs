@@ -39,8 +39,8 @@ pub(super) struct Round {
     pub(super) seen: Seen,
     pub(super) pending: Pending,
     pub(super) activity: Activity,
-    /// Whether the timers of the current view run.
-    pub(super) armed: bool,
+    /// Since when the timers of the current view run; none while they don't.
+    pub(super) armed: Option<Millis>,
     /// Whether the master of the current view is to propose now.
     pub(super) propose_due: bool,
     /// The block that was ordered: its view and time.
@@ -88,7 +88,7 @@ impl Round {
             seen: Seen::default(),
             pending: Pending::default(),
             activity: Activity::new(&config.timing, ledger.head_time(), leads),
-            armed: false,
+            armed: None,
             propose_due: false,
             building: None,
             finalization: None,

@@ -219,6 +219,7 @@ impl Consensus {
         {
             return false;
         }
+        self.note_silence();
         self.round.views.enter(next);
         let (height, view) = (self.round.height, next.view);
         // spec 2, enter: wal.view = (v, J); the certificates of J were written when they came
@@ -242,7 +243,7 @@ impl Consensus {
         self.round.inbox.prune(view);
         self.round.seen.prune(view);
         self.round.pending.prune(view);
-        self.round.armed = false;
+        self.round.armed = None;
         self.round.propose_due = false;
         self.round.building = None;
         self.round.activity.call();
@@ -254,6 +255,17 @@ impl Consensus {
         }
         self.arm();
         true
+    }
+
+    /// The current view is left. If a quorum nullified it, it is remembered whether its master has said anything in it.
+    fn note_silence(&mut self) {
+        let (view, me) = (self.view(), self.config.me.as_ref().map(|me| me.id));
+        if let Some(since) = self.round.armed
+            && self.round.views.has_nullification(view)
+            && let Some(master) = self.leader().filter(|master| Some(*master) != me)
+        {
+            self.heard.let_pass(master, since);
+        }
     }
 
     /// spec 2, enter: D_REP_MS are over and the finalization has not come.

@@ -1,7 +1,8 @@
-//! A master that has been silent for long is not waited for, and only such a one.
+//! A master that is silent is not waited for, and only such a one.
 
 use super::*;
 use crate::consensus::TimerKind;
+use crate::consensus::silence::Heard;
 
 /// How long view 2 is waited for, when view 1 was nullified so long after the start and these were heard just before.
 fn patience(heard: &[usize], after_ms: u64) -> Millis {
@@ -73,4 +74,63 @@ fn a_master_that_comes_back_is_waited_for() {
     let silent = Timing::default().silent_after();
     let set = solo.core.ledger().standings().validators().clone();
     assert!(!solo.core.heard.is_silent(order[1], &set, silent));
+}
+
+/// How long view 5 is waited for, after four views that a quorum nullified; view 1 had the same master. `armed`: this node
+/// had waited in view 1. `heard`: places of those who said something after that.
+fn patience_of_the_next_turn(armed: bool, heard: &[usize]) -> Millis {
+    let mut solo = Solo::follower(4, 3);
+    let order = solo.order();
+    if armed {
+        solo.step(Input::Work(true));
+    }
+    solo.now = solo.now.plus(300);
+    let page = |solo: &Solo, views: std::ops::RangeInclusive<u64>| Justification {
+        base: None,
+        nullifications: views.map(|view| solo.nullification(view)).collect(),
+    };
+    let nullifications = page(&solo, 1..=1);
+    solo.send_new_view(order[2], 2, nullifications);
+    for place in heard {
+        let (from, count) = (Height(1), 1);
+        solo.receive(order[*place], Message::GetCommitted { from, count });
+    }
+    let nullifications = page(&solo, 2..=4);
+    let outputs = solo.send_new_view(order[2], 5, nullifications);
+    assert_eq!(solo.core.view(), View(5));
+    let set = outputs.iter().rev().find_map(|output| match output {
+        Output::SetTimer { timer, after } if timer.kind == TimerKind::View => Some(*after),
+        _ => None,
+    });
+    set.expect("the view's timer is set")
+}
+
+#[test]
+fn a_master_that_let_its_view_pass_is_not_waited_for_again_until_it_is_heard() {
+    let usual = Timing::default().timeout(View(5));
+    assert_eq!(patience_of_the_next_turn(true, &[]), Millis(0));
+    assert_eq!(patience_of_the_next_turn(true, &[1, 2]), Millis(0));
+    assert_eq!(patience_of_the_next_turn(true, &[0]), usual);
+    // Nobody had asked it for a block: no reason to think it silent.
+    assert_eq!(patience_of_the_next_turn(false, &[]), usual);
+}
+
+/// One that spoke in its view and got no block through, for whatever reason, is waited for as before.
+#[test]
+fn a_master_that_failed_with_words_is_waited_for() {
+    let mut heard = Heard::new(Millis(0));
+    let set = Solo::follower(4, 3)
+        .core
+        .ledger()
+        .standings()
+        .validators()
+        .clone();
+    let (master, long) = (ValidatorId(1), Timing::default().silent_after());
+    heard.note(master, Millis(10));
+    heard.let_pass(master, Millis(10));
+    assert!(!heard.is_silent(master, &set, long));
+    heard.let_pass(master, Millis(11));
+    assert!(heard.is_silent(master, &set, long));
+    heard.note(master, Millis(12));
+    assert!(!heard.is_silent(master, &set, long));
 }
