@@ -50,10 +50,21 @@ for part in "${parts[@]}"; do
       } | tee "$out/processes.md" ;;
     compare)
       ring
-      "$compare" --fault none --seconds 2 --runs 5 --plot "$out/healthy" | tee "$out/compare.md" ;;
+      {
+        "$compare" --fault none --validators 4,7,10,16 --seconds 3 --runs 5 --plot "$out/healthy/small"
+        echo
+        # Blocks take up to a second: what counts needs many of them.
+        "$compare" --fault none --validators 31,61,100 --contender credit-bft,pbft --warm-up 3 --seconds 12 --runs 5 \
+          --plot "$out/healthy/large"
+      } | tee "$out/compare.md" ;;
     faults)
       ring
-      "$compare" --fault slow,silent --validators 4,16 --seconds 3 --runs 5 --plot "$out/faults" | tee "$out/faults.md" ;;
+      {
+        "$compare" --fault slow,silent --validators 4,10,16 --contender credit-bft,pbft --warm-up 2 --seconds 6 --runs 5 \
+          --plot "$out/faults"
+        echo
+        "$compare" --fault slow,silent --validators 40 --contender credit-bft,pbft --warm-up 3 --seconds 12 --runs 5
+      } | tee "$out/faults.md" ;;
     kernels)
       "$cargo" bench --quiet --manifest-path bench/Cargo.toml --bench kernels -- \
         --warm-up-time 0.5 --measurement-time 1.5 --noplot 2>/dev/null \

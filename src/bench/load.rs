@@ -167,6 +167,11 @@ pub async fn run(
     let generator = generator(send, load.rate, transactions, start, shared.clone());
     let from = start + Duration::from_secs(load.warm_up);
     let to = from + Duration::from_secs(load.seconds);
+    // At saturation the block that is under way at the end counts by its share, so it is waited for, as long again at most.
+    let last = match load.rate {
+        Some(_) => to,
+        None => to + Duration::from_secs(load.seconds),
+    };
     let mut count = Count::new(load.rate, start, from, to);
     let (mut messages, mut messages_from) = (None, None);
     let mut counting = false;
@@ -175,7 +180,7 @@ pub async fn run(
             counting = true;
             target.counting_begins();
         }
-        let until = if counting { to } else { from };
+        let until = if counting { last } else { from };
         let wait = until.saturating_duration_since(Instant::now());
         match tokio::time::timeout(wait, target.next()).await {
             Ok(Some(block)) => {
@@ -186,7 +191,11 @@ pub async fn run(
                     .finished
                     .fetch_add(block.ids.len() as u64, Ordering::Relaxed);
                 count.block(&block, &places, &sent_at(&generator));
-                messages = target.messages();
+                if block.at <= to {
+                    messages = target.messages();
+                } else {
+                    break;
+                }
             }
             Err(_) if !counting => {}
             Ok(None) | Err(_) => break,
@@ -207,11 +216,11 @@ pub async fn run(
     let between = count.blocks.saturating_sub(1).max(1) as f64;
     let messages = messages.zip(messages_from);
     Measured {
-        throughput_per_s: count.transactions as f64 / load.seconds as f64,
+        throughput_per_s: count.transactions / load.seconds as f64,
         latency_ms: count.latency.percentiles(),
         unfinished: sent.saturating_sub(shared.finished.load(Ordering::Relaxed)),
         blocks: count.blocks,
-        bytes: count.transactions * tx_len,
+        bytes: (count.transactions * tx_len as f64) as u64,
         messages_per_block: messages.map(|(to, from)| (to - from) as f64 / between),
         generator_cpu_s: seconds(generator_ticks),
         nodes_cpu_s: seconds(nodes_ticks),
@@ -292,7 +301,10 @@ struct Count {
     start: Instant,
     from: Instant,
     to: Instant,
-    transactions: u64,
+    /// When the last block became final.
+    before: Instant,
+    /// A block that was under way at the start or at the end counts by the share of its time.
+    transactions: f64,
     blocks: u64,
     latency: Latency,
 }
@@ -304,7 +316,8 @@ impl Count {
             start,
             from,
             to,
-            transactions: 0,
+            before: start,
+            transactions: 0.0,
             blocks: 0,
             latency: Latency::default(),
         }
@@ -316,11 +329,13 @@ impl Count {
         places: &HashMap<TxId, u32>,
         sent_at: &impl Fn(u32) -> Option<Instant>,
     ) {
+        let share = share(self.before, block.at, self.from, self.to);
+        self.transactions += share * block.ids.len() as f64;
+        self.before = self.before.max(block.at);
         if block.at < self.from || block.at > self.to {
             return;
         }
         self.blocks += 1;
-        self.transactions += block.ids.len() as u64;
         for id in &block.ids {
             let Some(&n) = places.get(id) else { continue };
             let intended = match self.rate {
@@ -333,6 +348,16 @@ impl Count {
             }
         }
     }
+}
+
+/// How much of the time from `before` to `at` lies between `from` and `to`.
+fn share(before: Instant, at: Instant, from: Instant, to: Instant) -> f64 {
+    let inside = at.min(to).saturating_duration_since(before.max(from));
+    let whole = at.saturating_duration_since(before);
+    if whole.is_zero() {
+        return if at >= from && at <= to { 1.0 } else { 0.0 };
+    }
+    inside.as_secs_f64() / whole.as_secs_f64()
 }
 
 /// CPU time used, in clock ticks, as Linux tells; 0 elsewhere.
@@ -374,5 +399,27 @@ pub fn machine_limit(validators: u16) -> f64 {
         cores as f64 / (f64::from(validators) * each)
     } else {
         0.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_on_the_edge_count_by_their_share() {
+        let zero = Instant::now();
+        let at = |ms| zero + Duration::from_millis(ms);
+        let (from, to) = (at(1_000), at(2_000));
+        let close = |a: f64, b: f64| (a - b).abs() < 1e-9;
+        assert!(close(share(at(1_200), at(1_300), from, to), 1.0));
+        assert!(close(share(at(900), at(1_300), from, to), 0.75));
+        assert!(close(share(at(1_900), at(2_300), from, to), 0.25));
+        assert!(close(share(at(500), at(4_500), from, to), 0.25));
+        assert!(close(share(at(500), at(900), from, to), 0.0));
+        assert!(close(share(at(2_000), at(2_100), from, to), 0.0));
+        // Two blocks in one tick of the clock.
+        assert!(close(share(at(1_500), at(1_500), from, to), 1.0));
+        assert!(close(share(at(2_500), at(2_500), from, to), 0.0));
     }
 }
