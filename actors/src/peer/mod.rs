@@ -20,6 +20,7 @@
 mod blame;
 mod codec;
 mod doorman;
+mod frames;
 mod gossip;
 mod lane;
 mod outbox;

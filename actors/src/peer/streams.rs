@@ -6,6 +6,7 @@
 //! ```
 
 use super::codec::{self, Arrived};
+use super::frames::{FrameError, Frames};
 use super::lane::Lane;
 use super::outbox::Outbox;
 use super::table::{Known, Role};
@@ -18,7 +19,6 @@ use kithkin_protocol::consensus;
 use kithkin_protocol::ids::ValidatorId;
 use kithkin_protocol::ledger::{Block, Judged, SignedTransaction};
 use libp2p::StreamProtocol;
-use libp2p::futures::io::BufReader;
 use libp2p::futures::{
     AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, StreamExt as _,
 };
@@ -38,6 +38,11 @@ const STREAM_WITHIN: Duration = Duration::from_secs(10);
 const REOPEN_AFTER: Duration = Duration::from_millis(50);
 /// Bytes that are put together before they are written.
 const COALESCED_BYTES: usize = 64 * 1024;
+/// Batches of transactions that have come already are judged together, up to so many transactions: in a batch a signature costs
+/// the less the larger it is, up to about here.
+const TOGETHER_MAX: usize = 1_024;
+/// The same, in bytes.
+const TOGETHER_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Longest time that a message may wait for its actor.
 const SERVED_WITHIN: Duration = Duration::from_secs(30);
 /// Of so many votes of one peer in a row the last one waits until it is served: more of one peer are never in the mailbox.
@@ -179,44 +184,36 @@ async fn read_frames(
     patience(shared, from).await;
     within(STREAM_WITHIN, stream.write_all(&[TAKEN])).await?;
     within(STREAM_WITHIN, stream.flush()).await?;
-    let mut stream = BufReader::with_capacity(COALESCED_BYTES, stream);
+    let mut frames = Frames::new(stream, lane);
     let mut unserved = 0;
     loop {
-        let mut head = [0; 5];
-        stream.read_exact(&mut head).await?;
-        let [a, b, c, d, kind] = head;
-        let length = u64::from(u32::from_be_bytes([a, b, c, d]));
-        if length > lane.frame_bytes_max() as u64 {
-            if shared.blames.add(from, Instant::now()) {
-                tracing::warn!(%from, %lane, length, "a peer announces a frame that is too long");
-            }
-            return Err(io::ErrorKind::InvalidData.into());
-        }
-        let mut bytes = Vec::new();
-        // Grows with what arrives, not with what was announced.
-        (&mut stream).take(length).read_to_end(&mut bytes).await?;
-        if bytes.len() as u64 != length {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
+        let (kind, bytes) = match frames.next().await {
+            Ok(frame) => frame,
+            Err(error) => return Err(refused(shared, from, lane, error)),
+        };
+        let mut length = bytes.len();
         // Who it is may have changed since the stream was opened, and whether it is anybody.
         let Known { id, role } = known(shared, &peer)?;
         from = id;
         match codec::read(lane, kind, &bytes) {
             // Not held against it: it may know of an amendment that this node has not seen yet.
             Ok(arrived) if role == Role::Guest && !arrived.is_of_sync() => {}
+            Ok(Arrived::Gossip(Gossip(first))) => {
+                let mut all = within_gossip(&first).to_vec();
+                let end = gather(&mut frames, &mut all, &mut length);
+                deliver_transactions(shared, from, all).await;
+                if let Err(error) = end {
+                    return Err(refused(shared, from, lane, error));
+                }
+            }
             Ok(arrived) => {
                 unserved = (unserved + 1) % UNSERVED_MAX;
                 let wait = lane != Lane::Votes || unserved == 0;
                 deliver(shared, from, arrived, wait).await;
             }
-            Err(error) => {
-                if shared.blames.add(from, Instant::now()) {
-                    tracing::warn!(%from, %lane, %error, "a peer sends what cannot be read");
-                }
-                return Err(io::ErrorKind::InvalidData.into());
-            }
+            Err(error) => return Err(refused(shared, from, lane, error)),
         }
-        pace.wait(units(lane, bytes.len())).await;
+        pace.wait(units(lane, length)).await;
         patience(shared, from).await;
     }
 }
@@ -224,6 +221,57 @@ async fn read_frames(
 fn known(shared: &Shared, peer: &PeerId) -> io::Result<Known> {
     let known = shared.known(peer);
     known.ok_or_else(|| io::ErrorKind::PermissionDenied.into())
+}
+
+/// Ends a stream; whoever says what no validator says is blamed for it.
+fn refused(
+    shared: &Shared,
+    from: ValidatorId,
+    lane: Lane,
+    error: impl Into<Unreadable>,
+) -> io::Error {
+    match error.into() {
+        Unreadable::Frame(FrameError::Stream(error)) => error,
+        error => {
+            if shared.blames.add(from, Instant::now()) {
+                tracing::warn!(%from, %lane, %error, "a peer sends what cannot be read");
+            }
+            io::ErrorKind::InvalidData.into()
+        }
+    }
+}
+
+/// Why a stream of a peer is not read any further.
+#[derive(Debug, thiserror::Error)]
+enum Unreadable {
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error(transparent)]
+    Content(#[from] codec::CodecError),
+}
+
+/// Adds the batches of transactions that have come already, whole; `length` counts the bytes.
+fn gather(
+    frames: &mut Frames<impl AsyncRead + Unpin>,
+    all: &mut Vec<SignedTransaction>,
+    length: &mut usize,
+) -> Result<(), Unreadable> {
+    while all.len() < TOGETHER_MAX && *length < TOGETHER_BYTES_MAX {
+        let Some(next) = frames.next_now() else {
+            break;
+        };
+        let (kind, bytes) = next?;
+        *length += bytes.len();
+        if let Arrived::Gossip(Gossip(more)) = codec::read(Lane::Transactions, kind, &bytes)? {
+            all.extend_from_slice(within_gossip(&more));
+        }
+    }
+    Ok(())
+}
+
+/// As many as one message may hold.
+fn within_gossip(all: &[SignedTransaction]) -> &[SignedTransaction] {
+    all.get(..GOSSIP_MAX).unwrap_or(all)
 }
 
 /// How fast a lane of a peer is read; in [`units`].
@@ -293,17 +341,7 @@ pub(super) async fn deliver(shared: &Shared, author: ValidatorId, arrived: Arriv
                 .await;
         }
         Arrived::Gossip(Gossip(all)) => {
-            let theirs = all.get(..GOSSIP_MAX).unwrap_or(&all);
-            let judged = judge(theirs, OFFENCES_MAX, Party::Peer).await;
-            for _ in 0..judged.bad {
-                if shared.blames.add(author, Instant::now()) {
-                    tracing::warn!(%author, "a peer passes on transactions that nobody has signed");
-                }
-            }
-            let sound = sound(all, &judged);
-            network
-                .receive_served::<Validator, _>(from, to, Gossip(sound), SERVED_WITHIN)
-                .await;
+            deliver_transactions(shared, author, within_gossip(&all).to_vec()).await;
         }
         Arrived::Outlined(message) => {
             network
@@ -321,13 +359,33 @@ pub(super) async fn deliver(shared: &Shared, author: ValidatorId, arrived: Arriv
 
 /// Of transactions that were judged, those that somebody has signed: the others have been held against whoever passed them on,
 /// and the validator would do it again.
-fn sound(all: Arc<Vec<SignedTransaction>>, judged: &Judged) -> Arc<Vec<SignedTransaction>> {
-    if judged.bad == 0 && judged.count == all.len() {
-        return all;
+fn sound(mut all: Vec<SignedTransaction>, judged: &Judged) -> Vec<SignedTransaction> {
+    all.truncate(judged.count);
+    if judged.bad > 0 {
+        all.retain(|one| !matches!(one.verdict(), Some(Err(_))));
     }
-    let front = all.iter().take(judged.count);
-    let sound = front.filter(|one| !matches!(one.verdict(), Some(Err(_))));
-    Arc::new(sound.cloned().collect())
+    all
+}
+
+/// Judges transactions together, and hands the validator as many at a time as one message may hold.
+async fn deliver_transactions(shared: &Shared, author: ValidatorId, all: Vec<SignedTransaction>) {
+    let judged = judge(&all, OFFENCES_MAX, Party::Peer).await;
+    for _ in 0..judged.bad {
+        if shared.blames.add(author, Instant::now()) {
+            tracing::warn!(%author, "a peer passes on transactions that nobody has signed");
+        }
+    }
+    let (from, to) = (
+        ActorName::Validator(author.0),
+        ActorName::Validator(shared.me.0),
+    );
+    for batch in sound(all, &judged).chunks(GOSSIP_MAX) {
+        let gossip = Gossip(Arc::new(batch.to_vec()));
+        shared
+            .network
+            .receive_served::<Validator, _>(from, to, gossip, SERVED_WITHIN)
+            .await;
+    }
 }
 
 /// The blocks in a message.
@@ -442,7 +500,7 @@ mod tests {
             let judged = judge(&all, 2, Party::Peer).await;
             assert_eq!(judged, Judged { count: 4, bad: 2 });
             let ids = |of: &[&SignedTransaction]| of.iter().map(|one| one.id()).collect::<Vec<_>>();
-            let sound = sound(Arc::new(all.clone()), &judged);
+            let sound = sound(all.clone(), &judged);
             assert_eq!(
                 ids(&sound.iter().collect::<Vec<_>>()),
                 ids(&[&all[0], &all[2]])

@@ -396,6 +396,7 @@ impl Validator {
         else {
             return;
         };
+        let bytes_max = bytes_max.min(self.outlines.portion.bytes());
         let order = Assemble {
             height,
             view,
@@ -415,7 +416,12 @@ impl Validator {
         if let Some(due) = commit.effects.snapshot.take() {
             self.make_snapshot(due);
         }
-        let height = commit.block.header.height;
+        let header = &commit.block.header;
+        let height = header.height;
+        if header.author == self.me {
+            let f = self.ledger().standings().validators().f();
+            self.outlines.portion.on_final(commit.block.id(), f);
+        }
         if commit.effects.electorate.is_some() || self.review_at.is_some_and(|at| at <= height) {
             self.admit_peers();
         }

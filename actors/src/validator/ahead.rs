@@ -28,7 +28,9 @@ impl Validator {
     /// becomes final, its leader begins.
     pub(super) fn assemble_ahead(&mut self, block: &Block) {
         let (height, id) = (block.header.height, block.id());
-        let bytes_max = BLOCK_BYTES_MAX.saturating_sub(HEADER_BYTES);
+        let bytes_max = BLOCK_BYTES_MAX
+            .saturating_sub(HEADER_BYTES)
+            .min(self.outlines.portion.bytes());
         let left = self.pool.bytes().saturating_sub(block.encoded_len());
         let begun = self.ahead.as_ref().is_some_and(|ahead| ahead.parent == id);
         if left < bytes_max || begun {

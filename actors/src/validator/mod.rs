@@ -16,6 +16,7 @@ mod judge;
 mod light;
 pub mod messages;
 mod outlines;
+mod portion;
 mod queries;
 mod serve;
 mod snapshots;

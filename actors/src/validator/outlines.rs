@@ -6,6 +6,7 @@ use crate::ports::names::ActorName;
 use crate::ports::network::Delivered;
 use crate::validator::actor::Validator;
 use crate::validator::messages::{Lacking, Outlined, Supplied};
+use crate::validator::portion::Portion;
 use actix::{Context, Handler};
 use kithkin_protocol::consensus::{Filling, Input, Message, OUTLINED_MAX, Proposal};
 use kithkin_protocol::ids::{BlockId, ValidatorId};
@@ -28,6 +29,8 @@ pub(super) struct Outlines {
     filling: BTreeMap<ValidatorId, Filling>,
     /// When whoever was supplied last with transactions of which of these blocks.
     supplied: BTreeMap<(BlockId, ValidatorId), Millis>,
+    /// How large the next own block may be.
+    pub(super) portion: Portion,
 }
 
 impl Outlines {
@@ -42,7 +45,13 @@ impl Outlines {
     }
 
     /// The answer to a question, if there is one.
-    fn supply(&mut self, to: ValidatorId, lacking: &Lacking, now: Millis) -> Option<Supplied> {
+    fn supply(
+        &mut self,
+        to: ValidatorId,
+        lacking: &Lacking,
+        now: Millis,
+        f: usize,
+    ) -> Option<Supplied> {
         let known = self
             .proposed
             .iter()
@@ -65,6 +74,8 @@ impl Outlines {
             .iter()
             .map(transaction)
             .collect::<Option<_>>()?;
+        let about = (block.id(), block.encoded_len(), block.transactions.len());
+        self.portion.on_question(about, to, lacking.places.len(), f);
         self.supplied.insert((lacking.block, to), now);
         Some(Supplied {
             block: lacking.block,
@@ -137,9 +148,10 @@ impl Handler<Delivered<Lacking>> for Validator {
             return;
         }
         let now = self.now();
+        let f = self.ledger().standings().validators().f();
         let answer = self
             .outlines
-            .supply(ValidatorId(from), &delivered.message, now);
+            .supply(ValidatorId(from), &delivered.message, now, f);
         if let Some(supplied) = answer {
             self.port
                 .tell::<Self, _>(ActorName::Validator(from), supplied);
@@ -226,9 +238,9 @@ mod tests {
     fn what_a_peer_lacks_is_supplied_in_the_order_of_its_question() {
         let (mut outlines, block) = (Outlines::default(), block(1, 5));
         let question = lacking(&block, &[1, 4]);
-        assert_eq!(outlines.supply(PEER, &question, Millis(0)), None);
+        assert_eq!(outlines.supply(PEER, &question, Millis(0), 1), None);
         outlines.propose(&block);
-        let answer = outlines.supply(PEER, &question, Millis(0));
+        let answer = outlines.supply(PEER, &question, Millis(0), 1);
         let theirs = [1, 4].map(|place: usize| block.transactions[place].clone());
         let expected = Supplied {
             block: block.id(),
@@ -244,11 +256,11 @@ mod tests {
         outlines.propose(&block);
         for places in [&[2, 2, 2][..], &[0, 0], &[1, 0], &[3], &[0, u32::MAX]] {
             let question = lacking(&block, places);
-            assert_eq!(outlines.supply(PEER, &question, Millis(0)), None);
+            assert_eq!(outlines.supply(PEER, &question, Millis(0), 1), None);
         }
         // What was refused is no answer: the next question need not wait.
         let question = lacking(&block, &[0, 1, 2]);
-        assert!(outlines.supply(PEER, &question, Millis(0)).is_some());
+        assert!(outlines.supply(PEER, &question, Millis(0), 1).is_some());
     }
 
     #[test]
@@ -259,7 +271,7 @@ mod tests {
         let start = Millis(1_000);
         let mut answers = |to, block: &Block, after: u64| {
             let question = lacking(block, &[0]);
-            let answer = outlines.supply(to, &question, start.plus(after));
+            let answer = outlines.supply(to, &question, start.plus(after), 1);
             answer.is_some()
         };
         assert!(answers(PEER, &first, 0));
@@ -274,7 +286,7 @@ mod tests {
         assert!(answers(PEER, &first, 2 * SUPPLY_EVERY_MS));
         // A clock that was set back makes nobody wait.
         let question = lacking(&first, &[0]);
-        assert!(outlines.supply(PEER, &question, Millis(5)).is_some());
+        assert!(outlines.supply(PEER, &question, Millis(5), 1).is_some());
     }
 
     #[test]
@@ -285,7 +297,7 @@ mod tests {
             outlines.propose(block);
             assert!(
                 outlines
-                    .supply(PEER, &lacking(block, &[0]), Millis(0))
+                    .supply(PEER, &lacking(block, &[0]), Millis(0), 1)
                     .is_some()
             );
         }
@@ -294,7 +306,7 @@ mod tests {
             .iter()
             .filter(|block| {
                 outlines
-                    .supply(PEER, &lacking(block, &[1]), later)
+                    .supply(PEER, &lacking(block, &[1]), later, 1)
                     .is_some()
             })
             .count();
@@ -304,8 +316,8 @@ mod tests {
         outlines.propose(&blocks[2]);
         outlines.propose(&blocks[0]);
         let question = lacking(&blocks[2], &[0]);
-        assert!(outlines.supply(OTHER, &question, later).is_some());
+        assert!(outlines.supply(OTHER, &question, later, 1).is_some());
         let question = lacking(&blocks[3], &[0]);
-        assert_eq!(outlines.supply(OTHER, &question, later), None);
+        assert_eq!(outlines.supply(OTHER, &question, later, 1), None);
     }
 }

@@ -103,17 +103,41 @@ fn create(dir: &Path, path: &Path, options: &StoreOptions) -> Result<(), StoreEr
 /// Opens both parts: the ordered one, and the index ([`super::Batch::put_index`]). An older format has no index: what
 /// the database is, the format says.
 fn open_db(path: &Path, options: &StoreOptions, create: bool) -> Result<DB, rocksdb::Error> {
-    let mut whole = rocksdb_options(options);
+    let direct = takes_direct_writes(path.parent().unwrap_or(path));
+    let mut whole = rocksdb_options(options, direct);
     whole.create_if_missing(create);
     whole.create_missing_column_families(create);
     if !create && !DB::list_cf(&whole, path)?.iter().any(|name| name == INDEX) {
         return DB::open(&whole, path);
     }
     let parts = [
-        ColumnFamilyDescriptor::new("default", rocksdb_options(options)),
+        ColumnFamilyDescriptor::new("default", rocksdb_options(options, direct)),
         ColumnFamilyDescriptor::new(INDEX, index_options(options)),
     ];
     DB::open_cf_descriptors(&whole, path, parts)
+}
+
+/// Whether files in `dir` can be written past the page cache: some file systems, those in memory above all, refuse it.
+fn takes_direct_writes(dir: &Path) -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        let probe = dir.join("direct.probe");
+        let opened = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .custom_flags(libc::O_DIRECT)
+            .open(&probe);
+        // It may be there without having been opened. Left over it would harm nobody.
+        let _ = fs::remove_file(&probe);
+        opened.is_ok()
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = dir;
+        false
+    }
 }
 
 /// The index of an open database.

@@ -34,8 +34,9 @@ const LOGS_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// From how many bytes on a value lies in a blob file.
 const BLOB_BYTES_MIN: u64 = 32 * 1024;
 
-/// RocksDB's options. Every one on which durability rests is set here, whatever RocksDB's default is.
-pub(super) fn rocksdb_options(options: &StoreOptions) -> Options {
+/// RocksDB's options. Every one on which durability rests is set here, whatever RocksDB's default is. `direct`: the disk
+/// takes writes that pass the page cache by.
+pub(super) fn rocksdb_options(options: &StoreOptions, direct: bool) -> Options {
     let mut db = Options::default();
     durability(&mut db);
 
@@ -43,7 +44,10 @@ pub(super) fn rocksdb_options(options: &StoreOptions) -> Options {
     db.set_max_write_buffer_number(3);
     db.set_max_open_files(options.open_files_max);
     db.set_max_background_jobs(2);
-    // Spreads the writing of large files, so that it doesn't pile up in front of the log's fsync.
+    // What a memtable holds is written once more, and hardly ever read soon: past the page cache, which would take a page
+    // of memory and a copy for all of it. Measured: a quarter more transactions a second.
+    db.set_use_direct_io_for_flush_and_compaction(direct);
+    // Else: spreads the writing of large files, so that it doesn't pile up in front of the log's fsync.
     db.set_bytes_per_sync(1024 * 1024);
 
     // Most bytes are ciphertext, which LZ4 recognises at once and leaves alone.
