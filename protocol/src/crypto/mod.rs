@@ -17,6 +17,8 @@ pub mod group;
 mod hashing;
 mod hpke;
 pub mod merkle;
+#[cfg(any(test, feature = "testing"))]
+mod remembered;
 mod signing;
 #[cfg(any(test, feature = "testing"))]
 mod simulated;
@@ -27,6 +29,8 @@ pub use hpke::{HpkeError, OpeningKey, Sealed, SealingKey};
 pub use signing::{
     Signature, SignatureError, SigningKey, VerifyingKey, verify_batch, verify_each, verify_until,
 };
+#[cfg(any(test, feature = "testing"))]
+pub use remembered::Remembered;
 #[cfg(any(test, feature = "testing"))]
 pub use simulated::Simulated;
 

@@ -5,7 +5,7 @@
 
 use crate::bytes::byte_newtype;
 #[cfg(any(test, feature = "testing"))]
-use crate::crypto::simulated;
+use crate::crypto::{remembered, simulated};
 use crate::crypto::{Digest, Secret32, SigningKey, hash};
 use vrf_rfc9381::ec::edwards25519::EdVrfProof;
 use vrf_rfc9381::ec::edwards25519::elligator2::{
@@ -107,6 +107,14 @@ impl VrfPublicKey {
                 .then(|| simulated::output(&self.0, input))
                 .ok_or(VrfError);
         }
+        #[cfg(any(test, feature = "testing"))]
+        return remembered::proof(self, input, proof, || self.verify_unknown(input, proof).ok())
+            .ok_or(VrfError);
+        #[cfg(not(any(test, feature = "testing")))]
+        self.verify_unknown(input, proof)
+    }
+
+    fn verify_unknown(&self, input: &[u8], proof: &VrfProof) -> Result<Digest, VrfError> {
         let key = EdVrfEdwards25519Ell2PublicKey::from_slice(&self.0).map_err(|_| VrfError)?;
         let decoded = EdVrfProof::decode_pi(&proof.0).map_err(|_| VrfError)?;
         // RFC 9381 section 5.4.4: the response must be reduced. The library reduces it instead of refusing.

@@ -10,10 +10,15 @@ use jmt::storage::{LeafNode, Node, NodeKey, TreeReader, TreeUpdateBatch};
 use jmt::{JellyfishMerkleTree, KeyHash, OwnedValue, SimpleHasher, Version};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-/// The tree over the state after one height. Its version counts updates since it was built; it is no part of the root.
+/// The tree over the state after one height.
 #[derive(Clone)]
-pub(crate) struct StateTree {
+pub(crate) struct StateTree(Arc<Nodes>);
+
+/// One version of the tree. Its number counts updates since the tree was built; it is no part of the root.
+#[derive(Clone)]
+struct Nodes {
     nodes: BTreeMap<NodeKey, Node>,
     values: BTreeMap<KeyHash, OwnedValue>,
     version: Version,
@@ -95,28 +100,41 @@ pub(crate) fn place(key: &[u8]) -> Digest {
 impl StateTree {
     /// Builds the tree over `entries`.
     pub(crate) fn build(entries: &[Write]) -> Result<Self, TreeError> {
-        let mut tree = Self {
+        let mut nodes = Nodes {
             nodes: BTreeMap::new(),
             values: BTreeMap::new(),
             version: 0,
             root: Digest::ZERO,
         };
-        tree.put(entries, 0)?;
-        Ok(tree)
+        nodes.put(entries, 0)?;
+        Ok(Self(Arc::new(nodes)))
     }
 
     /// Brings the tree to the next state.
     pub(crate) fn apply(&mut self, writes: &[Write]) -> Result<(), TreeError> {
-        self.put(writes, self.version + 1)
+        #[cfg(any(test, feature = "testing"))]
+        if let Some(next) = shared::find(self, writes) {
+            *self = next;
+            return Ok(());
+        }
+        #[cfg(any(test, feature = "testing"))]
+        let before = shared::Shared::is_on().then(|| self.clone());
+        let version = self.0.version + 1;
+        Arc::make_mut(&mut self.0).put(writes, version)?;
+        #[cfg(any(test, feature = "testing"))]
+        if let Some(before) = before {
+            shared::keep(before, writes, self);
+        }
+        Ok(())
     }
 
     pub(crate) fn root(&self) -> Digest {
-        self.root
+        self.0.root
     }
 
     pub(crate) fn prove(&self, key: Vec<u8>) -> Result<StateProof, TreeError> {
-        let (value, path) = JellyfishMerkleTree::<_, Sha256>::new(self)
-            .get_with_proof(key_hash(&key), self.version)
+        let (value, path) = JellyfishMerkleTree::<_, Sha256>::new(&*self.0)
+            .get_with_proof(key_hash(&key), self.0.version)
             .map_err(tree_error)?;
         Ok(StateProof {
             key,
@@ -124,7 +142,9 @@ impl StateTree {
             path: borsh::to_vec(&path).map_err(tree_error)?,
         })
     }
+}
 
+impl Nodes {
     fn put(&mut self, writes: &[Write], version: Version) -> Result<(), TreeError> {
         let values: Vec<(KeyHash, Option<OwnedValue>)> = writes
             .iter()
@@ -162,7 +182,7 @@ fn tree_error(error: impl ToString) -> TreeError {
     }
 }
 
-impl TreeReader for StateTree {
+impl TreeReader for Nodes {
     fn get_node_option(&self, key: &NodeKey) -> anyhow::Result<Option<Node>> {
         Ok(self.nodes.get(key).cloned())
     }
@@ -180,6 +200,69 @@ impl TreeReader for StateTree {
     }
 }
 
+/// Updates that a thread shares while a simulation runs: the nodes of a cluster bring equal trees from one state to the next
+/// with equal writes. The writes are each node's own and compared whole, so a node that executed something else than the
+/// others comes to another root, as ever. Compiled for tests only.
+#[cfg(any(test, feature = "testing"))]
+pub(crate) mod shared {
+    use super::{StateTree, Write};
+    use std::cell::RefCell;
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    /// An update: before, what was written, after. The trees before are one and the same, not only alike.
+    type Update = (StateTree, Vec<Write>, StateTree);
+
+    thread_local! {
+        static UPDATES: RefCell<Option<BTreeMap<u64, Vec<Update>>>> = const { RefCell::new(None) };
+    }
+
+    /// While this lives, its thread shares updates. Scopes do not nest: the end of one ends all.
+    #[derive(Debug)]
+    pub(crate) struct Shared {
+        /// A scope ends on the thread on which it began.
+        not_send: core::marker::PhantomData<*const ()>,
+    }
+
+    impl Shared {
+        #[must_use = "the scope ends when this is dropped"]
+        pub(crate) fn enter() -> Self {
+            UPDATES.set(Some(BTreeMap::new()));
+            Self {
+                not_send: core::marker::PhantomData,
+            }
+        }
+
+        pub(super) fn is_on() -> bool {
+            UPDATES.with_borrow(Option::is_some)
+        }
+    }
+
+    impl Drop for Shared {
+        fn drop(&mut self) {
+            UPDATES.set(None);
+        }
+    }
+
+    pub(super) fn find(tree: &StateTree, writes: &[Write]) -> Option<StateTree> {
+        UPDATES.with_borrow(|updates| {
+            let mut known = updates.as_ref()?.get(&tree.0.version)?.iter();
+            known
+                .find(|(before, known, _)| Arc::ptr_eq(&before.0, &tree.0) && known == writes)
+                .map(|(_, _, after)| after.clone())
+        })
+    }
+
+    pub(super) fn keep(before: StateTree, writes: &[Write], after: &StateTree) {
+        UPDATES.with_borrow_mut(|updates| {
+            if let Some(updates) = updates {
+                let known = updates.entry(before.0.version).or_default();
+                known.push((before, writes.to_vec(), after.clone()));
+            }
+        });
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -189,6 +272,26 @@ mod tests {
             key.to_be_bytes().to_vec(),
             value.map(|value| value.to_be_bytes().to_vec()),
         )
+    }
+
+    /// Who writes the same gets the tree of the first, who writes something else another root.
+    #[test]
+    fn shared_updates_are_the_same_updates() {
+        let genesis = StateTree::build(&[write(0, Some(0))]).expect("builds");
+        let apply = |tree: &StateTree, value: u32| {
+            let mut tree = tree.clone();
+            tree.apply(&[write(1, Some(value))]).expect("applies");
+            tree
+        };
+        let alone = apply(&genesis, 1);
+        let _scope = shared::Shared::enter();
+        let (one, other, liar) = (apply(&genesis, 1), apply(&genesis, 1), apply(&genesis, 2));
+        assert_eq!(one.root(), alone.root());
+        assert!(Arc::ptr_eq(&one.0, &other.0));
+        assert_ne!(liar.root(), one.root());
+        assert_eq!(apply(&one, 2).root(), liar.root());
+        // Never written into: it is shared.
+        assert_eq!(apply(&genesis, 1).root(), alone.root());
     }
 
     /// A tree that grew block by block and one built at once after a restart must agree.
@@ -222,9 +325,9 @@ mod tests {
         let all: Vec<Write> = entries.iter().map(|(k, v)| write(*k, Some(*v))).collect();
         let built = StateTree::build(&all).expect("builds");
         assert_eq!(grown.root(), built.root());
-        assert_eq!(grown.values.len(), entries.len());
+        assert_eq!(grown.0.values.len(), entries.len());
         assert!(
-            grown.nodes.len() <= 2 * entries.len() + 8,
+            grown.0.nodes.len() <= 2 * entries.len() + 8,
             "stale nodes are pruned"
         );
         for key in 0..45u32 {

@@ -8,7 +8,7 @@ use crate::ledger::{Ledger, SignedTransaction};
 use crate::testing::byzantine::{Behaviour, Scene};
 use crate::testing::dice::{Dice, Log};
 use crate::testing::disk::{Disk, Record};
-use crate::testing::fixture::{Fixture, GENESIS_MS, fixture};
+use crate::testing::fixture::{Fixture, GENESIS_MS, fixture_again};
 use crate::testing::invariants::Invariants;
 use crate::testing::node::Node;
 use crate::testing::setup::{Network, Setup};
@@ -113,7 +113,7 @@ impl Cluster {
     /// Starts every node at height 0.
     #[must_use]
     pub fn new(setup: Setup) -> Self {
-        let fixture = fixture(setup.n, setup.profile);
+        let fixture = fixture_again(setup.n, setup.profile);
         let ledger = Ledger::genesis(&fixture.genesis).unwrap().0;
         let chain = ledger.chain();
         let behaviour = |id: ValidatorId| {

@@ -8,18 +8,39 @@ use crate::ledger::{
     Genesis, HospitalInfo, Profile, SignedTransaction, Transaction, TxBody, ValidatorInfo, Workload,
 };
 use crate::units::{Millis, Sequence};
+use std::cell::RefCell;
 use std::sync::Arc;
 
 /// Block time of height 0 in tests.
 pub(in crate::testing) const GENESIS_MS: u64 = 1_700_000_000_000;
 
 /// A genesis and the secrets behind it.
+#[derive(Clone)]
 pub struct Fixture {
     /// The genesis.
     pub genesis: Genesis,
     /// Number and keys of each validator, in order.
     pub identities: Vec<Arc<Identity>>,
-    hospital: SigningKey,
+    hospital: Arc<SigningKey>,
+}
+
+thread_local! {
+    static MADE: RefCell<Vec<(u16, Profile, Fixture)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// [`fixture`], made once on each thread: keys cost more than many an event.
+pub(super) fn fixture_again(n: u16, profile: Profile) -> Fixture {
+    MADE.with_borrow_mut(|made| {
+        let known = made
+            .iter()
+            .find(|(size, order, _)| (*size, *order) == (n, profile));
+        if let Some((.., fixture)) = known {
+            return fixture.clone();
+        }
+        let fixture = fixture(n, profile);
+        made.push((n, profile, fixture.clone()));
+        fixture
+    })
 }
 
 /// A genesis of `n` validators and one hospital, with keys that depend on nothing but their place.
@@ -58,7 +79,7 @@ pub fn fixture(n: u16, profile: Profile) -> Fixture {
     Fixture {
         genesis,
         identities,
-        hospital,
+        hospital: Arc::new(hospital),
     }
 }
 

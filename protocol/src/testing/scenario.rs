@@ -4,8 +4,8 @@
 //! the seed, and time is virtual.
 
 use crate::consensus::{Mutant, Timing};
-use crate::crypto::{Simulated, hash};
-use crate::ledger::Profile;
+use crate::crypto::{Remembered, Simulated, hash};
+use crate::ledger::{Profile, SharedTrees};
 use crate::testing::byzantine::Behaviour;
 use crate::testing::cluster::Cluster;
 use crate::testing::dice::{Dice, mix};
@@ -194,7 +194,9 @@ pub struct Outcome {
 #[must_use]
 pub fn simulate(scenario: &Scenario) -> Outcome {
     let real = mix(scenario.seed ^ 0x7265_616c) % 100 < REAL_PERCENT;
-    let _scope = (!real).then(Simulated::enter);
+    let _signatures = (!real).then(Simulated::enter);
+    let _trees = (!real).then(SharedTrees::enter);
+    let _verdicts = real.then(Remembered::enter);
     let run = catch_unwind(AssertUnwindSafe(|| Run::new(scenario, real).go()));
     run.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
