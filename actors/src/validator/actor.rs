@@ -10,6 +10,7 @@ use crate::observe::{Observer, Seen};
 use crate::ports::clock::SharedClock;
 use crate::ports::names::ActorName;
 use crate::ports::network::{Delivered, Port};
+use crate::ports::random::SystemRng;
 use crate::ports::store::{Batch, Space, StoreError};
 use crate::validator::ahead::Ahead;
 use crate::validator::light::Proving;
@@ -29,6 +30,7 @@ use kithkin_protocol::ledger::{
 };
 use kithkin_protocol::units::{Height, Millis};
 use kithkin_protocol::wire::FRAME_BYTES_MAX;
+use rand_core::Rng as _;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -156,6 +158,7 @@ impl Validator {
                 vote_from: store.vote_from()?,
                 recall: config.memory != Memory::Trusted,
                 quarantine: config.memory == Memory::Lost,
+                start: SystemRng.next_u64(),
                 ..Config::new(config.identity.clone(), config.timing)
             },
             ledger,

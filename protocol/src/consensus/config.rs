@@ -119,6 +119,9 @@ pub struct Config {
     pub recall: bool,
     /// Whether the node is to be in quarantine whatever the others say: its log is lost. Needs `recall`.
     pub quarantine: bool,
+    /// Tells this start from every earlier one of this node, so that answers to an earlier question count no more. At
+    /// random: a clock may be set back, and a disk with a counter too.
+    pub start: u64,
     /// A bug that is planted in this node; for tests.
     #[cfg(any(test, feature = "testing"))]
     pub mutant: Option<crate::consensus::Mutant>,
@@ -135,6 +138,7 @@ impl Config {
             vote_from: Height(0),
             recall: false,
             quarantine: false,
+            start: 0,
             #[cfg(any(test, feature = "testing"))]
             mutant: None,
         }

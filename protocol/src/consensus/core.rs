@@ -174,6 +174,12 @@ impl Consensus {
             .map(|cert| self.late.complete(cert))
     }
 
+    /// Whether this node still asks for its own votes, and so does not vote.
+    #[cfg(test)]
+    pub(super) fn is_recalling(&self) -> bool {
+        self.recall.is_some()
+    }
+
     /// Whether this node has stopped for good ([`Note::Halted`]).
     #[must_use]
     pub fn is_halted(&self) -> bool {

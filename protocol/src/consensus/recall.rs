@@ -59,7 +59,7 @@ pub(super) struct Asking {
 impl Consensus {
     /// Asks, before anything else happens. [`Config::vote_from`](crate::consensus::Config::vote_from) is out of reach until the answers are in.
     pub(super) fn begin_recall(&mut self, vote_from: Height) {
-        let nonce = self.now.0;
+        let nonce = self.now.0 ^ self.config.start;
         self.recall = Some(Asking {
             nonce,
             heads: BTreeMap::new(),

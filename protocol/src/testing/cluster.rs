@@ -128,6 +128,9 @@ impl Cluster {
             )
         };
         let mut nodes: Vec<Node> = fixture.identities.iter().map(node).collect();
+        for node in &mut nodes {
+            node.recall = setup.recall;
+        }
         let mut twins = Vec::new();
         for identity in &fixture.identities {
             if behaviour(identity.id) == Behaviour::Twin {
@@ -269,6 +272,36 @@ impl Cluster {
     /// after a while.
     pub fn crash_before(&mut self, node: u16, output: u64) {
         self.nodes[usize::from(node)].crash_before = Some(output);
+    }
+
+    /// Copies a node's disk.
+    pub fn copy_disk(&mut self, node: u16) {
+        let now_ms = self.now_ms;
+        let node = &mut self.nodes[usize::from(node)];
+        node.copies.push((now_ms, node.disk.copy()));
+    }
+
+    /// How many copies of a node's disk there are.
+    #[must_use]
+    pub fn copies(&self, node: u16) -> usize {
+        self.nodes[usize::from(node)].copies.len()
+    }
+
+    /// Sets a node back to a copy of its disk; it starts again after a while, and with `recall` asks for its own votes
+    /// then and at every later start. Returns the age of the copy in milliseconds.
+    pub fn restore(&mut self, node: u16, copy: usize, recall: bool, after_ms: u64) -> u64 {
+        let place = usize::from(node);
+        self.crash_place(place);
+        self.tell(place, "is set back to an old copy of its disk");
+        let restored = &mut self.nodes[place];
+        self.invariants.on_restored(restored.identity.id);
+        restored.recall |= recall;
+        restored.crash_before = None;
+        let (at_ms, disk) = &restored.copies[copy];
+        let age = self.now_ms - at_ms;
+        restored.disk = disk.copy();
+        self.after(after_ms, Event::Restart { node });
+        age
     }
 
     /// Starts a node from what is on its disk.
@@ -758,6 +791,9 @@ impl Cluster {
                 reason: ViewReason::Nullified,
                 ..
             }) => self.view_changes += 1,
+            Output::Note(Note::Quarantined { vote_from, .. }) => {
+                self.append(place, Record::VoteFrom(vote_from));
+            }
             Output::Note(Note::CatchingUp { .. }) => self.catch_ups += 1,
             Output::Accuse(_) | Output::Note(_) => {}
         }

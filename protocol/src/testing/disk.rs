@@ -13,6 +13,8 @@ pub(super) enum Record {
     Wal(WalEntry),
     /// A finalized block with its certificate; its height's write-ahead records go in the same write.
     Commit(Box<Finalized>),
+    /// No votes below this height.
+    VoteFrom(Height),
 }
 
 /// What survives a crash, and what doesn't yet.
@@ -22,6 +24,8 @@ pub struct Disk {
     pub chain: Vec<Finalized>,
     /// The write-ahead records of the next height.
     pub wal: Vec<WalEntry>,
+    /// From which height on the node may vote, as its last quarantine has it.
+    pub vote_from: Height,
     /// Written and not synced.
     unsynced: Vec<Record>,
     /// The bytes of a record that a crash tore.
@@ -47,6 +51,16 @@ impl Disk {
             .collect()
     }
 
+    /// What is durable, as somebody copies it who stops the node first.
+    pub(super) fn copy(&self) -> Self {
+        Self {
+            chain: self.chain.clone(),
+            wal: self.wal.clone(),
+            vote_from: self.vote_from,
+            ..Self::default()
+        }
+    }
+
     pub(super) fn append(&mut self, record: Record) {
         self.unsynced.push(record);
     }
@@ -63,7 +77,17 @@ impl Disk {
     /// Makes the first `count` records durable.
     pub(super) fn sync(&mut self, count: usize) {
         for record in self.unsynced.drain(..count) {
-            keep(&mut self.chain, &mut self.wal, record);
+            match record {
+                Record::Wal(entry) => self.wal.push(entry),
+                Record::Commit(finalized) => {
+                    let height = finalized.block.header.height;
+                    let next = self.chain.len() as u64 + 1;
+                    assert_eq!(height.0, next, "commits are in order");
+                    self.chain.push(*finalized);
+                    self.wal.retain(|entry| entry.height() > height);
+                }
+                Record::VoteFrom(height) => self.vote_from = height,
+            }
         }
     }
 
@@ -91,7 +115,7 @@ impl Disk {
     pub(super) fn finalized(&self) -> impl Iterator<Item = &Finalized> {
         let waiting = self.unsynced.iter().filter_map(|record| match record {
             Record::Commit(finalized) => Some(finalized.as_ref()),
-            Record::Wal(_) => None,
+            Record::Wal(_) | Record::VoteFrom(_) => None,
         });
         self.chain.iter().chain(waiting)
     }
@@ -100,20 +124,8 @@ impl Disk {
     pub(super) fn written(&self) -> impl Iterator<Item = &WalEntry> {
         let waiting = self.unsynced.iter().filter_map(|record| match record {
             Record::Wal(entry) => Some(entry),
-            Record::Commit(_) => None,
+            Record::Commit(_) | Record::VoteFrom(_) => None,
         });
         self.wal.iter().chain(waiting)
-    }
-}
-
-fn keep(chain: &mut Vec<Finalized>, wal: &mut Vec<WalEntry>, record: Record) {
-    match record {
-        Record::Wal(entry) => wal.push(entry),
-        Record::Commit(finalized) => {
-            let height = finalized.block.header.height;
-            assert_eq!(height.0, chain.len() as u64 + 1, "commits are in order");
-            chain.push(*finalized);
-            wal.retain(|entry| entry.height() > height);
-        }
     }
 }

@@ -32,6 +32,8 @@ pub struct Invariants {
     set: ValidatorSet,
     quorum: usize,
     honest: BTreeSet<ValidatorId>,
+    /// Honest ones that were set back to an old copy of their disk: they count among the faulty.
+    restored: BTreeSet<ValidatorId>,
     committed: BTreeMap<Height, BlockId>,
     votes: BTreeMap<(Height, View, VoteKind, ValidatorId), BlockId>,
     proposals: BTreeMap<(ValidatorId, Height, View), BlockId>,
@@ -44,6 +46,8 @@ pub struct Invariants {
     pub convicted: BTreeSet<ValidatorId>,
     /// Validators that some honest node accused.
     pub accused: BTreeSet<ValidatorId>,
+    /// How many contradicting votes and proposals were sent by nodes that an old copy of their disk had made forget.
+    pub relapses: u64,
 }
 
 impl Invariants {
@@ -62,6 +66,7 @@ impl Invariants {
             quorum,
             set,
             honest,
+            restored: BTreeSet::new(),
             committed: BTreeMap::new(),
             votes: BTreeMap::new(),
             proposals: BTreeMap::new(),
@@ -72,6 +77,22 @@ impl Invariants {
             violation: None,
             convicted: BTreeSet::new(),
             accused: BTreeSet::new(),
+            relapses: 0,
+        }
+    }
+
+    /// An honest node is set back to an old copy of its disk. What it asks the others may miss a lost vote, since they need
+    /// not all be heard: from now on it may contradict itself, and be convicted for it.
+    pub(super) fn on_restored(&mut self, node: ValidatorId) {
+        self.restored.insert(node);
+    }
+
+    /// I3: an honest node does not contradict itself.
+    fn consistent(&mut self, node: ValidatorId, holds: bool, what: impl FnOnce() -> String) {
+        if !holds && self.restored.contains(&node) {
+            self.relapses += 1;
+        } else {
+            self.check(holds, "I3", what);
         }
     }
 
@@ -129,6 +150,12 @@ impl Invariants {
                     format!("{node} blames honest {peer}: {fault}")
                 });
             }
+            Output::Note(Note::Quarantined { vote_from, .. }) => {
+                let restored = self.restored.contains(&node);
+                self.check(restored, "conduct", || {
+                    format!("{node} has lost nothing and votes from {vote_from} on only")
+                });
+            }
             // What is stored counts once it is durable: `on_durable`.
             Output::Persist(_) | Output::Commit { .. } => {}
             Output::Broadcast(_) | Output::Send { .. } => {}
@@ -144,7 +171,7 @@ impl Invariants {
             Record::Wal(WalEntry::Notarization(cert) | WalEntry::Nullification(cert)) => {
                 self.on_certificate(cert);
             }
-            Record::Wal(_) => {}
+            Record::Wal(_) | Record::VoteFrom(_) => {}
             Record::Commit(finalized) => {
                 self.on_commit(node, &finalized.block, &finalized.certificate)
             }
@@ -221,7 +248,7 @@ impl Invariants {
                 let key = (node, proposal.height, proposal.view);
                 let id = proposal.block.id();
                 let before = *self.proposals.entry(key).or_insert(id);
-                self.check(before == id, "I3", || format!("{key:?} proposed twice"));
+                self.consistent(node, before == id, || format!("{key:?} proposed twice"));
                 let gone = proposal.height.0 <= disk.chain.len() as u64;
                 let stored = gone || disk.wal.iter().any(
                     |entry| matches!(entry, WalEntry::Proposal { signed, .. } if signed.id == id),
@@ -246,7 +273,10 @@ impl Invariants {
         let (height, view) = (vote.height, vote.view);
         let key = (height, view, vote.kind, node);
         let before = *self.votes.entry(key).or_insert(vote.id);
-        self.check(before == vote.id && vote.signer == node, "I3", || {
+        self.check(vote.signer == node, "I3", || {
+            format!("{node} sends a vote of {} as its own", vote.signer)
+        });
+        self.consistent(node, before == vote.id, || {
             format!(
                 "{node} signs {:?} twice at height {height}, view {view}",
                 vote.kind
@@ -258,7 +288,7 @@ impl Invariants {
             VoteKind::Finalize => VoteKind::Nullify,
         };
         let both = self.votes.contains_key(&(height, view, opposite, node));
-        self.check(!both, "I3", || {
+        self.consistent(node, !both, || {
             format!("{node} nullifies and finalizes at height {height}, view {view}")
         });
     }
@@ -302,7 +332,7 @@ impl Invariants {
 
     fn on_evidence(&mut self, evidence: &Evidence) {
         let accused = evidence.accused();
-        let honest = self.honest.contains(&accused);
+        let honest = self.honest.contains(&accused) && !self.restored.contains(&accused);
         self.check(!honest, "I9", || {
             format!("honest {accused} convicted by {evidence:?}")
         });

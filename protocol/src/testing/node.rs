@@ -33,6 +33,10 @@ pub(super) struct Node {
     pub(super) executed: u64,
     /// Crash instead of executing this output.
     pub(super) crash_before: Option<u64>,
+    /// Whether it asks for its own votes when it starts.
+    pub(super) recall: bool,
+    /// Older copies of its disk, the oldest first, and when each was made.
+    pub(super) copies: Vec<(u64, Disk)>,
     /// How far this node's clock is ahead; negative when behind.
     pub(super) clock_ahead_ms: i64,
     /// Longest time of a sync here, in milliseconds.
@@ -55,6 +59,8 @@ impl Node {
             mempool: BTreeMap::new(),
             executed: 0,
             crash_before: None,
+            recall: false,
+            copies: Vec::new(),
             clock_ahead_ms: 0,
             sync_ms_max,
         }
@@ -79,7 +85,10 @@ impl Node {
         )?;
         let mut config = Config::new(Arc::clone(&self.identity), timing);
         config.mutant = mutant;
+        config.vote_from = self.disk.vote_from;
+        config.recall = self.recall;
         self.life += 1;
+        config.start = self.life;
         let (core, outputs) = Consensus::start(config, ledger, wal, now);
         self.core = Some(core);
         Ok(outputs)

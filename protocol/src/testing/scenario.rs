@@ -21,6 +21,8 @@ pub const HEIGHTS: u64 = 20;
 const REAL_PERCENT: u64 = 1;
 /// Of a hundred runs so many encode and decode every message and record.
 const WIRE_PERCENT: u64 = 2;
+/// In so many of a hundred runs every node asks for its own votes when it starts, not only those with old disks.
+const RECALL_PERCENT: u64 = 30;
 /// How long a height may take beyond the timeouts of the views that it may need, once the network is whole: delays,
 /// repetitions, and clocks that stand apart by up to two seconds, twice.
 const SLACK_MS: u64 = 5_000;
@@ -42,6 +44,8 @@ pub enum Fault {
     OneWay,
     /// A crash between any two steps, and between write and sync; some stay down for long.
     Crash,
+    /// A node is set back to an older copy of its whole disk, perhaps with the clock of that moment.
+    OldCopy,
     /// A clock jumps, ahead or back.
     Clock,
     /// A disk that takes up to 200 ms to sync.
@@ -52,7 +56,7 @@ pub enum Fault {
 
 impl Fault {
     /// All kinds.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Loss,
         Self::Duplicates,
         Self::Reordering,
@@ -60,6 +64,7 @@ impl Fault {
         Self::Partition,
         Self::OneWay,
         Self::Crash,
+        Self::OldCopy,
         Self::Clock,
         Self::SlowDisk,
         Self::Byzantine,
@@ -76,6 +81,7 @@ impl Fault {
             Self::Partition => "partition",
             Self::OneWay => "one-way",
             Self::Crash => "crash",
+            Self::OldCopy => "old-copy",
             Self::Clock => "clock",
             Self::SlowDisk => "slow-disk",
             Self::Byzantine => "byzantine",
@@ -91,7 +97,7 @@ pub enum Faults {
     All,
     /// What networks do, and nothing else.
     Network,
-    /// Crashes, slow disks and losses.
+    /// Crashes, old copies of disks, slow disks and losses.
     Crashes,
     /// None, to see that the calm works.
     None,
@@ -100,14 +106,16 @@ pub enum Faults {
 impl Faults {
     fn kinds(self) -> &'static [Fault] {
         use Fault::{
-            Clock, Crash, Duplicates, Loss, OneWay, Partition, Reordering, SlowDisk, Spikes,
+            Clock, Crash, Duplicates, Loss, OldCopy, OneWay, Partition, Reordering, SlowDisk,
+            Spikes,
         };
         match self {
             Self::All => &[
-                Loss, Duplicates, Reordering, Spikes, Partition, OneWay, Crash, Clock, SlowDisk,
+                Loss, Duplicates, Reordering, Spikes, Partition, OneWay, Crash, OldCopy, Clock,
+                SlowDisk,
             ],
             Self::Network => &[Loss, Duplicates, Reordering, Spikes, Partition, OneWay],
-            Self::Crashes => &[Crash, SlowDisk, Loss],
+            Self::Crashes => &[Crash, OldCopy, SlowDisk, Loss],
             Self::None => &[],
         }
     }
@@ -229,6 +237,8 @@ struct Run<'a> {
     dice: Dice,
     cluster: Cluster,
     kinds: Vec<Fault>,
+    /// Who is set back to old copies of its disk: with the others that may be faulty not more than f.
+    forgetful: Vec<u16>,
     /// How many clocks may go wrong beyond a second: with the Byzantine ones not more than f.
     bad_clocks: u16,
     faults: BTreeMap<Fault, u64>,
@@ -242,6 +252,11 @@ impl<'a> Run<'a> {
         let mut dice = Dice::new(scenario.seed.wrapping_mul(0x2545_f491_4f6c_dd1d) ^ u64::from(n));
         let mut faults = BTreeMap::new();
         let mut kinds = scenario.faults.kinds().to_vec();
+        let f = n.saturating_sub(1) / 3;
+        if f == 0 || !scenario.byzantine.is_empty() {
+            // Nobody else may be faulty.
+            kinds.retain(|kind| *kind != Fault::OldCopy);
+        }
         let wanted = if scenario.faults == Faults::All {
             dice.between(3, 6)
         } else {
@@ -258,10 +273,10 @@ impl<'a> Run<'a> {
         let drawn =
             [Profile::Literal, Profile::Balanced, Profile::Hardened][dice.below(3) as usize];
         setup.profile = scenario.profile.unwrap_or(drawn);
-        let f = n.saturating_sub(1) / 3;
+        let reserved = u16::from(kinds.contains(&Fault::OldCopy));
         let liars = match (scenario.faults, scenario.byzantine.is_empty()) {
             (_, false) => f,
-            (Faults::All, true) => dice.node(f + 1),
+            (Faults::All, true) => dice.node(f + 1 - reserved),
             (Faults::Network | Faults::Crashes | Faults::None, true) => 0,
         };
         while (setup.byzantine.len() as u64) < u64::from(liars) {
@@ -276,6 +291,17 @@ impl<'a> Run<'a> {
         if liars > 0 {
             faults.insert(Fault::Byzantine, u64::from(liars));
         }
+        let mut forgetful = Vec::new();
+        if reserved > 0 {
+            let count = 1 + dice.node(f - liars);
+            while forgetful.len() < usize::from(count) {
+                let node = dice.node(n);
+                if !setup.byzantine.contains_key(&node) && !forgetful.contains(&node) {
+                    forgetful.push(node);
+                }
+            }
+        }
+        setup.recall = dice.percent(RECALL_PERCENT);
         setup.network = draw_network(&kinds, &mut dice);
         setup.sync_ms_max = dice.below(3);
         for kind in &kinds {
@@ -293,7 +319,8 @@ impl<'a> Run<'a> {
             cluster: Cluster::new(setup),
             dice,
             kinds,
-            bad_clocks: f - liars,
+            bad_clocks: f - liars - u16::try_from(forgetful.len()).unwrap_or(f),
+            forgetful,
             faults,
             real,
         }
@@ -340,6 +367,7 @@ impl<'a> Run<'a> {
                     Fault::Partition
                         | Fault::OneWay
                         | Fault::Crash
+                        | Fault::OldCopy
                         | Fault::Clock
                         | Fault::SlowDisk
                 )
@@ -348,6 +376,7 @@ impl<'a> Run<'a> {
         let steps = self.scenario.heights * 6 / 10;
         for step in 0..steps {
             self.cluster.submit();
+            self.copy_disks(step);
             if !striking.is_empty() {
                 let turn = usize::try_from(step).unwrap();
                 let drawn = self.dice.below(striking.len() as u64) as usize;
@@ -363,6 +392,15 @@ impl<'a> Run<'a> {
             self.cluster.advance(pause, |cluster| cluster.all_at(goal));
             if self.cluster.invariants.violation().is_some() {
                 return;
+            }
+        }
+    }
+
+    /// Copies for later, of the disks of those who are to forget.
+    fn copy_disks(&mut self, step: u64) {
+        for &node in &self.forgetful {
+            if step == 0 || self.dice.percent(40) {
+                self.cluster.copy_disk(node);
             }
         }
     }
@@ -414,6 +452,19 @@ impl<'a> Run<'a> {
                     } else {
                         self.cluster.crash(node);
                     }
+                }
+            }
+            Fault::OldCopy => {
+                let count = u16::try_from(self.forgetful.len()).unwrap_or(0);
+                let node = self.forgetful[usize::from(self.dice.node(count))];
+                let copies = self.cluster.copies(node) as u64;
+                let copy = usize::try_from(self.dice.below(copies)).unwrap_or(0);
+                let pause = self.dice.between(0, 1_000);
+                let age = self.cluster.restore(node, copy, true, pause);
+                if self.dice.percent(30) {
+                    // A whole machine is set back, with its clock.
+                    let age = i64::try_from(age + pause).unwrap_or(0);
+                    self.cluster.set_clock(node, -age);
                 }
             }
             Fault::Clock => {
@@ -499,7 +550,7 @@ fn draw_network(kinds: &[Fault], dice: &mut Dice) -> Network {
                 network.spike_percent = dice.between(1, 10);
                 network.spike_ms = dice.between(200, 1_500);
             }
-            Fault::Partition | Fault::OneWay | Fault::Crash => {}
+            Fault::Partition | Fault::OneWay | Fault::Crash | Fault::OldCopy => {}
             Fault::Clock | Fault::SlowDisk | Fault::Byzantine => {}
         }
     }

@@ -58,6 +58,8 @@ pub struct Setup {
     pub through_wire: bool,
     /// Whether restarts execute the whole chain again, instead of taking the state that everybody agreed on.
     pub replay_chain: bool,
+    /// Whether nodes ask for their own votes whenever they start, as nodes with disks of their own should.
+    pub recall: bool,
     /// Whether to keep a readable account of everything.
     pub trace: bool,
 }
@@ -77,6 +79,7 @@ impl Setup {
             mutant: None,
             through_wire: false,
             replay_chain: false,
+            recall: false,
             trace: false,
         }
     }

@@ -70,6 +70,41 @@ fn a_node_votes_when_a_quorum_has_been_heard() {
     );
 }
 
+/// A clock that was set back reads what it read at an earlier start: answers to that start's question still count nothing.
+#[test]
+fn a_repeated_moment_is_no_repeated_question() {
+    let fixture = fixture(4, Profile::Hardened);
+    let nonce = |start: u64| {
+        let config = Config {
+            me: Some(Arc::clone(&fixture.identities[0])),
+            recall: true,
+            start,
+            ..Config::default()
+        };
+        let ledger = Ledger::genesis(&fixture.genesis).unwrap().0;
+        let now = fixture.genesis.time_ms.plus(1_000);
+        let (core, outputs) = Consensus::start(config, ledger, Wal::default(), now);
+        let nonce = outputs.iter().find_map(|output| match output {
+            Output::Broadcast(Message::Recall(Recall::Ask { nonce })) => Some(*nonce),
+            _ => None,
+        });
+        (core, now, nonce.unwrap())
+    };
+    let (_, _, earlier) = nonce(1);
+    let (mut core, now, later) = nonce(2);
+    assert_ne!(earlier, later);
+    let mut answer = |nonce: u64| {
+        for from in [1, 2].map(ValidatorId) {
+            let (head, votes) = (Height(0), Vec::new());
+            let message = Message::Recall(Recall::Answer { nonce, head, votes });
+            let _ = core.step(now, Input::Message { from, message });
+        }
+        core.is_recalling()
+    };
+    assert!(answer(earlier), "old answers let nobody vote");
+    assert!(!answer(later));
+}
+
 /// Its own signature under a vote that it does not have on record: it follows, and votes three heights later.
 #[test]
 fn a_forgotten_vote_means_quarantine() {
