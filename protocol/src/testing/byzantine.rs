@@ -306,8 +306,10 @@ impl Scene<'_> {
 
     /// The same block without late votes, and with no more votes for its parent than it takes.
     fn omit(&mut self, proposal: &Proposal) -> Vec<Sending> {
-        let n = self.peers.len() + 1;
-        let quorum = n - (n - 1) / 3;
+        let standings = self.core.map(|core| core.ledger().standings());
+        let quorum = standings.map_or(usize::MAX, |standings| {
+            standings.previous_validators().quorum()
+        });
         let mut proposal = proposal.clone();
         if proposal.justification.base.is_none() {
             let id = proposal.block.id();

@@ -8,7 +8,7 @@ use crate::ledger::{Ledger, SignedTransaction};
 use crate::testing::byzantine::{Behaviour, Scene};
 use crate::testing::dice::{Dice, Log};
 use crate::testing::disk::{Disk, Record};
-use crate::testing::fixture::{Fixture, GENESIS_MS, fixture_again};
+use crate::testing::fixture::{self, Fixture, GENESIS_MS, fixture_again};
 use crate::testing::invariants::Invariants;
 use crate::testing::node::Node;
 use crate::testing::setup::{Network, Setup};
@@ -18,6 +18,8 @@ use crate::wire;
 use std::cmp::Ordering;
 use std::collections::{BTreeSet, BinaryHeap};
 use std::sync::Arc;
+
+mod membership;
 
 #[derive(Debug)]
 enum Event {
@@ -105,6 +107,8 @@ pub struct Cluster {
     log: Log,
     sequence: u64,
     transactions: Vec<SignedTransaction>,
+    /// How many of them are amendments.
+    amendments: u64,
     events: u64,
     trace: Trace,
 }
@@ -128,6 +132,11 @@ impl Cluster {
             )
         };
         let mut nodes: Vec<Node> = fixture.identities.iter().map(node).collect();
+        for id in setup.n..setup.n + setup.newcomers {
+            let mut newcomer = node(&Arc::new(fixture::identity(id, id)));
+            newcomer.joined = false;
+            nodes.push(newcomer);
+        }
         for node in &mut nodes {
             node.recall = setup.recall;
         }
@@ -140,7 +149,8 @@ impl Cluster {
         }
         let honest = nodes.iter().filter(|node| node.is_honest());
         let honest: BTreeSet<_> = honest.map(|node| node.identity.id).collect();
-        let all = || fixture.identities.iter().map(|peer| peer.id);
+        let people = setup.n + setup.newcomers;
+        let all = || (0..people).map(ValidatorId);
         let peers = nodes
             .iter()
             .map(|node| all().filter(|&id| id != node.identity.id).collect());
@@ -153,7 +163,7 @@ impl Cluster {
             messages: 0,
             catch_ups: 0,
             dice: Dice::new(setup.seed),
-            sides: (0..setup.n).map(|id| id % 2 == 1).collect(),
+            sides: (0..people).map(|id| id % 2 == 1).collect(),
             setup,
             chain,
             nodes,
@@ -165,12 +175,15 @@ impl Cluster {
             log: Log::new(),
             sequence: 0,
             transactions: Vec::new(),
+            amendments: 0,
             events: 0,
             trace: Trace::default(),
             fixture,
         };
         for place in 0..cluster.nodes.len() {
-            cluster.start(place);
+            if cluster.nodes[place].joined {
+                cluster.start(place);
+            }
         }
         cluster
     }
@@ -180,6 +193,10 @@ impl Cluster {
     /// Hands the next transaction to these nodes' mempools.
     pub fn submit_to(&mut self, nodes: &[u16]) {
         let transaction = self.fixture.transaction(self.chain, self.sequence);
+        self.hand_in(transaction, nodes);
+    }
+
+    fn hand_in(&mut self, transaction: SignedTransaction, nodes: &[u16]) {
         self.transactions.push(transaction.clone());
         for &node in nodes {
             let mempool = &mut self.nodes[usize::from(node)].mempool;
@@ -211,6 +228,7 @@ impl Cluster {
                     mempool.insert(sequence, transaction.clone());
                 }
             }
+            self.drop_dead_amendments(place);
             let node = u16::try_from(place).unwrap();
             self.after(0, Event::Work { node });
         }
@@ -435,17 +453,21 @@ impl Cluster {
     /// Honest nodes, also crashed ones.
     #[must_use]
     pub fn honest(&self) -> Vec<u16> {
-        (0..self.setup.n)
-            .filter(|&node| self.nodes[usize::from(node)].is_honest())
+        (0..self.people())
+            .filter(|&node| {
+                let node = &self.nodes[usize::from(node)];
+                node.is_honest() && node.joined
+            })
             .collect()
     }
 
     /// Whether every honest node has finalized `height`.
     #[must_use]
     pub fn all_at(&self, height: u64) -> bool {
-        (0..usize::from(self.setup.n))
-            .filter(|&place| self.nodes[place].is_honest())
-            .all(|place| self.nodes[place].height() >= height)
+        self.nodes
+            .iter()
+            .filter(|node| node.is_honest() && node.joined)
+            .all(|node| node.height() >= height)
     }
 
     /// Digest over everything that happened.
@@ -530,9 +552,9 @@ impl Cluster {
         format!("chains {heights:?}, at height and view {views:?}")
     }
 
-    /// How many transactions were submitted so far: no more heights than that have work.
+    /// How many transactions were submitted so far: no more heights than that have work. Amendments may come to nothing.
     pub(super) fn height_of_work(&self) -> u64 {
-        self.sequence
+        self.sequence - self.amendments
     }
 
     /// The highest view of an honest node that works on `height`.
@@ -760,10 +782,13 @@ impl Cluster {
                 };
                 self.after(after.0, event);
             }
-            Output::Build { height, view, .. } => {
-                // One transaction per block, so that heights go by.
-                let mempool = &self.nodes[place].mempool;
-                let transactions = mempool.values().take(1).cloned().collect();
+            Output::Build {
+                height,
+                view,
+                time_ms,
+                bytes_max,
+            } => {
+                let transactions = self.choose(place, time_ms, bytes_max);
                 let event = Event::Built {
                     node: me,
                     life,
@@ -780,6 +805,9 @@ impl Cluster {
                 for transaction in &block.transactions {
                     let sequence = transaction.content.sequence.0;
                     self.nodes[place].mempool.remove(&sequence);
+                }
+                if self.amendments > 0 {
+                    self.drop_dead_amendments(place);
                 }
                 self.append(
                     place,
@@ -882,6 +910,9 @@ impl Cluster {
         let Some(target) = self.route(place, to) else {
             return;
         };
+        if !self.nodes[target].joined {
+            return;
+        }
         let network = self.network;
         let lost = self.dice.percent(network.loss_percent);
         if lost || (!self.cut.is_empty() && self.cut.contains(&(from.0, to.0))) {

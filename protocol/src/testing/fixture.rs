@@ -46,23 +46,11 @@ pub(super) fn fixture_again(n: u16, profile: Profile) -> Fixture {
 /// A genesis of `n` validators and one hospital, with keys that depend on nothing but their place.
 #[must_use]
 pub fn fixture(n: u16, profile: Profile) -> Fixture {
-    let identities: Vec<_> = (0..n)
-        .map(|id| {
-            Arc::new(Identity {
-                id: ValidatorId(id),
-                vote_key: SigningKey::from_seed(seed(1, id)),
-                vrf_key: VrfSecretKey::from_seed(seed(2, id)),
-            })
-        })
-        .collect();
+    let identities: Vec<_> = (0..n).map(|id| Arc::new(identity(id, id))).collect();
     let hospital = SigningKey::from_seed(seed(3, 0));
-    let validators = identities.iter().map(|identity| ValidatorInfo {
-        id: identity.id,
-        vote_key: identity.vote_key.verifying_key(),
-        vrf_key: identity.vrf_key.public_key(),
-        network_key: SigningKey::from_seed(seed(5, identity.id.0)).verifying_key(),
-        hospital: None,
-    });
+    let validators = identities
+        .iter()
+        .map(|identity| info(identity, identity.id.0));
     let genesis = Genesis {
         time_ms: Millis(GENESIS_MS),
         profile,
@@ -80,6 +68,26 @@ pub fn fixture(n: u16, profile: Profile) -> Fixture {
         genesis,
         identities,
         hospital: Arc::new(hospital),
+    }
+}
+
+/// Validator `id` with the keys of `person`: its own, or others after a change of keys.
+pub(super) fn identity(id: u16, person: u16) -> Identity {
+    Identity {
+        id: ValidatorId(id),
+        vote_key: SigningKey::from_seed(seed(1, person)),
+        vrf_key: VrfSecretKey::from_seed(seed(2, person)),
+    }
+}
+
+/// What the ledger says of it.
+pub(super) fn info(identity: &Identity, person: u16) -> ValidatorInfo {
+    ValidatorInfo {
+        id: identity.id,
+        vote_key: identity.vote_key.verifying_key(),
+        vrf_key: identity.vrf_key.public_key(),
+        network_key: SigningKey::from_seed(seed(5, person)).verifying_key(),
+        hospital: None,
     }
 }
 

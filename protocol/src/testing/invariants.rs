@@ -29,8 +29,8 @@ impl core::fmt::Display for Violation {
 /// Everything that honest nodes committed, signed and stored so far.
 pub struct Invariants {
     chain: ChainId,
-    set: ValidatorSet,
-    quorum: usize,
+    /// Whether certificates count from `2f + 1` votes on.
+    short_quorum: bool,
     honest: BTreeSet<ValidatorId>,
     /// Honest ones that were set back to an old copy of their disk: they count among the faulty.
     restored: BTreeSet<ValidatorId>,
@@ -55,16 +55,9 @@ impl Invariants {
     /// same way as the nodes, so that not each certificate is a violation but only what follows from them.
     #[must_use]
     pub fn new(ledger: Ledger, honest: BTreeSet<ValidatorId>, short_quorum: bool) -> Self {
-        let set = ledger.standings().validators().clone();
-        let quorum = if short_quorum {
-            2 * set.f() + 1
-        } else {
-            set.n() - set.f()
-        };
         Self {
             chain: ledger.chain(),
-            quorum,
-            set,
+            short_quorum,
             honest,
             restored: BTreeSet::new(),
             committed: BTreeMap::new(),
@@ -111,6 +104,19 @@ impl Invariants {
     /// The state after `height` that all honest nodes share.
     pub(super) fn ledger_at(&self, height: u64) -> Option<&Ledger> {
         self.referee.at(height)
+    }
+
+    /// The state after the highest block that any honest node has committed.
+    pub(super) fn agreed(&self) -> &Ledger {
+        self.referee.head()
+    }
+
+    fn quorum(&self, set: &ValidatorSet) -> usize {
+        if self.short_quorum {
+            2 * set.f() + 1
+        } else {
+            set.n() - set.f()
+        }
     }
 
     /// Notes a violation, unless there is one already.
@@ -296,7 +302,9 @@ impl Invariants {
     fn on_certificate(&mut self, cert: &Certificate) {
         let place = (cert.height, cert.view);
         let distinct = cert.votes.windows(2).all(|pair| pair[0].0 < pair[1].0);
-        let enough = distinct && cert.votes.len() >= self.quorum;
+        // Nothing is signed of heights whose validators nobody can know yet.
+        let set = self.referee.validators_at(cert.height);
+        let enough = distinct && set.is_some_and(|set| cert.votes.len() >= self.quorum(set));
         self.check(enough, "I7", || {
             format!("too few signers of {:?} at {place:?}", cert.kind)
         });
@@ -309,8 +317,11 @@ impl Invariants {
             // The quorum was counted above.
             None => {
                 let votes: Vec<_> = cert.iter_votes().collect();
-                let holds = crate::consensus::verify_votes(self.chain, &self.set, &votes);
-                self.check(holds.iter().all(|&holds| holds), "I7", || {
+                let holds = self.referee.validators_at(cert.height).is_some_and(|set| {
+                    let holds = crate::consensus::verify_votes(self.chain, set, &votes);
+                    holds.iter().all(|&holds| holds)
+                });
+                self.check(holds, "I7", || {
                     format!("a signature in {:?} at {place:?} does not hold", cert.kind)
                 });
             }
@@ -336,8 +347,11 @@ impl Invariants {
         self.check(!honest, "I9", || {
             format!("honest {accused} convicted by {evidence:?}")
         });
-        let holds = evidence.verify(self.chain, &self.set);
-        self.check(holds.is_ok(), "I9", || format!("{holds:?}: {evidence:?}"));
+        let set = self.referee.validators_at(evidence.height());
+        let holds = set.is_some_and(|set| evidence.verify(self.chain, set).is_ok());
+        self.check(holds, "I9", || {
+            format!("no validator of its height is convicted by {evidence:?}")
+        });
     }
 
     /// An honest node's state after an event: I8 and I17.

@@ -17,6 +17,10 @@ pub(super) struct Node {
     pub(super) identity: Arc<Identity>,
     pub(super) behaviour: Behaviour,
     pub(super) adversary: Adversary,
+    /// Its next keys, once a change of them has been proposed.
+    pub(super) successor: Option<Arc<Identity>>,
+    /// Whether it has anything to do with the cluster yet.
+    pub(super) joined: bool,
     /// None while crashed.
     pub(super) core: Option<Consensus>,
     /// Rises with every start: timers of an earlier life are dead.
@@ -49,6 +53,8 @@ impl Node {
             identity,
             behaviour,
             adversary: Adversary::default(),
+            successor: None,
+            joined: true,
             core: None,
             life: 0,
             disk: Disk::default(),
@@ -85,6 +91,7 @@ impl Node {
         )?;
         let mut config = Config::new(Arc::clone(&self.identity), timing);
         config.mutant = mutant;
+        config.successor = self.successor.clone();
         config.vote_from = self.disk.vote_from;
         config.recall = self.recall;
         self.life += 1;

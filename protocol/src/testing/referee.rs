@@ -1,6 +1,8 @@
 //! The rules of section 6 about blocks, masters and credit: one ledger beside the cluster judges every block once.
 
-use crate::credit::{CREDIT_MAX, CreditReason, LAG, OPEN_EVERY, Standings};
+use crate::credit::{
+    CHANGE_DELAY, CREDIT_MAX, CreditReason, LAG, OPEN_EVERY, Standings, ValidatorSet,
+};
 use crate::crypto::HashWriter;
 use crate::ids::ValidatorId;
 use crate::ledger::{Block, Effects, Ledger, Profile};
@@ -28,6 +30,22 @@ impl Referee {
 
     pub(super) fn at(&self, height: u64) -> Option<&Ledger> {
         self.ledgers.get(usize::try_from(height).ok()?)
+    }
+
+    /// The state after the highest block.
+    pub(super) fn head(&self) -> &Ledger {
+        &self.ledgers[self.ledgers.len() - 1]
+    }
+
+    /// The validators that vote on `height`: known up to two heights above the head.
+    pub(super) fn validators_at(&self, height: Height) -> Option<&ValidatorSet> {
+        let standings = self.head().standings();
+        if height > standings.height() {
+            let known = height <= standings.height().plus(CHANGE_DELAY);
+            return known.then(|| standings.validators_at(height));
+        }
+        let before = self.at(height.0.saturating_sub(1))?;
+        Some(before.standings().validators_at(height))
     }
 
     /// An honest node has committed a block. The first one at a height is judged here; that the others are the same is
@@ -108,7 +126,7 @@ fn check_leaders(
     let (order, candidates) = (standings.leader_order(), standings.leader_set());
     let eligible: BTreeSet<_> = ranked
         .rows()
-        .filter(|row| row.eligible)
+        .filter(|row| row.eligible && set.contains(row.id))
         .map(|row| row.id)
         .collect();
     let tenth = n.div_ceil(10).max(1);
@@ -173,7 +191,7 @@ fn rank(
     let height = standings.height().plus(1);
     let mut rank: Vec<_> = ranked
         .rows()
-        .filter(|row| row.eligible)
+        .filter(|row| row.eligible && standings.validators().contains(row.id))
         .map(|row| {
             let step = if literal {
                 row.credit.0

@@ -5,7 +5,8 @@
 
 use crate::consensus::{Mutant, Timing};
 use crate::crypto::{Remembered, Simulated, hash};
-use crate::ledger::{Profile, SharedTrees};
+use crate::ids::ValidatorId;
+use crate::ledger::{Change, Profile, SharedTrees};
 use crate::testing::byzantine::Behaviour;
 use crate::testing::cluster::Cluster;
 use crate::testing::dice::{Dice, mix};
@@ -46,6 +47,8 @@ pub enum Fault {
     Crash,
     /// A node is set back to an older copy of its whole disk, perhaps with the clock of that moment.
     OldCopy,
+    /// The validators change: some come, go, or take other keys.
+    SetChange,
     /// A clock jumps, ahead or back.
     Clock,
     /// A disk that takes up to 200 ms to sync.
@@ -56,7 +59,7 @@ pub enum Fault {
 
 impl Fault {
     /// All kinds.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Loss,
         Self::Duplicates,
         Self::Reordering,
@@ -65,6 +68,7 @@ impl Fault {
         Self::OneWay,
         Self::Crash,
         Self::OldCopy,
+        Self::SetChange,
         Self::Clock,
         Self::SlowDisk,
         Self::Byzantine,
@@ -82,6 +86,7 @@ impl Fault {
             Self::OneWay => "one-way",
             Self::Crash => "crash",
             Self::OldCopy => "old-copy",
+            Self::SetChange => "set-change",
             Self::Clock => "clock",
             Self::SlowDisk => "slow-disk",
             Self::Byzantine => "byzantine",
@@ -106,13 +111,13 @@ pub enum Faults {
 impl Faults {
     fn kinds(self) -> &'static [Fault] {
         use Fault::{
-            Clock, Crash, Duplicates, Loss, OldCopy, OneWay, Partition, Reordering, SlowDisk,
-            Spikes,
+            Clock, Crash, Duplicates, Loss, OldCopy, OneWay, Partition, Reordering, SetChange,
+            SlowDisk, Spikes,
         };
         match self {
             Self::All => &[
-                Loss, Duplicates, Reordering, Spikes, Partition, OneWay, Crash, OldCopy, Clock,
-                SlowDisk,
+                Loss, Duplicates, Reordering, Spikes, Partition, OneWay, Crash, OldCopy, SetChange,
+                Clock, SlowDisk,
             ],
             Self::Network => &[Loss, Duplicates, Reordering, Spikes, Partition, OneWay],
             Self::Crashes => &[Crash, OldCopy, SlowDisk, Loss],
@@ -231,14 +236,25 @@ pub fn simulate(scenario: &Scenario) -> Outcome {
     })
 }
 
+/// What becomes of a validator.
+#[derive(Clone, Copy)]
+enum Move {
+    Comes,
+    Goes,
+    Rekeys,
+}
+
 struct Run<'a> {
     scenario: &'a Scenario,
+    /// Validators, and those who may be admitted.
     n: u16,
     dice: Dice,
     cluster: Cluster,
     kinds: Vec<Fault>,
     /// Who is set back to old copies of its disk: with the others that may be faulty not more than f.
     forgetful: Vec<u16>,
+    /// All that may be faulty, in one way or another.
+    faulty: BTreeSet<ValidatorId>,
     /// How many clocks may go wrong beyond a second: with the Byzantine ones not more than f.
     bad_clocks: u16,
     faults: BTreeMap<Fault, u64>,
@@ -301,6 +317,9 @@ impl<'a> Run<'a> {
                 }
             }
         }
+        if kinds.contains(&Fault::SetChange) {
+            setup.newcomers = 1 + dice.node(2);
+        }
         setup.recall = dice.percent(RECALL_PERCENT);
         setup.network = draw_network(&kinds, &mut dice);
         setup.sync_ms_max = dice.below(3);
@@ -312,14 +331,18 @@ impl<'a> Run<'a> {
                 faults.insert(*kind, 1);
             }
         }
+        let bad_clocks = f - liars - u16::try_from(forgetful.len()).unwrap_or(f);
+        let faulty = setup.byzantine.keys().chain(&forgetful).copied();
+        let faulty = faulty.chain(0..bad_clocks).map(ValidatorId).collect();
         Self {
             scenario,
-            n,
+            n: n + setup.newcomers,
+            faulty,
             byzantine: setup.byzantine.values().copied().collect(),
             cluster: Cluster::new(setup),
             dice,
             kinds,
-            bad_clocks: f - liars - u16::try_from(forgetful.len()).unwrap_or(f),
+            bad_clocks,
             forgetful,
             faults,
             real,
@@ -368,6 +391,7 @@ impl<'a> Run<'a> {
                         | Fault::OneWay
                         | Fault::Crash
                         | Fault::OldCopy
+                        | Fault::SetChange
                         | Fault::Clock
                         | Fault::SlowDisk
                 )
@@ -405,6 +429,56 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// An amendment is handed in. Of no set that it may lead to are more than f faulty.
+    fn change_set(&mut self) {
+        for _ in 0..5 {
+            let standings = self.cluster.agreed().standings();
+            let newest = standings.newest_validators();
+            let allowed = newest.f().min(standings.validators().f()).max(1);
+            let mut members: BTreeSet<_> = newest.ids().collect();
+            let next = standings.next_number();
+            let ids: Vec<_> = members.iter().copied().collect();
+            let mut planned = Vec::new();
+            for _ in 0..1 + self.dice.below(allowed.min(2) as u64) {
+                let id = ids[self.dice.below(ids.len() as u64) as usize];
+                match self.dice.below(3) {
+                    0 if next.0 < self.n => {
+                        members.insert(next);
+                        planned.push((Move::Comes, next));
+                    }
+                    1 => {
+                        members.remove(&id);
+                        planned.push((Move::Goes, id));
+                    }
+                    _ if self.cluster.rekeyable().contains(&id) => {
+                        planned.push((Move::Rekeys, id));
+                    }
+                    _ => {}
+                }
+            }
+            let distinct: BTreeSet<_> = planned.iter().map(|(_, id)| *id).collect();
+            let faulty = members.intersection(&self.faulty).count();
+            let borne = !members.is_empty() && faulty <= (members.len() - 1) / 3;
+            if !planned.is_empty() && distinct.len() == planned.len() && borne {
+                return self.amend(&planned);
+            }
+        }
+    }
+
+    fn amend(&mut self, planned: &[(Move, ValidatorId)]) {
+        let mut changes = Vec::new();
+        for &(kind, id) in planned {
+            let pause = self.dice.between(0, 2_000);
+            match kind {
+                Move::Comes => changes.extend(self.cluster.admission(pause)),
+                Move::Goes => changes.push(Change::Remove(id)),
+                Move::Rekeys => changes.push(self.cluster.change_of_keys(id, pause)),
+            }
+        }
+        self.cluster.amend(changes);
+        *self.faults.entry(Fault::SetChange).or_default() += 1;
+    }
+
     fn cluster_height(&self) -> u64 {
         (0..self.n)
             .map(|node| self.cluster.height(node))
@@ -414,7 +488,9 @@ impl<'a> Run<'a> {
 
     fn strike(&mut self, kind: Fault) {
         let (n, node) = (self.n, self.dice.node(self.n));
-        *self.faults.entry(kind).or_default() += 1;
+        if kind != Fault::SetChange {
+            *self.faults.entry(kind).or_default() += 1;
+        }
         match kind {
             Fault::Partition => {
                 if self.dice.percent(30) {
@@ -478,6 +554,7 @@ impl<'a> Run<'a> {
                 let ms = self.dice.between(20, 200);
                 self.cluster.set_sync(node, ms);
             }
+            Fault::SetChange => self.change_set(),
             Fault::Loss
             | Fault::Duplicates
             | Fault::Reordering
@@ -498,14 +575,13 @@ impl<'a> Run<'a> {
         }
         for place in 0..cluster.places() {
             cluster.set_sync(place, 1);
-            if cluster.core(place).is_none() {
+            if cluster.core(place).is_none() && cluster.has_joined(place) {
                 cluster.restart(place);
             }
         }
         let highest = self.cluster_height();
         let target = self.scenario.heights.max(highest + 4);
         let timing = Timing::default();
-        let f = u64::from(self.n.saturating_sub(1) / 3);
         for goal in highest + 1..=target {
             while self.cluster.height_of_work() < target + 2 {
                 self.cluster.submit();
@@ -513,6 +589,9 @@ impl<'a> Run<'a> {
             if goal == highest + 1 {
                 self.cluster.resubmit();
             }
+            let standings = self.cluster.agreed().standings();
+            let (now, soon) = (standings.validators(), standings.newest_validators());
+            let f = now.f().max(soon.f()) as u64;
             // I19: the sum of the next f + 1 timeouts, from the view on in which the farthest node is.
             let view = self.cluster.highest_view(goal);
             let timeouts = (0..=f + 1)
@@ -551,7 +630,7 @@ fn draw_network(kinds: &[Fault], dice: &mut Dice) -> Network {
                 network.spike_ms = dice.between(200, 1_500);
             }
             Fault::Partition | Fault::OneWay | Fault::Crash | Fault::OldCopy => {}
-            Fault::Clock | Fault::SlowDisk | Fault::Byzantine => {}
+            Fault::SetChange | Fault::Clock | Fault::SlowDisk | Fault::Byzantine => {}
         }
     }
     network

@@ -40,6 +40,8 @@ impl Default for Network {
 pub struct Setup {
     /// Number of validators.
     pub n: u16,
+    /// How many more may be admitted later, under the next numbers.
+    pub newcomers: u16,
     /// How masters are ordered.
     pub profile: Profile,
     /// Draws delays, losses and duplicates.
@@ -70,6 +72,7 @@ impl Setup {
     pub fn new(n: u16, seed: u64) -> Self {
         Self {
             n,
+            newcomers: 0,
             profile: Profile::Balanced,
             seed,
             network: Network::default(),
