@@ -5,6 +5,10 @@ use kithkin_protocol::crypto::hash;
 use kithkin_protocol::testing::{Scenario, simulate};
 use std::time::Instant;
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what is measured here is time, and nothing depends on it"
+)]
 fn main() {
     let numbers: Vec<u64> = std::env::args()
         .skip(1)

@@ -26,11 +26,11 @@ pub mod vrf;
 
 pub use hashing::{Digest, HashWriter, hash, hash_wide};
 pub use hpke::{HpkeError, OpeningKey, Sealed, SealingKey};
+#[cfg(any(test, feature = "testing"))]
+pub use remembered::Remembered;
 pub use signing::{
     Signature, SignatureError, SigningKey, VerifyingKey, verify_batch, verify_each, verify_until,
 };
-#[cfg(any(test, feature = "testing"))]
-pub use remembered::Remembered;
 #[cfg(any(test, feature = "testing"))]
 pub use simulated::Simulated;
 

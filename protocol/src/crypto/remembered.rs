@@ -60,11 +60,7 @@ fn find<T: Copy>(answers: Option<&Answers<T>>, message: &[u8]) -> Option<T> {
 }
 
 /// What was found about this signature before.
-pub(super) fn signature(
-    key: &VerifyingKey,
-    message: &[u8],
-    signature: &Signature,
-) -> Option<bool> {
+pub(super) fn signature(key: &VerifyingKey, message: &[u8], signature: &Signature) -> Option<bool> {
     VERDICTS.with_borrow(|verdicts| {
         let known = verdicts.as_ref()?.signatures.get(&(*signature, *key));
         find(known, message)

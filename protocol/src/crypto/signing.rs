@@ -4,9 +4,9 @@
 //! batch. ZIP-215 is the one rule for which both agree.
 
 use crate::bytes::byte_newtype;
+use crate::crypto::{Secret32, hash};
 #[cfg(any(test, feature = "testing"))]
 use crate::crypto::{remembered, simulated};
-use crate::crypto::{Secret32, hash};
 use rand_core::{CryptoRng, SeedableRng as _};
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 

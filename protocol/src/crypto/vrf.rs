@@ -4,9 +4,9 @@
 //! randomness but not choose it. The VRF key is never the vote key.
 
 use crate::bytes::byte_newtype;
+use crate::crypto::{Digest, Secret32, SigningKey, hash};
 #[cfg(any(test, feature = "testing"))]
 use crate::crypto::{remembered, simulated};
-use crate::crypto::{Digest, Secret32, SigningKey, hash};
 use vrf_rfc9381::ec::edwards25519::EdVrfProof;
 use vrf_rfc9381::ec::edwards25519::elligator2::{
     EdVrfEdwards25519Ell2PublicKey, EdVrfEdwards25519Ell2SecretKey,
@@ -108,8 +108,10 @@ impl VrfPublicKey {
                 .ok_or(VrfError);
         }
         #[cfg(any(test, feature = "testing"))]
-        return remembered::proof(self, input, proof, || self.verify_unknown(input, proof).ok())
-            .ok_or(VrfError);
+        return remembered::proof(self, input, proof, || {
+            self.verify_unknown(input, proof).ok()
+        })
+        .ok_or(VrfError);
         #[cfg(not(any(test, feature = "testing")))]
         self.verify_unknown(input, proof)
     }

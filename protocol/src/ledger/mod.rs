@@ -56,9 +56,9 @@ use crate::units::{Height, Millis};
 use snapshot::Due;
 use std::collections::VecDeque;
 use std::num::NonZeroU64;
+use tree::StateTree;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use tree::shared::Shared as SharedTrees;
-use tree::StateTree;
 
 /// Most blocks whose execution is remembered until one of them is final: more than one only when a master equivocates or
 /// views fail.

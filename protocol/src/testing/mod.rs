@@ -6,7 +6,7 @@
 //! the rules of the consensus specification (section 6). [`simulate`] runs one
 //! seed: a storm of faults, then calm.
 //!
-//! Read `fixture` (keys and genesis), `setup`, `node`, `disk`, `cluster`, `invariants`, `referee`, `byzantine`, `scenario`,
+//! Read `fixture` (keys and genesis), `setup`, `node`, `disk`, `cluster` (with what is below it), `invariants`, `referee`, `byzantine`, `fault`, `scenario`,
 //! `trace`.
 
 #![allow(
@@ -22,6 +22,7 @@ mod cluster;
 pub mod decoders;
 mod dice;
 mod disk;
+mod fault;
 mod fixture;
 mod invariants;
 pub mod model;
@@ -35,9 +36,10 @@ mod trace;
 pub use byzantine::Behaviour;
 pub use cluster::Cluster;
 pub use disk::Disk;
+pub use fault::{Fault, Faults};
 pub use fixture::{Fixture, fixture};
 pub use invariants::{Invariants, Violation};
-pub use scenario::{Fault, Faults, HEIGHTS, Outcome, Scenario, simulate};
+pub use scenario::{HEIGHTS, Outcome, Scenario, simulate};
 pub use setup::{Network, Setup};
 
 #[cfg(test)]

@@ -6,15 +6,19 @@
 use crate::consensus::{Mutant, Timing};
 use crate::crypto::{Remembered, Simulated, hash};
 use crate::ids::ValidatorId;
-use crate::ledger::{Change, Profile, SharedTrees};
+use crate::ledger::{Profile, SharedTrees};
 use crate::testing::byzantine::Behaviour;
 use crate::testing::cluster::Cluster;
 use crate::testing::dice::{Dice, mix};
+use crate::testing::fault::{Fault, Faults};
 use crate::testing::invariants::Violation;
 use crate::testing::setup::{Network, Setup};
 use crate::units::View;
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use strikes::draw_network;
+
+mod strikes;
 
 /// Heights of a run, unless told otherwise.
 pub const HEIGHTS: u64 = 20;
@@ -27,104 +31,6 @@ const RECALL_PERCENT: u64 = 30;
 /// How long a height may take beyond the timeouts of the views that it may need, once the network is whole: delays,
 /// repetitions, and clocks that stand apart by up to two seconds, twice.
 const SLACK_MS: u64 = 5_000;
-
-/// What goes wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Fault {
-    /// Up to 30 % of all messages are lost.
-    Loss,
-    /// Up to 20 % arrive twice.
-    Duplicates,
-    /// Delays up to a hundred times as long as the shortest.
-    Reordering,
-    /// Some messages are late by more than a timeout.
-    Spikes,
-    /// The validators fall into two groups.
-    Partition,
-    /// One link works in one direction only.
-    OneWay,
-    /// A crash between any two steps, and between write and sync; some stay down for long.
-    Crash,
-    /// A node is set back to an older copy of its whole disk, perhaps with the clock of that moment.
-    OldCopy,
-    /// The validators change: some come, go, or take other keys.
-    SetChange,
-    /// A clock jumps, ahead or back.
-    Clock,
-    /// A disk that takes up to 200 ms to sync.
-    SlowDisk,
-    /// Validators that break the rules.
-    Byzantine,
-}
-
-impl Fault {
-    /// All kinds.
-    pub const ALL: [Self; 12] = [
-        Self::Loss,
-        Self::Duplicates,
-        Self::Reordering,
-        Self::Spikes,
-        Self::Partition,
-        Self::OneWay,
-        Self::Crash,
-        Self::OldCopy,
-        Self::SetChange,
-        Self::Clock,
-        Self::SlowDisk,
-        Self::Byzantine,
-    ];
-
-    /// Its name in tables.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Loss => "loss",
-            Self::Duplicates => "duplicates",
-            Self::Reordering => "reordering",
-            Self::Spikes => "spikes",
-            Self::Partition => "partition",
-            Self::OneWay => "one-way",
-            Self::Crash => "crash",
-            Self::OldCopy => "old-copy",
-            Self::SetChange => "set-change",
-            Self::Clock => "clock",
-            Self::SlowDisk => "slow-disk",
-            Self::Byzantine => "byzantine",
-        }
-    }
-}
-
-/// Which faults a run draws from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Faults {
-    /// Three to six kinds of all.
-    #[default]
-    All,
-    /// What networks do, and nothing else.
-    Network,
-    /// Crashes, old copies of disks, slow disks and losses.
-    Crashes,
-    /// None, to see that the calm works.
-    None,
-}
-
-impl Faults {
-    fn kinds(self) -> &'static [Fault] {
-        use Fault::{
-            Clock, Crash, Duplicates, Loss, OldCopy, OneWay, Partition, Reordering, SetChange,
-            SlowDisk, Spikes,
-        };
-        match self {
-            Self::All => &[
-                Loss, Duplicates, Reordering, Spikes, Partition, OneWay, Crash, OldCopy, SetChange,
-                Clock, SlowDisk,
-            ],
-            Self::Network => &[Loss, Duplicates, Reordering, Spikes, Partition, OneWay],
-            Self::Crashes => &[Crash, OldCopy, SlowDisk, Loss],
-            Self::None => &[],
-        }
-    }
-}
 
 /// What is to be run.
 #[derive(Clone, Debug)]
@@ -234,14 +140,6 @@ pub fn simulate(scenario: &Scenario) -> Outcome {
             diagram: None,
         }
     })
-}
-
-/// What becomes of a validator.
-#[derive(Clone, Copy)]
-enum Move {
-    Comes,
-    Goes,
-    Rekeys,
 }
 
 struct Run<'a> {
@@ -420,147 +318,11 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Copies for later, of the disks of those who are to forget.
-    fn copy_disks(&mut self, step: u64) {
-        for &node in &self.forgetful {
-            if step == 0 || self.dice.percent(40) {
-                self.cluster.copy_disk(node);
-            }
-        }
-    }
-
-    /// An amendment is handed in. Of no set that it may lead to are more than f faulty.
-    fn change_set(&mut self) {
-        for _ in 0..5 {
-            let standings = self.cluster.agreed().standings();
-            let newest = standings.newest_validators();
-            let allowed = newest.f().min(standings.validators().f()).max(1);
-            let mut members: BTreeSet<_> = newest.ids().collect();
-            let next = standings.next_number();
-            let ids: Vec<_> = members.iter().copied().collect();
-            let mut planned = Vec::new();
-            for _ in 0..1 + self.dice.below(allowed.min(2) as u64) {
-                let id = ids[self.dice.below(ids.len() as u64) as usize];
-                match self.dice.below(3) {
-                    0 if next.0 < self.n => {
-                        members.insert(next);
-                        planned.push((Move::Comes, next));
-                    }
-                    1 => {
-                        members.remove(&id);
-                        planned.push((Move::Goes, id));
-                    }
-                    _ if self.cluster.rekeyable().contains(&id) => {
-                        planned.push((Move::Rekeys, id));
-                    }
-                    _ => {}
-                }
-            }
-            let distinct: BTreeSet<_> = planned.iter().map(|(_, id)| *id).collect();
-            let faulty = members.intersection(&self.faulty).count();
-            let borne = !members.is_empty() && faulty <= (members.len() - 1) / 3;
-            if !planned.is_empty() && distinct.len() == planned.len() && borne {
-                return self.amend(&planned);
-            }
-        }
-    }
-
-    fn amend(&mut self, planned: &[(Move, ValidatorId)]) {
-        let mut changes = Vec::new();
-        for &(kind, id) in planned {
-            let pause = self.dice.between(0, 2_000);
-            match kind {
-                Move::Comes => changes.extend(self.cluster.admission(pause)),
-                Move::Goes => changes.push(Change::Remove(id)),
-                Move::Rekeys => changes.push(self.cluster.change_of_keys(id, pause)),
-            }
-        }
-        self.cluster.amend(changes);
-        *self.faults.entry(Fault::SetChange).or_default() += 1;
-    }
-
     fn cluster_height(&self) -> u64 {
         (0..self.n)
             .map(|node| self.cluster.height(node))
             .max()
             .unwrap_or(0)
-    }
-
-    fn strike(&mut self, kind: Fault) {
-        let (n, node) = (self.n, self.dice.node(self.n));
-        if kind != Fault::SetChange {
-            *self.faults.entry(kind).or_default() += 1;
-        }
-        match kind {
-            Fault::Partition => {
-                if self.dice.percent(30) {
-                    self.cluster.heal();
-                }
-                let mut sides = (Vec::new(), Vec::new());
-                for node in 0..n {
-                    if self.dice.percent(50) {
-                        sides.0.push(node)
-                    } else {
-                        sides.1.push(node)
-                    }
-                }
-                self.cluster.partition(&sides.0, &sides.1);
-            }
-            Fault::OneWay => {
-                if self.dice.percent(30) {
-                    self.cluster.heal();
-                }
-                let other = self.dice.node(n);
-                self.cluster.cut_one_way(node, other);
-            }
-            Fault::Crash => {
-                // Several at once: what the cluster knows is on disks only.
-                let count = if self.dice.percent(15) {
-                    n
-                } else {
-                    1 + self.dice.node(2)
-                };
-                for more in 0..count {
-                    let node = (node + more) % n;
-                    let output = self.cluster.executed(node) + self.dice.below(40);
-                    if self.dice.percent(80) {
-                        self.cluster.crash_before(node, output);
-                    } else {
-                        self.cluster.crash(node);
-                    }
-                }
-            }
-            Fault::OldCopy => {
-                let count = u16::try_from(self.forgetful.len()).unwrap_or(0);
-                let node = self.forgetful[usize::from(self.dice.node(count))];
-                let copies = self.cluster.copies(node) as u64;
-                let copy = usize::try_from(self.dice.below(copies)).unwrap_or(0);
-                let pause = self.dice.between(0, 1_000);
-                let age = self.cluster.restore(node, copy, true, pause);
-                if self.dice.percent(30) {
-                    // A whole machine is set back, with its clock.
-                    let age = i64::try_from(age + pause).unwrap_or(0);
-                    self.cluster.set_clock(node, -age);
-                }
-            }
-            Fault::Clock => {
-                let bad = node < self.bad_clocks;
-                let most = if bad { 60_000 } else { 900 };
-                let jump = i64::try_from(self.dice.below(2 * most + 1)).unwrap_or(0);
-                self.cluster
-                    .set_clock(node, jump - i64::try_from(most).unwrap_or(0));
-            }
-            Fault::SlowDisk => {
-                let ms = self.dice.between(20, 200);
-                self.cluster.set_sync(node, ms);
-            }
-            Fault::SetChange => self.change_set(),
-            Fault::Loss
-            | Fault::Duplicates
-            | Fault::Reordering
-            | Fault::Spikes
-            | Fault::Byzantine => {}
-        }
     }
 
     /// No cuts, no losses, everybody up, clocks at most a second apart, and work: every height must come in time.
@@ -612,26 +374,4 @@ impl<'a> Run<'a> {
             }
         }
     }
-}
-
-fn draw_network(kinds: &[Fault], dice: &mut Dice) -> Network {
-    let mut network = Network {
-        delay_min_ms: 1,
-        delay_max_ms: 10,
-        ..Network::default()
-    };
-    for kind in kinds {
-        match kind {
-            Fault::Loss => network.loss_percent = dice.between(1, 30),
-            Fault::Duplicates => network.duplicate_percent = dice.between(1, 20),
-            Fault::Reordering => network.delay_max_ms = dice.between(20, 100),
-            Fault::Spikes => {
-                network.spike_percent = dice.between(1, 10);
-                network.spike_ms = dice.between(200, 1_500);
-            }
-            Fault::Partition | Fault::OneWay | Fault::Crash | Fault::OldCopy => {}
-            Fault::SetChange | Fault::Clock | Fault::SlowDisk | Fault::Byzantine => {}
-        }
-    }
-    network
 }

@@ -1,9 +1,12 @@
 //! [`Cluster`] continued: validators that come, go and change their keys, by amendments that a quorum signs.
 
-use super::{Cluster, Event};
+use super::Cluster;
+use super::clock::Event;
 use crate::consensus::Identity;
 use crate::ids::ValidatorId;
-use crate::ledger::{Amendment, Change, Ledger, SignedTransaction, Transaction, TxBody, ValidatorInfo};
+use crate::ledger::{
+    Amendment, Change, Ledger, SignedTransaction, Transaction, TxBody, ValidatorInfo,
+};
 use crate::testing::fixture;
 use crate::units::{Millis, Sequence};
 use std::sync::Arc;

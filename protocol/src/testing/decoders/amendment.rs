@@ -1,6 +1,7 @@
 //! Amendments, one per block, with signatures that hold; and the heights after them, when they take effect.
 
-use super::{block, decoded, with_scene};
+use super::decoded;
+use super::scene::{block, with_scene};
 use crate::consensus::{Certificate, VoteKind};
 use crate::crypto::Signature;
 use crate::ids::ValidatorId;
@@ -61,9 +62,9 @@ fn restored(ledger: &Ledger) {
     assert_eq!(again.as_ref(), Ok(standings));
 }
 
-fn certificate(scene: &super::Scene, block: &crate::ledger::Block) -> Certificate {
+fn certificate(scene: &super::scene::Scene, block: &crate::ledger::Block) -> Certificate {
     let height = block.header.height;
-    super::certify(
+    super::scene::certify(
         &scene.fixture,
         scene.chain,
         VoteKind::Finalize,
@@ -72,7 +73,11 @@ fn certificate(scene: &super::Scene, block: &crate::ledger::Block) -> Certificat
     )
 }
 
-fn hand_in(scene: &super::Scene, sequence: Sequence, governance: Governance) -> SignedTransaction {
+fn hand_in(
+    scene: &super::scene::Scene,
+    sequence: Sequence,
+    governance: Governance,
+) -> SignedTransaction {
     let me = &scene.fixture.identities[0];
     let plain = scene.fixture.transaction(scene.chain, 1);
     Transaction {
