@@ -360,7 +360,9 @@ impl Standings {
             skipped: skipped.collect(),
         });
         self.authors.push(header.author);
-        let cooling_max = self.validators().f().max(1);
+        // A set that is decided already may let more of them cool down than the present one.
+        let cooling_max = self.validators().f().max(self.newest_validators().f());
+        let cooling_max = cooling_max.max(1);
         let surplus = self.authors.len().saturating_sub(cooling_max);
         self.authors.drain(..surplus);
         self.recent.insert(
