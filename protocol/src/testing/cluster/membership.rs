@@ -111,17 +111,23 @@ impl Cluster {
             .cloned()
     }
 
-    /// What a node may put into a block now: of what its mempool has, in order, the first that is still valid.
+    /// What a node puts into a block now: of what its mempool has, the first that is still valid. Amendments go before
+    /// everything else.
     pub(super) fn choose(&self, place: usize, now: Millis, bytes: usize) -> Vec<SignedTransaction> {
         let node = &self.nodes[place];
         let Some(core) = &node.core else {
             return Vec::new();
         };
         let state = core.ledger().state();
+        let of_kind = |amendments: bool| {
+            let all = node.mempool.values();
+            all.filter(move |transaction| governs(transaction) == amendments)
+        };
+        let first = usize::from(self.amendments == 0);
         // One transaction per block, so that heights go by.
-        let mut chosen = node
-            .mempool
-            .values()
+        let mut chosen = [true, false][first..]
+            .iter()
+            .flat_map(|&amendments| of_kind(amendments))
             .map(|transaction| state.select([transaction], now, bytes));
         chosen.find(|chosen| !chosen.is_empty()).unwrap_or_default()
     }
@@ -135,8 +141,7 @@ impl Cluster {
         };
         let state = core.ledger().state();
         node.mempool.retain(|_, transaction| {
-            let governs = matches!(transaction.content.body, TxBody::Governance(_));
-            !governs || !state.select([&*transaction], now, usize::MAX).is_empty()
+            !governs(transaction) || !state.select([&*transaction], now, usize::MAX).is_empty()
         });
     }
 
@@ -145,4 +150,8 @@ impl Cluster {
     pub fn has_joined(&self, place: u16) -> bool {
         self.nodes[usize::from(place)].joined
     }
+}
+
+fn governs(transaction: &SignedTransaction) -> bool {
+    matches!(transaction.content.body, TxBody::Governance(_))
 }

@@ -91,3 +91,20 @@ fn validators_come_and_go_and_change_their_keys() {
     cluster.invariants.assert_finalized_were_notarized();
     assert!(cluster.invariants.convicted.is_empty());
 }
+
+/// From six to seven, two authors cool down instead of one, from the first height of the new set on: the rules of masters,
+/// worked out anew from the chain, hold at every block.
+#[test]
+fn a_grown_set_lets_more_authors_cool_down() {
+    let _scope = crate::crypto::Simulated::enter();
+    for seed in 0..40 {
+        let mut setup = Setup::new(6, seed);
+        setup.newcomers = 1;
+        let mut cluster = busy(setup, Profile::Balanced, 40);
+        cluster.run_to(3 + seed % 4, 10_000);
+        let change = cluster.admission(0).unwrap();
+        cluster.amend(vec![change]);
+        cluster.run_to(20, 60_000);
+        assert_eq!(cluster.agreed().standings().validators().n(), 7);
+    }
+}
