@@ -293,7 +293,8 @@ impl Consensus {
         }))
     }
 
-    /// spec 2, every REBCAST_MS while in v: own stored votes of this height, NewView, own proposal if master.
+    /// spec 2, every REBCAST_MS while in v: own stored votes of this height, NewView, own proposal if master; and the question for the
+    /// block, should it be final already.
     pub(super) fn rebroadcast(&mut self) {
         if self.config.plants(Mutant::NoRebroadcast) {
             return;
@@ -305,11 +306,9 @@ impl Consensus {
         }
         self.announce_view();
         self.resend_proposal();
-        if self.round.voter.is_none() {
-            // Nobody answers a node that does not vote unless it asks.
-            let (from, count) = (self.round.height, 1);
-            self.broadcast(Message::GetCommitted { from, count });
-        }
+        // To whom this node is no validator any more its votes mean nothing, and it may not know that yet: it has to ask.
+        let (from, count) = (self.round.height, 1);
+        self.broadcast(Message::GetCommitted { from, count });
         self.set_timer(
             TimerKind::Rebroadcast,
             self.config.timing.rebroadcast_every(),

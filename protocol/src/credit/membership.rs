@@ -31,8 +31,8 @@ pub struct Electorate {
 }
 
 /// So many heights after the last one that it could vote on, a validator that has left, or the old key of one that has
-/// another, is still let in to follow: it must learn that it has left.
-pub const FAREWELL_HEIGHTS: u64 = 32;
+/// another, is still let in to follow: it must learn that it has left. Some seconds under load, hours on an idle ledger.
+pub const FAREWELL_HEIGHTS: u64 = 1_024;
 
 /// Whom a node talks with after a state.
 #[derive(Clone, Debug, PartialEq, Eq)]
