@@ -107,6 +107,9 @@ fn sets_change_while_nodes_are_down() {
     assert_eq!(ids(&company.former), [0]);
     let forgotten = Height(decided + CHANGE_DELAY + FAREWELL_HEIGHTS - 1);
     assert!(company.until.is_some_and(|until| until <= forgotten));
+    for height in (net.head(1)..forgotten.0).step_by(200) {
+        net.run_to(&[1, 2, 3, 4], height);
+    }
     net.run_to(&[1, 2, 3, 4], forgotten.0);
     let company = |node: usize, net: &Net| {
         let core = net.cores[node].as_ref().unwrap();
