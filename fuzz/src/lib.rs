@@ -7,6 +7,9 @@
 
 #![allow(dead_code, unused_imports)]
 
+// What the settings name of that crate is below.
+extern crate self as kithkin_actors;
+
 #[path = "../../actors/src/ports"]
 mod ports {
     pub mod names;
@@ -19,6 +22,24 @@ mod ports {
 #[path = "../../actors/src/validator"]
 mod validator {
     pub mod messages;
+
+    /// The fields of the real one, whose file does I/O.
+    #[derive(Clone, Copy, Debug)]
+    pub struct SnapshotPolicy {
+        pub every: std::num::NonZeroU64,
+        pub keep: usize,
+        pub chunk_bytes: u64,
+    }
+
+    impl Default for SnapshotPolicy {
+        fn default() -> Self {
+            Self {
+                every: std::num::NonZeroU64::MIN,
+                keep: 2,
+                chunk_bytes: 1_048_576,
+            }
+        }
+    }
 }
 
 #[path = "../../actors/src/peer"]
@@ -27,6 +48,9 @@ mod peer {
     mod lane;
 
     use lane::Lane;
+
+    /// As in the real one, whose file needs libp2p.
+    pub const GUESTS_MAX: usize = 64;
 
     /// A frame as it comes on a stream: a byte for the lane, the kind, the frame. What is read is written as it came.
     pub fn frame(bytes: &[u8]) {
@@ -41,6 +65,7 @@ mod peer {
             Ok(codec::Arrived::Gossip(message)) => codec::write(&message),
             Ok(codec::Arrived::Lacking(message)) => codec::write(&message),
             Ok(codec::Arrived::Supplied(message)) => codec::write(&message),
+            Ok(codec::Arrived::Snapshot(message)) => codec::write(&message),
             // Written by its author only, out of the whole proposal.
             Ok(codec::Arrived::Outlined(message)) => {
                 let bytes = kithkin_protocol::wire::encode(&message.0);
