@@ -30,11 +30,15 @@ use kithkin_protocol::ledger::{Block, Effects, Genesis, Ledger, LedgerError, Wha
 use kithkin_protocol::units::Height;
 use kithkin_protocol::wire::{self, WireError};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// Most blocks of the chain that are read at once.
 const BLOCKS_PER_READ: usize = 64;
+
+/// How many of the last final blocks stay in memory: as many as a peer gets that is a little behind. Under load that is
+/// asked for many times a second, and reading and decoding 4 MiB for each answer would make everybody late.
+const RECENT_BLOCKS: usize = 4;
 
 /// What to do about damage.
 const RESTORE: &str = "the data folder is damaged: check the disk, keep a copy of the folder, then restore it from a backup, or \
@@ -127,6 +131,8 @@ pub struct ChainStore {
     records: BTreeMap<Height, Vec<Vec<u8>>>,
     /// Bodies of blocks that are not final, as far as they are written or about to be.
     bodies: BTreeSet<(Height, BlockId)>,
+    /// The last final blocks. That one is here does not say that its commit is durable.
+    recent: VecDeque<(BlockId, Arc<Block>)>,
     /// Where the chain begins here, if not at the genesis.
     base: Option<Base>,
 }
@@ -142,6 +148,7 @@ impl ChainStore {
             wal_number: 0,
             records: BTreeMap::new(),
             bodies: BTreeSet::new(),
+            recent: VecDeque::new(),
             base: None,
         };
         match store.space.get(b"g")? {
@@ -258,6 +265,10 @@ impl ChainStore {
         let Some((id, certificate)) = self.final_id(height)? else {
             return Ok(None);
         };
+        if let Some((_, block)) = self.recent.iter().find(|(recent, _)| *recent == id) {
+            let (block, length) = (Arc::clone(block), block.encoded_len());
+            return Ok(Some((Finalized { block, certificate }, length)));
+        }
         let key = body_key(height, id);
         let Some(value) = self.space.get(&key)? else {
             return Err(StorageError::Body { height });
@@ -398,12 +409,16 @@ impl ChainStore {
     pub(super) fn put_commit(
         &mut self,
         batch: &mut Batch,
-        block: &Block,
+        block: &Arc<Block>,
         certificate: &Certificate,
         effects: &Effects,
     ) {
         let (height, id) = (block.header.height, block.id());
         self.put_body(batch, block);
+        self.recent.push_back((id, Arc::clone(block)));
+        if self.recent.len() > RECENT_BLOCKS {
+            self.recent.pop_front();
+        }
         let later = self.bodies.split_off(&(height.plus(1), BlockId::NONE));
         for (height, other) in std::mem::replace(&mut self.bodies, later) {
             if other != id {

@@ -176,6 +176,17 @@ fn a_body_is_written_once_and_outlives_the_commit() {
         assert_eq!(place, Some(expected));
     }
 
+    // Whoever is a little behind gets it from memory.
+    let blocks = chain.blocks(Height(1), 4, usize::MAX).expect("read");
+    assert!(Arc::ptr_eq(&blocks[0].block, &second));
+    drop(chain);
+    store.close().expect("closes");
+
+    let (store, chain, _) = open();
+    let blocks = chain.blocks(Height(1), 4, usize::MAX).expect("read");
+    assert_eq!(blocks.len(), 1);
+    assert_eq!(blocks[0].block, second);
+
     // Another body in its place, or none, is damage.
     let mut batch = Batch::default();
     batch.put(

@@ -15,6 +15,7 @@
 
 use super::StoreError;
 use super::batch::{Batch, Change};
+use super::reclaim::Reclaim;
 use super::shared::Shared;
 use super::space::{SpaceId, successor};
 use rocksdb::{ColumnFamily, WriteBatch};
@@ -224,12 +225,17 @@ impl Queue {
 }
 
 /// The committer's thread: until the queue is closed and empty.
-pub(super) fn run(shared: &Arc<Shared>) {
+pub(super) fn run(shared: &Arc<Shared>, mut reclaim: Reclaim) {
     // However this thread ends, nobody waits for an answer for ever.
     let _last = Last(Arc::clone(shared));
     let mut current = BTreeMap::new();
     while let Some(group) = shared.queue.take() {
-        commit(shared, group, &mut current);
+        let bytes = commit(shared, group, &mut current);
+        // Closed meanwhile: nothing to look at.
+        let _ = shared.with_db(|db| {
+            reclaim.note(db, bytes);
+            Ok(())
+        });
     }
 }
 
@@ -249,8 +255,9 @@ impl Drop for Last {
     }
 }
 
-/// Writes one group and answers each of its entries. `current` holds the incarnations that may write.
-fn commit(shared: &Shared, group: Vec<Entry>, current: &mut BTreeMap<String, u64>) {
+/// Writes one group and answers each of its entries. `current` holds the incarnations that may write. Returns how many
+/// bytes it wrote.
+fn commit(shared: &Shared, group: Vec<Entry>, current: &mut BTreeMap<String, u64>) -> u64 {
     let mut merged = Vec::new();
     let mut answers = Vec::with_capacity(group.len());
     let (mut batches, mut bytes, mut refused) = (0_u64, 0_u64, 0_u64);
@@ -297,6 +304,7 @@ fn commit(shared: &Shared, group: Vec<Entry>, current: &mut BTreeMap<String, u64
         let error = refusal.or_else(|| failure.clone());
         answer(done, error.map_or(Ok(()), Err));
     }
+    bytes
 }
 
 fn fenced(space: &SpaceId, current: &BTreeMap<String, u64>) -> Option<StoreError> {

@@ -5,7 +5,8 @@
 //!
 //! * `mod`: [`Store`], the process's handle. `space`: [`Space`], an actor's handle.
 //! * `committer`: the queue and the writing thread; what happens when the queue is full.
-//! * `open`: lock, creation, format. `options`: how RocksDB is set up, and why. `error`: what can go wrong.
+//! * `open`: lock, creation, format. `options`: how RocksDB is set up, and why; `reclaim`: space that
+//!   comes back. `error`: what can go wrong.
 //!
 //! A value is a frame of [`kithkin_protocol::wire`] and so starts with a version of its own. Secret keys are not
 //! here but in [`super::vault`]: RocksDB keeps deleted values until it compacts.
@@ -15,6 +16,7 @@ mod committer;
 mod error;
 mod open;
 mod options;
+mod reclaim;
 mod shared;
 mod space;
 #[cfg(test)]
@@ -26,6 +28,7 @@ pub use options::StoreOptions;
 pub use space::{Pairs, Space};
 
 use committer::Limits;
+use reclaim::Reclaim;
 use shared::Shared;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -88,9 +91,10 @@ impl Store {
     ) -> Result<Self, StoreError> {
         let shared = Arc::new(Shared::new(open::open(dir, options)?, limits));
         let theirs = Arc::clone(&shared);
+        let reclaim = Reclaim::new(options.write_buffer_bytes);
         let thread = std::thread::Builder::new()
             .name("committer".to_owned())
-            .spawn(move || committer::run(&theirs))
+            .spawn(move || committer::run(&theirs, reclaim))
             .map_err(|error| StoreError::Io {
                 dir: dir.to_owned(),
                 detail: format!("cannot start the committer's thread: {error}"),

@@ -34,6 +34,12 @@ const LOGS_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// From how many bytes on a value lies in a blob file.
 const BLOB_BYTES_MIN: u64 = 32 * 1024;
 
+/// While space is reclaimed: the part of the blob files, the oldest ones, whose values are written anew.
+const RECLAIM_AGE: f64 = 0.5;
+
+/// While space is reclaimed: from what part of garbage in the oldest files on that is not left to chance.
+const RECLAIM_FORCE: f64 = 0.5;
+
 /// RocksDB's options. Every one on which durability rests is set here, whatever RocksDB's default is. `direct`: the disk
 /// takes writes that pass the page cache by.
 pub(super) fn rocksdb_options(options: &StoreOptions, direct: bool) -> Options {
@@ -57,12 +63,14 @@ pub(super) fn rocksdb_options(options: &StoreOptions, direct: bool) -> Options {
     db.set_block_based_table_factory(&table);
 
     // Large values, block bodies and shards, go into files of their own when a memtable is written out: merging them
-    // with others again and again would be most of what the disk does. Space of removed ones comes back by and by.
+    // with others again and again would be most of what the disk does. How space of removed ones comes back: `reclaim`.
     db.set_enable_blob_files(true);
     db.set_min_blob_size(BLOB_BYTES_MIN);
     db.set_blob_file_size(64 * 1024 * 1024);
     db.set_blob_compression_type(DBCompressionType::None);
-    db.set_enable_blob_gc(true);
+    db.set_enable_blob_gc(false);
+    db.set_blob_gc_age_cutoff(RECLAIM_AGE);
+    db.set_blob_gc_force_threshold(RECLAIM_FORCE);
 
     // The index fills its memtables slowly, and a log stays as long as something in it is in a memtable only.
     db.set_max_total_wal_size(LOGS_BYTES_MAX);
