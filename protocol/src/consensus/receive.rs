@@ -302,6 +302,9 @@ impl Consensus {
 
     /// Verifies in one batch and counts what holds.
     pub(super) fn verify_and_count(&mut self, ballots: Vec<Ballot>) {
+        if ballots.is_empty() {
+            return;
+        }
         let votes: Vec<_> = ballots.iter().map(|ballot| ballot.vote.clone()).collect();
         let verdicts = verify_votes(self.chain, &self.round.set, &votes);
         for (ballot, holds) in ballots.into_iter().zip(verdicts) {

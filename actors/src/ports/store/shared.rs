@@ -87,7 +87,10 @@ impl Shared {
         let mut options = WriteOptions::default();
         options.set_sync(true);
         self.with_index(|db, index| {
-            let mut merged = WriteBatch::default();
+            // In one piece: a buffer that grows to megabytes by doubling is copied again and again.
+            let bytes = batches.iter().map(|(_, batch)| batch.len_bytes());
+            let room = bytes.fold(0, usize::saturating_add);
+            let mut merged = WriteBatch::with_capacity_bytes(room);
             for (space, batch) in batches {
                 merge(&mut merged, index, &space.prefix, batch);
             }
