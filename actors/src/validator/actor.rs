@@ -20,11 +20,11 @@ use crate::validator::storage::{ChainStore, StorageError, put_quarantine};
 use crate::validator::sync::{SnapshotPolicy, SyncState};
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message, SpawnHandle};
 use kithkin_protocol::consensus::{
-    self, Agreement, Algorithm, Certificate, Config, Identity, Input, Note, Output, Timer,
+    self, Agreement, Algorithm, Ballot, Certificate, Config, Identity, Input, Note, Output, Timer,
     TimerKind, Timing, WalEntry,
 };
 use kithkin_protocol::credit::Part;
-use kithkin_protocol::ids::{TxId, ValidatorId};
+use kithkin_protocol::ids::{BlockId, TxId, ValidatorId};
 use kithkin_protocol::ledger::{
     AdmissionError, Block, Effects, Event, Genesis, Ledger, Mempool, SignedTransaction,
 };
@@ -104,6 +104,8 @@ pub struct Validator {
     pub(super) waiters: BTreeMap<TxId, Vec<oneshot::Sender<Finalized>>>,
     pub(super) outlines: Outlines,
     pub(super) ahead: Option<Ahead>,
+    /// The block that was found valid last, and the first master after it.
+    pub(super) next_master: Option<(BlockId, ValidatorId)>,
     clock: SharedClock,
     followers: BTreeMap<ActorName, BTreeSet<super::messages::Concern>>,
     /// The present timer of each kind.
@@ -179,6 +181,7 @@ impl Validator {
             waiters: BTreeMap::new(),
             outlines: Outlines::default(),
             ahead: None,
+            next_master: None,
             clock: config.clock,
             observer: config.observer,
             followers: BTreeMap::new(),
@@ -331,6 +334,9 @@ impl Validator {
                 if self.sync.holds(&message) => {}
             Output::Broadcast(message) => {
                 let mut to = self.peers();
+                if let consensus::Message::Ballots(ballots) = &message {
+                    self.put_next_master_first(&mut to, ballots);
+                }
                 if matches!(message, consensus::Message::GetCommitted { .. }) {
                     // Where the set has changed since, the operator may know somebody who has the blocks.
                     to.extend(self.guests());
@@ -348,6 +354,23 @@ impl Validator {
             | Output::Build { .. }
             | Output::Note(_)
             | Output::Accuse(_) => {}
+        }
+    }
+
+    /// All wait for the next block, and so for whoever makes it to see that the present one is final. Among many
+    /// receivers the order matters: the last one hears a vote when the first has long worked on it.
+    fn put_next_master_first(&self, to: &mut [ActorName], ballots: &[Ballot]) {
+        let next = self.next_master.filter(|(block, _)| {
+            ballots
+                .first()
+                .is_some_and(|ballot| ballot.vote.id == *block)
+        });
+        let place = next.and_then(|(_, master)| {
+            to.iter()
+                .position(|peer| *peer == ActorName::Validator(master.0))
+        });
+        if let Some(front) = place.and_then(|place| to.get_mut(..=place)) {
+            front.rotate_right(1);
         }
     }
 

@@ -28,6 +28,10 @@ impl Validator {
     /// becomes final, its leader begins.
     pub(super) fn assemble_ahead(&mut self, block: &Block) {
         let (height, id) = (block.header.height, block.id());
+        let order = self.ledger().tried(id);
+        let order = order.map(|state| state.standings().leader_order());
+        let next_master = order.and_then(|order| order.first().copied());
+        self.next_master = next_master.map(|master| (id, master));
         let bytes_max = BLOCK_BYTES_MAX
             .saturating_sub(HEADER_BYTES)
             .min(self.outlines.portion.bytes());
@@ -40,7 +44,7 @@ impl Validator {
         let Some(state) = self.ledger().tried(id).cloned() else {
             return;
         };
-        if state.standings().leader_order().first() != Some(&self.me) {
+        if next_master != Some(self.me) {
             return;
         }
         self.pool.on_proposed(height, &block.transactions);
