@@ -6,10 +6,12 @@ use kithkin_protocol::crypto::SigningKey;
 use kithkin_protocol::ids::{BlockId, ChainId};
 use kithkin_protocol::ledger::{SignedTransaction, Transaction, TxBody};
 use kithkin_protocol::units::{Height, Millis, Sequence};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::ops::Range;
 use std::path::PathBuf;
 use std::process::Output;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 /// How many hospitals there are.
@@ -35,10 +37,25 @@ pub(crate) fn ended(args: &[&str]) -> Output {
     program(args).output().expect("the program starts")
 }
 
-/// A port that is free now. The operating system gives each out once in a long while.
+/// Ports below those that the operating system gives out by itself: what it gives to a listener that is closed at once, it may
+/// give to somebody's outgoing connection before the node starts.
+const PORTS: Range<u16> = 10_240..32_704;
+
+/// A port that nobody listens on. Each process of tests has its own sixteen to begin with, and goes on from there.
 fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    listener.local_addr().expect("an address").port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let (width, own) = (
+        u32::from(PORTS.end - PORTS.start),
+        std::process::id().wrapping_mul(16),
+    );
+    loop {
+        let place = own.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % width;
+        let port = PORTS.start + u16::try_from(place).expect("less than the width");
+        let address = ("127.0.0.1", port);
+        if TcpListener::bind(address).is_ok() && UdpSocket::bind(address).is_ok() {
+            return port;
+        }
+    }
 }
 
 impl Town {
