@@ -14,6 +14,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
@@ -32,6 +33,8 @@ pub struct Street {
     pub genesis: Arc<Genesis>,
     /// Keys that may sign transactions.
     pub senders: Vec<SigningKey>,
+    /// The measurement is over: the nodes go, and with them what is under way.
+    closing: Arc<AtomicBool>,
     nodes: Vec<Running>,
     doors: Vec<mpsc::Sender<Vec<SignedTransaction>>>,
     news: mpsc::UnboundedReceiver<News>,
@@ -48,6 +51,12 @@ impl Drop for Running {
         // Gone already, in the worst case.
         let _ = self.0.kill();
         let _ = self.0.wait();
+    }
+}
+
+impl Drop for Street {
+    fn drop(&mut self) {
+        self.closing.store(true, Ordering::Relaxed);
     }
 }
 
@@ -92,10 +101,13 @@ impl Street {
             bail!("no validators");
         };
         let news = watching.follow(ANSWER_WITHIN).await?;
-        let doors = clients.into_iter().map(door).collect();
+        let closing = Arc::new(AtomicBool::new(false));
+        let doors = clients.into_iter();
+        let doors = doors.map(|client| door(client, &closing)).collect();
         Ok(Self {
             genesis,
             senders,
+            closing,
             nodes,
             doors,
             news,
@@ -234,15 +246,19 @@ async fn reach(
 }
 
 /// A queue of batches for one node. Answers are taken as they come; what is refused is not final, and so counts.
-fn door(client: Arc<NodeClient>) -> mpsc::Sender<Vec<SignedTransaction>> {
+fn door(
+    client: Arc<NodeClient>,
+    closing: &Arc<AtomicBool>,
+) -> mpsc::Sender<Vec<SignedTransaction>> {
     let (send, mut batches) = mpsc::channel::<Vec<SignedTransaction>>(UNDER_WAY);
+    let closing = Arc::clone(closing);
     tokio::spawn(async move {
         let places = Arc::new(tokio::sync::Semaphore::new(UNDER_WAY));
         while let Some(batch) = batches.recv().await {
             let Ok(place) = places.clone().acquire_owned().await else {
                 return;
             };
-            let client = client.clone();
+            let (client, closing) = (client.clone(), Arc::clone(&closing));
             tokio::spawn(async move {
                 match client.submit_many(batch, ANSWER_WITHIN).await {
                     Ok(refused) => {
@@ -251,6 +267,7 @@ fn door(client: Arc<NodeClient>) -> mpsc::Sender<Vec<SignedTransaction>> {
                             tracing::warn!(count, %first, "transactions are refused");
                         }
                     }
+                    Err(_) if closing.load(Ordering::Relaxed) => {}
                     Err(error) => tracing::warn!(%error, "a batch is lost"),
                 }
                 drop(place);
