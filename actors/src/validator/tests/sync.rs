@@ -4,7 +4,7 @@ use super::*;
 use crate::validator::messages::{Chain, Consensus, QueryError, Snapshot};
 use kithkin_protocol::consensus::{Finalized, Message};
 use kithkin_protocol::ids::BlockId;
-use kithkin_protocol::ledger::snapshot::{Entry, StateSync};
+use kithkin_protocol::ledger::snapshot::{Entry, Manifest, StateSync};
 use kithkin_protocol::wire;
 use std::collections::BTreeSet;
 use std::num::NonZeroU64;
@@ -21,6 +21,18 @@ type Sent = (ActorName, ActorName, StateSync);
 struct Behind {
     house: House,
     sent: watch::Receiver<Vec<Sent>>,
+}
+
+/// Says when the late one has lost its network. Taps see a message one after the other: who waits for the message itself may
+/// mend the network before it is cut.
+struct CutOff(watch::Receiver<bool>);
+
+impl CutOff {
+    async fn wait(mut self) {
+        let cut = self.0.wait_for(|cut| *cut);
+        let cut = tokio::time::timeout(WITHIN, cut).await;
+        cut.expect("in time").expect("the tap lives");
+    }
 }
 
 impl Behind {
@@ -102,6 +114,31 @@ impl Behind {
         let sent = self.sent.borrow();
         let between = sent.iter().filter(|(f, t, _)| (*f, *t) == (from, to));
         between.filter_map(|(_, _, message)| of(message)).collect()
+    }
+
+    /// The late one loses its network with its question for that part which `after` counts to, of the snapshot with this
+    /// manifest.
+    fn cut_off_after(&self, after: impl Fn(&Manifest) -> usize + Send + Sync + 'static) -> CutOff {
+        let network = self.house.network.clone();
+        let left = Mutex::new(None);
+        let (cut, is_cut) = watch::channel(false);
+        self.house.network.tap(move |event| {
+            let mut left = left.lock().expect("not poisoned");
+            match event.content.downcast_ref() {
+                Some(Snapshot(StateSync::Manifest(manifest))) => {
+                    left.get_or_insert_with(|| after(manifest));
+                }
+                Some(Snapshot(StateSync::GetChunk { .. })) => {
+                    *left = left.map(|left| left.wrapping_sub(1));
+                    if *left == Some(0) {
+                        network.set_node(LATE, LinkRule::severed());
+                        cut.send_replace(true);
+                    }
+                }
+                _ => {}
+            }
+        });
+        CutOff(is_cut)
     }
 
     /// The parts that the late one has asked for, whomever.
@@ -215,24 +252,9 @@ async fn after_a_crash_only_what_is_missing_is_fetched() {
     const BEFORE: usize = 12;
     let mut behind = Behind::between(0, 3 * EVERY + 5).await;
     // The network fails in the middle, and the node crashes then.
-    let network = behind.house.network.clone();
-    let asked = std::sync::atomic::AtomicUsize::new(0);
-    behind.house.network.tap(move |event| {
-        let Some(Snapshot(StateSync::GetChunk { .. })) = event.content.downcast_ref() else {
-            return;
-        };
-        if asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst) + 1 == BEFORE {
-            network.set_node(LATE, LinkRule::severed());
-        }
-    });
+    let cut = behind.cut_off_after(|_| BEFORE);
     behind.house.release(LATE).await;
-    let mut sent = behind.sent.clone();
-    let half_way = sent.wait_for(|all| {
-        let asked = all.iter().filter_map(|(_, _, message)| part_asked(message));
-        asked.count() >= BEFORE
-    });
-    let reached = tokio::time::timeout(WITHIN, half_way).await;
-    reached.expect("in time").expect("the tap lives");
+    cut.wait().await;
     behind.house.hold(LATE).await;
     let before = behind.parts_asked();
     behind.house.network.clear_links();
@@ -280,35 +302,11 @@ async fn a_snapshot_that_blocks_have_overtaken_is_not_put_in_place() {
     let blocks = first_blocks(&behind).await;
     assert_eq!(blocks.len(), 64);
     // All parts are asked for; the answers to the last questions are lost.
-    let network = behind.house.network.clone();
-    let (asked, parts) = (Mutex::new(0), Mutex::new(usize::MAX));
-    behind.house.network.tap(move |event| {
-        let mut parts = parts.lock().expect("not poisoned");
-        match event.content.downcast_ref() {
-            Some(Snapshot(StateSync::Manifest(manifest))) => *parts = manifest.parts().count(),
-            Some(Snapshot(StateSync::GetChunk { .. })) => {
-                let mut asked = asked.lock().expect("not poisoned");
-                *asked += 1;
-                if *asked == *parts {
-                    network.set_node(LATE, LinkRule::severed());
-                }
-            }
-            _ => {}
-        }
-    });
+    let cut = behind.cut_off_after(|manifest| manifest.parts().count());
     behind.house.release(LATE).await;
-    let mut sent = behind.sent.clone();
-    let last = sent.wait_for(|all| {
-        let parts = all.iter().find_map(|(_, _, message)| match message {
-            StateSync::Manifest(manifest) => Some(manifest.parts().count()),
-            _ => None,
-        });
-        let asked = all.iter().filter_map(|(_, _, message)| part_asked(message));
-        Some(asked.count()) == parts
-    });
+    cut.wait().await;
     let questions: Vec<Sent> = {
-        let last = tokio::time::timeout(WITHIN, last).await;
-        let all = last.expect("in time").expect("the tap lives");
+        let all = behind.sent.borrow();
         let chunks = all.iter().rev();
         let chunks = chunks.filter(|(_, _, message)| part_asked(message).is_some());
         chunks.take(4).cloned().collect()
