@@ -8,6 +8,7 @@ pub mod house;
 pub mod latency;
 pub mod load;
 pub mod plot;
+pub mod ports;
 pub mod security;
 pub mod street;
 

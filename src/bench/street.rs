@@ -3,6 +3,7 @@
 
 use crate::bench::house::{SENDERS, Shape, founded};
 use crate::bench::load::{Final, Target, cpu_ticks};
+use crate::bench::ports::free_port;
 use anyhow::{Context as _, bail};
 use kithkin_actors::node::client::News;
 use kithkin_actors::node::{NodeClient, NodeKeys, file};
@@ -10,7 +11,7 @@ use kithkin_actors::ports::random::SystemRng;
 use kithkin_protocol::crypto::SigningKey;
 use kithkin_protocol::ids::ValidatorId;
 use kithkin_protocol::ledger::{Genesis, SignedTransaction, ValidatorInfo};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -71,7 +72,9 @@ impl Street {
             .map(|_| SigningKey::random(&mut SystemRng))
             .collect();
         let genesis = Arc::new(found(shape, folder.path(), &senders)?);
-        let ports = free_ports(usize::from(shape.validators) * 2)?;
+        let ports: Vec<u16> = (0..usize::from(shape.validators) * 2)
+            .map(|_| free_port())
+            .collect::<Result<_, _>>()?;
         let (peers, doors) = ports.split_at(usize::from(shape.validators));
         let mut nodes = Vec::new();
         for n in 0..peers.len() {
@@ -167,18 +170,6 @@ fn found(shape: &Shape, folder: &Path, senders: &[SigningKey]) -> anyhow::Result
     let genesis = founded(shape, validators, senders);
     file::write(&folder.join("genesis.toml"), &genesis)?;
     Ok(genesis)
-}
-
-/// Ports that are free now. The operating system gives each out once in a long while.
-fn free_ports(count: usize) -> anyhow::Result<Vec<u16>> {
-    let listeners: Result<Vec<TcpListener>, _> = (0..count)
-        .map(|_| TcpListener::bind(("127.0.0.1", 0)))
-        .collect();
-    let ports = listeners?
-        .iter()
-        .map(|listener| Ok(listener.local_addr()?.port()))
-        .collect::<std::io::Result<_>>();
-    Ok(ports?)
 }
 
 fn settings(shape: &Shape, n: usize, peers: &[u16], doors: &[u16]) -> String {

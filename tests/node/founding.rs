@@ -1,21 +1,25 @@
 //! A ledger of four processes: keys, genesis, settings; and what the tests do with it.
 
 use crate::running::{LONG, Running, program};
+use kithkin::bench::ports;
 use kithkin_actors::node::{HospitalKeys, NodeClient};
 use kithkin_protocol::crypto::SigningKey;
 use kithkin_protocol::ids::{BlockId, ChainId};
 use kithkin_protocol::ledger::{SignedTransaction, Transaction, TxBody};
 use kithkin_protocol::units::{Height, Millis, Sequence};
-use std::net::{SocketAddr, TcpListener, UdpSocket};
-use std::ops::Range;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Output;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 /// How many hospitals there are.
 pub(crate) const HOSPITALS: usize = 4;
+
+/// A port that nobody listens on.
+fn free() -> u16 {
+    ports::free_port().expect("a free port")
+}
 
 /// A founded ledger. Nothing runs yet.
 pub(crate) struct Town {
@@ -35,27 +39,6 @@ pub(crate) fn done(args: &[&str]) -> String {
 /// Runs the program to its end.
 pub(crate) fn ended(args: &[&str]) -> Output {
     program(args).output().expect("the program starts")
-}
-
-/// Ports below those that the operating system gives out by itself: what it gives to a listener that is closed at once, it may
-/// give to somebody's outgoing connection before the node starts.
-const PORTS: Range<u16> = 10_240..32_704;
-
-/// A port that nobody listens on. Each process of tests has its own sixteen to begin with, and goes on from there.
-fn free_port() -> u16 {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let (width, own) = (
-        u32::from(PORTS.end - PORTS.start),
-        std::process::id().wrapping_mul(16),
-    );
-    loop {
-        let place = own.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % width;
-        let port = PORTS.start + u16::try_from(place).expect("less than the width");
-        let address = ("127.0.0.1", port);
-        if TcpListener::bind(address).is_ok() && UdpSocket::bind(address).is_ok() {
-            return port;
-        }
-    }
 }
 
 impl Town {
@@ -82,13 +65,13 @@ impl Town {
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         let chain = ChainId::from_hex(done(&args).trim()).expect("a chain id");
         let addresses: Vec<String> = (0..4)
-            .map(|_| match (transport, free_port()) {
+            .map(|_| match (transport, free()) {
                 ("quic", port) => format!("/ip4/127.0.0.1/udp/{port}/quic-v1"),
                 (_, port) => format!("/ip4/127.0.0.1/tcp/{port}"),
             })
             .collect();
         let doors: Vec<SocketAddr> = (0..4)
-            .map(|_| SocketAddr::from(([127, 0, 0, 1], free_port())))
+            .map(|_| SocketAddr::from(([127, 0, 0, 1], free())))
             .collect();
         for (n, door) in doors.iter().enumerate() {
             let peers: String = (0..4)
@@ -122,8 +105,8 @@ impl Town {
     pub(crate) fn newcomer(&mut self, more: &str) {
         let keys = self.path("validator-4").display().to_string();
         done(&["keys", "new", "--out", &keys]);
-        let door = SocketAddr::from(([127, 0, 0, 1], free_port()));
-        let address = format!("/ip4/127.0.0.1/tcp/{}", free_port());
+        let door = SocketAddr::from(([127, 0, 0, 1], free()));
+        let address = format!("/ip4/127.0.0.1/tcp/{}", free());
         let mut peers = String::new();
         for n in 0..4 {
             let path = self.settings(n);

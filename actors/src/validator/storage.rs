@@ -36,9 +36,10 @@ use std::sync::Arc;
 /// Most blocks of the chain that are read at once.
 const BLOCKS_PER_READ: usize = 64;
 
-/// How many of the last final blocks stay in memory: as many as a peer gets that is a little behind. Under load that is
-/// asked for many times a second, and reading and decoding 4 MiB for each answer would make everybody late.
-const RECENT_BLOCKS: usize = 4;
+/// How many of the last final blocks stay in memory: as many as a peer gets that is a little behind, and one whose commit
+/// may be on its way to the disk. Under load that is asked for many times a second, and reading and decoding 4 MiB for each
+/// answer would make everybody late. At most 20 MiB per store.
+const RECENT_BLOCKS: usize = 5;
 
 /// What to do about damage.
 const RESTORE: &str = "the data folder is damaged: check the disk, keep a copy of the folder, then restore it from a backup, or \

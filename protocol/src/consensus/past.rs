@@ -104,6 +104,11 @@ impl Past {
         vote.height == self.height && self.reaches(vote.view) && self.tally.wants(vote)
     }
 
+    /// Whether a vote is a step towards the decision, only later than those of others.
+    pub(super) fn follows(&self, vote: &Vote) -> bool {
+        vote.kind == VoteKind::Notarize && vote.id == self.id
+    }
+
     /// Counts a verified vote of this height. Returns what it proves together with others.
     pub(super) fn count(&mut self, chain: ChainId, vote: &Vote) -> Vec<Evidence> {
         if !self.reaches(vote.view) {

@@ -325,8 +325,8 @@ impl Consensus {
         }
     }
 
-    /// A vote on a finalized height. True when it was news that needs no answer: the normal end of a height. Whoever
-    /// repeats itself, or does not even finalize, is stuck there.
+    /// A vote on a finalized height. True when it was news that needs no answer, the normal end of a height: it was for the
+    /// block that became final. Whoever repeats itself, or wants something else, is stuck there.
     fn on_past_ballot(&mut self, ballot: Ballot) -> bool {
         let Ballot { vote, proposal } = ballot;
         if let (VoteKind::Notarize, Some(signature)) = (vote.kind, proposal)
@@ -350,6 +350,7 @@ impl Consensus {
         let set = standings.validators_at(vote.height);
         let past = self.past.get_mut(&vote.height);
         let wanted = past.as_ref().is_some_and(|past| past.wants(&vote));
+        let follows = wanted && past.as_ref().is_some_and(|past| past.follows(&vote));
         let earns = self.late.wants(&vote, standings);
         if !(wanted || earns) {
             return false;
@@ -366,7 +367,7 @@ impl Consensus {
         for evidence in found.into_iter().flatten() {
             self.accuse(evidence);
         }
-        earns
+        earns || follows
     }
 
     fn on_evidence(&mut self, from: ValidatorId, evidence: &Evidence) {

@@ -1,9 +1,9 @@
 //! The space of large values that were removed or replaced.
 //!
 //! RocksDB can write the values that are left in old blob files anew, to be rid of the files. While that is switched
-//! on, every merge does it with the oldest files, whether anything in them was removed or not: a validator, whose blocks
-//! stay, would read and write every block once more, which was a third of all that its disk did. So it is switched on
-//! when there is enough to be had, and off again.
+//! on, every merge does it with those of its values that lie in the oldest files, whether anything in these was removed or
+//! not: a validator, whose blocks stay, would read and write most of them once more. So it is switched on when there
+//! is enough to be had, a quarter, and off again when only an eighth is left.
 
 use rocksdb::DB;
 
@@ -14,7 +14,8 @@ const END_AT_ONE_IN: u64 = 8;
 
 /// Whether space is being reclaimed; belongs to the thread that writes.
 pub(super) struct Reclaim {
-    on: bool,
+    /// None after a failure: the option may have been changed before.
+    on: Option<bool>,
     /// Bytes written since the last look.
     written: u64,
     /// Bytes written from one look to the next.
@@ -25,7 +26,7 @@ impl Reclaim {
     /// Garbage is found when memtables are written out and merged, so there is no use in looking more often than that.
     pub(super) fn new(write_buffer_bytes: usize) -> Self {
         Self {
-            on: false,
+            on: Some(false),
             written: 0,
             every: write_buffer_bytes as u64,
         }
@@ -39,12 +40,13 @@ impl Reclaim {
         }
         self.written = 0;
         let switched = look(db).and_then(|(total, garbage)| {
-            let on = wanted(self.on, total, garbage);
-            if on != self.on {
+            let on = wanted(self.on == Some(true), total, garbage);
+            if self.on != Some(on) {
+                self.on = None;
                 let value = if on { "true" } else { "false" };
                 db.set_options(&[("enable_blob_garbage_collection", value)])?;
                 tracing::debug!(total, garbage, on, "reclaiming the space of removed values");
-                self.on = on;
+                self.on = Some(on);
             }
             Ok(())
         });

@@ -452,27 +452,37 @@ fn finalized_blocks_prove_themselves() {
         assert!(matches!(faults(&outputs)[..], [Fault::Committed { .. }]));
         assert_eq!(solo.core.height(), Height(1));
     }
+    let final_id = block.id();
     let finalized = Finalized { block, certificate };
     let outputs = solo.receive(peer, Message::Committed(vec![finalized.clone(), finalized]));
     assert_eq!(solo.core.height(), Height(2));
     assert!(faults(&outputs).is_empty(), "a block twice is no offence");
-    // Whoever votes on the old height is answered, once per 100 ms; a late finalize vote is just news.
-    let answered = |outputs: &[Output]| {
+    // Whoever wants something else on the old height is answered, once per 100 ms.
+    let height = Height(1);
+    let answered = |solo: &mut Solo, peer, kind, id| {
+        let key = &solo.identity(peer).vote_key;
+        let vote = Vote::sign(solo.chain(), kind, height, View(1), id, peer, key);
+        let proposal = None;
+        let outputs = solo.receive(peer, Message::Ballots(vec![Ballot { vote, proposal }]));
         outputs
             .iter()
             .any(|output| matches!(output, Output::SendCommitted { .. }))
     };
-    let (kind, key) = (VoteKind::Nullify, &solo.identity(peer).vote_key);
-    let (height, view, id) = (Height(1), View(1), BlockId::NONE);
-    let late = Vote::sign(solo.chain(), kind, height, view, id, peer, key);
-    let ballots = Message::Ballots(vec![Ballot {
-        vote: late,
-        proposal: None,
-    }]);
-    assert!(answered(&solo.receive(peer, ballots.clone())));
-    assert!(!answered(&solo.receive(peer, ballots.clone())));
+    let none = BlockId::NONE;
+    assert!(answered(&mut solo, peer, VoteKind::Nullify, none));
+    assert!(!answered(&mut solo, peer, VoteKind::Nullify, none));
     solo.now = solo.now.plus(100);
-    assert!(answered(&solo.receive(peer, ballots)));
+    assert!(answered(&mut solo, peer, VoteKind::Nullify, none));
+    // Who votes for the final block is only late, unless it repeats itself.
+    let slow = solo.others()[0];
+    assert!(!answered(&mut solo, slow, VoteKind::Notarize, final_id));
+    assert!(answered(&mut solo, slow, VoteKind::Notarize, final_id));
+    let slow = solo.others()[2];
+    let different = BlockId([7; 32]);
+    assert!(answered(&mut solo, slow, VoteKind::Notarize, different));
+    // The certificate holds its vote: it is told again.
+    solo.now = solo.now.plus(100);
+    assert!(answered(&mut solo, slow, VoteKind::Finalize, final_id));
 }
 
 /// A node in quarantine, and one without keys, follow and say nothing.
