@@ -82,7 +82,7 @@ examples: setup ## Run every user story in examples/
 	fi
 
 .PHONY: check
-check: setup-check fmt-check layering deny test examples clippy doc ## Everything CI runs, in CI's order
+check: setup-check fmt-check layering deny test examples clippy outside-check doc ## Everything CI runs, in CI's order
 	$(call step,all checks passed)
 
 .PHONY: fmt
@@ -111,6 +111,15 @@ clippy:
 	@$(CARGO) clippy $(ALL) --all-targets -- -D warnings
 	$(call step,clippy: as it ships)
 	@$(CARGO) clippy --workspace $(LOCKED) -- -D warnings
+
+# The crates outside of the workspace, which no other step looks at.
+.PHONY: outside-check
+outside-check:
+	$(call step,fuzz targets and measurements)
+	@for crate in fuzz bench; do \
+		$(CARGO) fmt --check --manifest-path $$crate/Cargo.toml && \
+		CARGO_TARGET_DIR="$(abspath $(TARGET_DIR))" $(CARGO) clippy $(LOCKED) --manifest-path $$crate/Cargo.toml --all-targets -- -D warnings || exit 1; \
+	done
 
 .PHONY: doc
 doc: ## Build the API documentation, warnings denied
