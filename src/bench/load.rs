@@ -262,7 +262,7 @@ fn generator(
         std::thread::sleep(start.saturating_duration_since(Instant::now()));
         while sent < transactions.len() && !shared.stop.load(Ordering::Relaxed) {
             let due = match rate {
-                Some(rate) => (start.elapsed().as_secs_f64() * rate) as usize,
+                Some(rate) => due_by(start.elapsed(), rate),
                 None => (shared.finished.load(Ordering::Relaxed) + AHEAD) as usize,
             };
             let due = due.min(transactions.len());
@@ -293,6 +293,11 @@ fn generator(
         cpu_ticks("/proc/thread-self/stat")
     });
     Generator { thread, batches }
+}
+
+/// How many transactions are to be sent by now: the first at the start, the next one over the rate later.
+fn due_by(elapsed: Duration, rate: f64) -> usize {
+    (elapsed.as_secs_f64() * rate) as usize + 1
 }
 
 /// What became final in the time that counts.
@@ -405,6 +410,12 @@ pub fn machine_limit(validators: u16) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_transaction_is_due_at_its_time_and_not_one_later() {
+        let at = |ms| due_by(Duration::from_millis(ms), 40.0);
+        assert_eq!([at(0), at(24), at(26), at(49), at(51)], [1, 1, 2, 2, 3]);
+    }
 
     #[test]
     fn blocks_on_the_edge_count_by_their_share() {
