@@ -23,15 +23,24 @@ struct Behind {
     sent: watch::Receiver<Vec<Sent>>,
 }
 
-/// Says when the late one has lost its network. Taps see a message one after the other: who waits for the message itself may
-/// mend the network before it is cut.
-struct CutOff(watch::Receiver<bool>);
+/// How the late one lost its network while it was fetching parts.
+#[derive(Clone, Default)]
+struct Cut {
+    /// The parts that it has asked for before.
+    asked: BTreeSet<u32>,
+    /// Its questions that have not been answered, nor the answer lost.
+    open: BTreeMap<u32, (ActorName, StateSync)>,
+    /// Those whose answers were lost.
+    lost: Vec<(ActorName, StateSync)>,
+    /// The parts that have come, before or since.
+    come: BTreeSet<u32>,
+    done: bool,
+}
 
-impl CutOff {
-    async fn wait(mut self) {
-        let cut = self.0.wait_for(|cut| *cut);
-        let cut = tokio::time::timeout(WITHIN, cut).await;
-        cut.expect("in time").expect("the tap lives");
+impl Cut {
+    /// Every question that was on its way has had its answer, and one of them at least in vain.
+    fn is_over(&self) -> bool {
+        self.done && self.open.is_empty() && !self.lost.is_empty()
     }
 }
 
@@ -116,29 +125,44 @@ impl Behind {
         between.filter_map(|(_, _, message)| of(message)).collect()
     }
 
-    /// The late one loses its network with its question for that part which `after` counts to, of the snapshot with this
-    /// manifest.
-    fn cut_off_after(&self, after: impl Fn(&Manifest) -> usize + Send + Sync + 'static) -> CutOff {
+    /// The late one loses its network with its question for the last of so many different parts as `after` says of the
+    /// manifest. Nothing is on its way any more when [`cut_off`] returns.
+    fn cut_off_after(
+        &self,
+        after: impl Fn(&Manifest) -> usize + Send + Sync + 'static,
+    ) -> watch::Receiver<Cut> {
         let network = self.house.network.clone();
-        let left = Mutex::new(None);
-        let (cut, is_cut) = watch::channel(false);
+        let parts = Mutex::new(None);
+        let (see, seen) = watch::channel(Cut::default());
         self.house.network.tap(move |event| {
-            let mut left = left.lock().expect("not poisoned");
-            match event.content.downcast_ref() {
-                Some(Snapshot(StateSync::Manifest(manifest))) => {
-                    left.get_or_insert_with(|| after(manifest));
+            let Some(Snapshot(message)) = event.content.downcast_ref() else {
+                return;
+            };
+            let mut parts = parts.lock().expect("not poisoned");
+            see.send_modify(|cut| match message {
+                StateSync::Manifest(manifest) => {
+                    parts.get_or_insert_with(|| after(manifest));
                 }
-                Some(Snapshot(StateSync::GetChunk { .. })) => {
-                    *left = left.map(|left| left.wrapping_sub(1));
-                    if *left == Some(0) {
+                StateSync::GetChunk { part, .. } if !cut.done => {
+                    cut.asked.insert(*part);
+                    cut.open.insert(*part, (event.to, message.clone()));
+                    if *parts == Some(cut.asked.len()) {
                         network.set_node(LATE, LinkRule::severed());
-                        cut.send_replace(true);
+                        cut.done = true;
+                    }
+                }
+                StateSync::Chunk { part, .. } if event.to == LATE => {
+                    let question = cut.open.remove(part);
+                    if event.lost {
+                        cut.lost.extend(question);
+                    } else {
+                        cut.come.insert(*part);
                     }
                 }
                 _ => {}
-            }
+            });
         });
-        CutOff(is_cut)
+        seen
     }
 
     /// The parts that the late one has asked for, whomever.
@@ -183,6 +207,14 @@ impl Behind {
         self.house.hold(ActorName::Validator(0)).await;
         self.house.submit(201).await.expect("final");
     }
+}
+
+/// Waits until the late one has lost its network and nothing is on its way.
+async fn cut_off(cut: &watch::Receiver<Cut>) -> Cut {
+    let mut cut = cut.clone();
+    let over = cut.wait_for(Cut::is_over);
+    let over = tokio::time::timeout(WITHIN, over).await;
+    over.expect("in time").expect("the tap lives").clone()
 }
 
 fn part_asked(message: &StateSync) -> Option<u32> {
@@ -254,7 +286,7 @@ async fn after_a_crash_only_what_is_missing_is_fetched() {
     // The network fails in the middle, and the node crashes then.
     let cut = behind.cut_off_after(|_| BEFORE);
     behind.house.release(LATE).await;
-    cut.wait().await;
+    cut_off(&cut).await;
     behind.house.hold(LATE).await;
     let before = behind.parts_asked();
     behind.house.network.clear_links();
@@ -304,18 +336,12 @@ async fn a_snapshot_that_blocks_have_overtaken_is_not_put_in_place() {
     // All parts are asked for; the answers to the last questions are lost.
     let cut = behind.cut_off_after(|manifest| manifest.parts().count());
     behind.house.release(LATE).await;
-    cut.wait().await;
-    let questions: Vec<Sent> = {
-        let all = behind.sent.borrow();
-        let chunks = all.iter().rev();
-        let chunks = chunks.filter(|(_, _, message)| part_asked(message).is_some());
-        chunks.take(4).cloned().collect()
-    };
+    let Cut { asked, lost, .. } = cut_off(&cut).await;
     behind.house.network.clear_links();
     let liar = behind.house.network.port(ActorName::Validator(0));
     liar.tell::<Validator, _>(LATE, Consensus(Message::Committed(blocks)));
     let late = behind.house.network.port(LATE);
-    for (_, to, question) in questions {
+    for (to, question) in lost {
         late.tell::<Validator, _>(to, Snapshot(question));
     }
     behind.house.submit(200).await.expect("final");
@@ -337,6 +363,11 @@ async fn a_snapshot_that_blocks_have_overtaken_is_not_put_in_place() {
     };
     let reached = tokio::time::timeout(WITHIN, up_to_date).await;
     reached.expect("in time");
+    // It has got the whole snapshot, too late.
+    let mut cut = cut.clone();
+    let come = cut.wait_for(|cut| cut.come == asked);
+    let come = tokio::time::timeout(WITHIN, come).await;
+    drop(come.expect("in time").expect("the tap lives"));
     let blocks = behind.chain(3, 1).await.expect("blocks");
     assert_eq!(blocks, behind.chain(0, 1).await.expect("blocks"));
 }
