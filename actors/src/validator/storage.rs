@@ -38,7 +38,7 @@ const BLOCKS_PER_READ: usize = 64;
 
 /// How many of the last final blocks stay in memory: as many as a peer gets that is a little behind, and one whose commit
 /// may be on its way to the disk. Under load that is asked for many times a second, and reading and decoding 4 MiB for each
-/// answer would make everybody late. At most 20 MiB per store.
+/// answer would make everybody late. At most 20 MiB per store, as encoded.
 const RECENT_BLOCKS: usize = 5;
 
 /// What to do about damage.

@@ -37,8 +37,9 @@ const BLOB_BYTES_MIN: u64 = 32 * 1024;
 /// While space is reclaimed: the part of the blob files, the oldest ones, whose values a merge writes anew.
 const RECLAIM_AGE: f64 = 0.5;
 
-/// While space is reclaimed: from what part of garbage in the oldest files on that is not left to chance.
-const RECLAIM_FORCE: f64 = 0.25;
+/// While space is reclaimed: from what part of garbage in the oldest files on that is not left to chance; the part at which
+/// `reclaim` ends. Garbage in younger files waits until they are old.
+const RECLAIM_FORCE: f64 = 0.125;
 
 /// RocksDB's options. Every one on which durability rests is set here, whatever RocksDB's default is. `direct`: the disk
 /// takes writes that pass the page cache by.
