@@ -82,7 +82,7 @@ examples: setup ## Run every user story in examples/
 	fi
 
 .PHONY: check
-check: setup-check fmt-check layering deny test examples clippy doc ## Everything CI runs, in CI's order
+check: setup-check fmt-check layering deny test examples clippy outside-check doc ## Everything CI runs, in CI's order
 	$(call step,all checks passed)
 
 .PHONY: fmt
@@ -113,7 +113,7 @@ clippy:
 	$(call step,clippy: as it ships)
 	@$(CARGO) clippy --workspace $(LOCKED) -- -D warnings
 
-# The crates outside of the workspace, which `check` does not look at. Of the measurements only what needs no other
+# The crates outside of the workspace, which no other step of `check` looks at. Of the measurements only what needs no other
 # RocksDB than the workspace; `bench-check` does the rest.
 .PHONY: outside-check
 outside-check:

@@ -28,21 +28,31 @@ forbid kithkin-actors 'kithkin|clap|indicatif|actix-web'
 # Dependencies of tests can switch on features that the binary alone doesn't; then `demo` and `test` each compile a RocksDB.
 rocksdb_with_features() {
 	cargo tree --locked "$@" --prefix depth --no-dedupe -f ' {p} {f}' |
-		awk '{ depth = $1 + 0 } on && depth <= top { past = 1 } !on && $2 == "librocksdb-sys" { on = 1; top = depth } on && !past'
+		awk '{ depth = $1 + 0 } on && depth <= top { past = 1 } !on && $2 == "librocksdb-sys" { on = 1; top = depth }
+			on && !past { $1 = depth - top; print }'
 }
 
 binary=$(rocksdb_with_features -p kithkin -e normal,build)
-tests=$(rocksdb_with_features --workspace --all-features -e normal,build,dev)
 if [ -z "$binary" ]; then
 	echo "layering: the binary no longer uses librocksdb-sys; this check wants another name" >&2
-	failed=1
-elif difference=$(diff <(echo "$binary") <(echo "$tests")); then
-	echo "RocksDB: one build serves the binary and the tests"
-else
-	echo "layering: tests build RocksDB with other features (>) than the binary (<), so it is compiled twice:" >&2
-	echo "$difference" >&2
-	echo "          See who asks for it, cargo tree --workspace -e features -i NAME, and give the binary the same feature." >&2
-	failed=1
+	exit 1
 fi
+
+# same_rocksdb WHAT SELECTION...: WHAT builds the RocksDB that the binary does.
+same_rocksdb() {
+	local what=$1 difference
+	shift
+	if difference=$(diff <(echo "$binary") <(rocksdb_with_features "$@")); then
+		echo "RocksDB: one build serves the binary and $what"
+	else
+		echo "layering: $what build RocksDB with other features or dependencies (>) than the binary (<), so it is compiled twice:" >&2
+		echo "$difference" >&2
+		echo "          See who asks for it, cargo tree --workspace -e features -i NAME, and give the binary the same feature." >&2
+		failed=1
+	fi
+}
+
+same_rocksdb "the tests" --workspace --all-features -e normal,build,dev
+same_rocksdb "the measurements" --manifest-path bench/Cargo.toml -e normal,build
 
 exit "$failed"
