@@ -2,7 +2,8 @@
 //!
 //! Each body decodes; what decodes must survive encoding, and goes through every check that a peer could reach with it.
 //! Nothing here may panic. The fuzz targets in `fuzz/` call these bodies, `make fuzz` runs them; the test at the end runs
-//! them over the seeds, random mutations of the seeds and every input that ever crashed (`fuzz/regressions/`).
+//! them over the seeds and random mutations of the seeds, `tests/regressions.rs` over every input that ever crashed
+//! (`fuzz/regressions/`).
 
 mod amendment;
 mod consensus;
@@ -122,7 +123,6 @@ mod tests {
     use crate::units::Height;
     use rand_chacha::ChaCha20Rng;
     use rand_core::{Rng as _, SeedableRng as _};
-    use std::path::Path;
 
     /// How many mutations of the seeds each decoder gets here; the fuzzer makes millions.
     const MUTATIONS: usize = 2_000;
@@ -172,21 +172,6 @@ mod tests {
                 for _ in 0..=draw(&mut rng, 3) {
                     mutate(&mut rng, &mut frame, &seeds);
                 }
-                (decoder.body)(&frame);
-            }
-        }
-    }
-
-    /// Inputs that once crashed, by the name of their decoder.
-    #[test]
-    fn no_decoder_panics_on_what_once_crashed() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/regressions");
-        for decoder in DECODERS {
-            let Ok(files) = std::fs::read_dir(folder.join(decoder.name)) else {
-                continue;
-            };
-            for file in files {
-                let frame = std::fs::read(file.unwrap().path()).unwrap();
                 (decoder.body)(&frame);
             }
         }
