@@ -81,7 +81,14 @@ impl Timing {
         )
     }
 
-    /// A master is not waited for when a quorum was still heard so long after its last word. More than two heartbeats,
+    /// A master that let a whole height pass without a word is not waited for when a quorum was still heard so long after its
+    /// last one. Shorter than the timeout, or nothing is gained; longer than a healthy node pauses, at however many heights a second.
+    #[must_use]
+    pub fn pause(&self) -> Millis {
+        Millis((self.base_ms / 3).max(1))
+    }
+
+    /// A master is not waited for when a quorum was still heard so long after its last word, at whatever height. More than two heartbeats,
     /// because on an idle ledger words come that seldom.
     #[must_use]
     pub fn silent_after(&self) -> Millis {

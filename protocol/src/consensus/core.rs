@@ -70,9 +70,11 @@ impl Consensus {
             config.vote_from = Height(u64::MAX);
         }
         let head_certificate = wal.head_certificate.take();
+        let round = Round::new(&config, &ledger, wal);
         let mut core = Self {
             chain: ledger.chain(),
-            round: Round::new(&config, &ledger, wal),
+            heard: Heard::new(now, round.height),
+            round,
             config,
             ledger,
             past: BTreeMap::new(),
@@ -82,7 +84,6 @@ impl Consensus {
             catch_up: CatchUp::default(),
             limiter: Limiter::default(),
             future: Future::default(),
-            heard: Heard::new(now),
             recall: None,
             timers: BTreeMap::new(),
             serial: 0,
@@ -284,12 +285,16 @@ impl Consensus {
         }
     }
 
-    /// spec 2, optional: a master silent for long while q others were heard: timeout(v) = 0; ADR 32: or since it let a view pass
+    /// spec 2, optional: a master silent for long while q others were heard: timeout(v) = 0; ADR 32: or since it let a view or a height pass
     fn is_master_silent(&self) -> bool {
         let me = self.config.me.as_ref().map(|me| me.id);
         let master = self.leader().filter(|master| Some(*master) != me);
-        let (set, silent) = (&self.round.set, self.config.timing.silent_after());
-        master.is_some_and(|master| self.heard.is_silent(master, set, silent))
+        let (round, timing) = (&self.round, &self.config.timing);
+        let silent = |master| {
+            self.heard
+                .is_silent(master, &round.set, round.height, timing)
+        };
+        master.is_some_and(silent)
     }
 
     /// Back to idle: the own mempool has become empty and nobody else needs this height.

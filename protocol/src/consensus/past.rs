@@ -115,6 +115,8 @@ impl Past {
             return Vec::new();
         }
         self.fresh |= !self.tally.contains(vote);
+        // It may have waited here: told as counted, it is not to be told again as one that waits.
+        let _ = self.inbox.remove(vote);
         let mut found: Vec<_> = self.tally.insert(vote).into_iter().collect();
         // What nobody had verified for want of importance has some now.
         for ballot in self.inbox.take_contradicting(vote) {

@@ -27,7 +27,7 @@ impl Consensus {
         if self.config.me.as_ref().is_some_and(|me| me.id == from) {
             return;
         }
-        self.heard.note(from, self.now);
+        self.heard.note(from, self.now, self.round.height);
         match message {
             Message::Proposal(proposal) => self.on_proposal(from, proposal),
             Message::Ballots(ballots) => self.on_ballots(from, ballots),

@@ -123,7 +123,7 @@ fn where_nobody_offends_nothing_is_told() {
 }
 
 /// Lets one height be decided in view 1 by the votes of all others; returns what was ordered.
-fn climb(solo: &mut Solo) -> Vec<Output> {
+pub(super) fn climb(solo: &mut Solo) -> Vec<Output> {
     solo.now = solo.now.plus(1_000);
     let (block, others) = (solo.block(1), solo.others());
     let certificate = solo.certificate(&others, VoteKind::Finalize, 1, block.id());

@@ -1,5 +1,6 @@
 //! A master that is silent is not waited for, and only such a one.
 
+use super::hearsay::climb;
 use super::*;
 use crate::consensus::TimerKind;
 use crate::consensus::silence::Heard;
@@ -71,9 +72,70 @@ fn a_master_that_comes_back_is_waited_for() {
     };
     let outputs = solo.send_proposal(2, &block, base);
     assert_eq!(votes_sent(&outputs), [(VoteKind::Notarize, 2, block.id())]);
-    let silent = Timing::default().silent_after();
-    let set = solo.core.ledger().standings().validators().clone();
-    assert!(!solo.core.heard.is_silent(order[1], &set, silent));
+    assert!(!is_silent(&solo, order[1]));
+}
+
+fn is_silent(solo: &Solo, master: ValidatorId) -> bool {
+    let set = solo.core.ledger().standings().validators();
+    let (height, timing) = (solo.core.height(), Timing::default());
+    solo.core.heard.is_silent(master, set, height, &timing)
+}
+
+/// Seven validators, of which this node and four others speak in every height; one speaks at last in height 1.
+#[test]
+fn a_master_that_let_a_height_pass_is_given_up_when_a_quorum_did_not() {
+    for speakers in [4, 3] {
+        let mut solo = Solo::follower(7, 3);
+        let others = solo.others();
+        let speak = |solo: &mut Solo, who: &[ValidatorId]| {
+            for from in who {
+                let (height, count) = (Height(1), 1);
+                let ask = Message::GetCommitted {
+                    from: height,
+                    count,
+                };
+                solo.receive(*from, ask);
+            }
+        };
+        let quiet = others[5];
+        speak(&mut solo, &others);
+        climb(&mut solo);
+        speak(&mut solo, &others[..speakers]);
+        assert!(!is_silent(&solo, quiet), "height 2 is not over");
+        climb(&mut solo);
+        assert_eq!(is_silent(&solo, quiet), speakers == 4, "five are a quorum");
+        for speaker in &others[..speakers] {
+            assert!(!is_silent(&solo, *speaker));
+        }
+        speak(&mut solo, &[quiet]);
+        assert!(!is_silent(&solo, quiet));
+    }
+}
+
+/// A hundred heights a second are no reason to give up a node that pauses for a moment.
+#[test]
+fn a_short_pause_is_no_silence_however_many_heights_pass() {
+    let set = Solo::follower(4, 3)
+        .core
+        .ledger()
+        .standings()
+        .validators()
+        .clone();
+    let timing = Timing::default();
+    let (master, pause) = (ValidatorId(1), timing.pause().0);
+    let mut heard = Heard::new(Millis(0), Height(1));
+    heard.note(master, Millis(10), Height(1));
+    for id in [2, 3] {
+        heard.note(ValidatorId(id), Millis(10 + pause - 1), Height(30));
+    }
+    assert!(!heard.is_silent(master, &set, Height(31), &timing));
+    for id in [2, 3] {
+        heard.note(ValidatorId(id), Millis(10 + pause), Height(30));
+    }
+    assert!(heard.is_silent(master, &set, Height(31), &timing));
+    // The others must have taken part in what it missed; and an idle ledger has no height that it could miss.
+    assert!(!heard.is_silent(master, &set, Height(2), &timing));
+    assert!(!heard.is_silent(master, &set, Height(1), &timing));
 }
 
 /// How long view 5 is waited for, after four views that a quorum nullified; view 1 had the same master. `armed`: this node
@@ -118,19 +180,19 @@ fn a_master_that_let_its_view_pass_is_not_waited_for_again_until_it_is_heard() {
 /// One that spoke in its view and got no block through, for whatever reason, is waited for as before.
 #[test]
 fn a_master_that_failed_with_words_is_waited_for() {
-    let mut heard = Heard::new(Millis(0));
+    let mut heard = Heard::new(Millis(0), Height(1));
     let set = Solo::follower(4, 3)
         .core
         .ledger()
         .standings()
         .validators()
         .clone();
-    let (master, long) = (ValidatorId(1), Timing::default().silent_after());
-    heard.note(master, Millis(10));
+    let (master, timing) = (ValidatorId(1), Timing::default());
+    heard.note(master, Millis(10), Height(1));
     heard.let_pass(master, Millis(10));
-    assert!(!heard.is_silent(master, &set, long));
+    assert!(!heard.is_silent(master, &set, Height(1), &timing));
     heard.let_pass(master, Millis(11));
-    assert!(heard.is_silent(master, &set, long));
-    heard.note(master, Millis(12));
-    assert!(!heard.is_silent(master, &set, long));
+    assert!(heard.is_silent(master, &set, Height(1), &timing));
+    heard.note(master, Millis(12), Height(1));
+    assert!(!heard.is_silent(master, &set, Height(1), &timing));
 }
