@@ -116,24 +116,11 @@ async fn compare(arguments: &Arguments) -> anyhow::Result<()> {
     }
     for &trouble in &arguments.fault {
         for &validators in &arguments.validators {
-            for &contender in &arguments.contender {
-                let (_, algorithm, profile) = contender.parts();
-                let setting = Setting {
-                    algorithm,
-                    profile,
-                    validators,
-                    signed: arguments.signed,
-                    fault: trouble.fault(validators),
-                    processes: false,
-                    load: Load {
-                        tx_bytes: arguments.tx_bytes,
-                        rate: arguments.rate,
-                        seconds: arguments.seconds,
-                        warm_up: arguments.warm_up,
-                    },
-                    runs: arguments.runs,
-                };
-                let outcome = measure(&setting).await?;
+            let ring = arguments.contender.iter();
+            let settings =
+                ring.map(|contender| setting(arguments, trouble, validators, *contender));
+            let outcomes = measure(settings.collect()).await?;
+            for (&contender, outcome) in arguments.contender.iter().zip(outcomes) {
                 if !arguments.json {
                     println!("{}", row(&outcome));
                 }
@@ -144,10 +131,64 @@ async fn compare(arguments: &Arguments) -> anyhow::Result<()> {
     if arguments.json {
         let outcomes: Vec<&Outcome> = all.iter().map(|(_, _, outcome)| outcome).collect();
         println!("{}", serde_json::to_string(&outcomes)?);
+    } else {
+        print_ratios(&all);
     }
     match &arguments.plot {
         Some(folder) => plot(folder, arguments, &all).context("cannot plot"),
         None => Ok(()),
+    }
+}
+
+fn setting(
+    arguments: &Arguments,
+    trouble: Trouble,
+    validators: u16,
+    contender: Contender,
+) -> Setting {
+    let (_, algorithm, profile) = contender.parts();
+    Setting {
+        algorithm,
+        profile,
+        validators,
+        signed: arguments.signed,
+        fault: trouble.fault(validators),
+        processes: false,
+        load: Load {
+            tx_bytes: arguments.tx_bytes,
+            rate: arguments.rate,
+            seconds: arguments.seconds,
+            warm_up: arguments.warm_up,
+        },
+        runs: arguments.runs,
+    }
+}
+
+/// Throughput as a multiple of PBFT's: of the medians, and of runs that followed each other.
+fn print_ratios(all: &[(Trouble, Contender, Outcome)]) {
+    println!("\n| n | primary | final/s by PBFT's | medians | pairs: median | least | most |");
+    println!("|---|---|---|---|---|---|---|");
+    for (trouble, contender, outcome) in all {
+        let beside = all.iter().find(|(t, c, other)| {
+            (*t, *c, other.validators) == (*trouble, Contender::Pbft, outcome.validators)
+        });
+        let Some((_, _, pbft)) = beside.filter(|_| *contender != Contender::Pbft) else {
+            continue;
+        };
+        let runs = outcome.runs_per_s.iter().zip(&pbft.runs_per_s);
+        let mut pairs: Vec<f64> = runs.map(|(mine, its)| mine / its).collect();
+        pairs.sort_by(f64::total_cmp);
+        let (Some(least), Some(most)) = (pairs.first(), pairs.last()) else {
+            continue;
+        };
+        println!(
+            "| {} | {} | {} | {:.2} | {:.2} | {least:.2} | {most:.2} |",
+            outcome.validators,
+            trouble.title(),
+            contender.parts().0,
+            outcome.throughput_per_s / pbft.throughput_per_s,
+            pairs[pairs.len() / 2],
+        );
     }
 }
 

@@ -58,7 +58,7 @@ pub struct Outcome {
     pub tx_bytes: usize,
     /// Final transactions a second.
     pub throughput_per_s: f64,
-    /// Throughput of every run, ascending.
+    /// Throughput of every run, in the order of the runs.
     pub runs_per_s: Vec<f64>,
     /// From the intended moment of sending until durable at a validator, in milliseconds.
     pub latency_ms: Percentiles,
@@ -90,48 +90,93 @@ pub fn timing(validators: u16) -> Timing {
     }
 }
 
-/// Runs a setting and takes the run with the median throughput.
+/// Runs of one setting.
+struct Series {
+    setting: Setting,
+    done: Vec<Measured>,
+    limits: Vec<f64>,
+}
+
+impl Series {
+    fn new(setting: Setting) -> Self {
+        let (done, limits) = (Vec::new(), Vec::new());
+        Self {
+            setting,
+            done,
+            limits,
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.done.len() >= self.setting.runs.max(1)
+    }
+
+    async fn run(&mut self) -> anyhow::Result<()> {
+        if self.setting.signed {
+            self.limits.push(machine_limit(self.setting.validators));
+        }
+        self.done.push(once(&self.setting).await?);
+        Ok(())
+    }
+
+    /// The run with the median throughput; none before the first run.
+    fn outcome(self) -> Option<Outcome> {
+        let Self {
+            setting,
+            mut done,
+            mut limits,
+        } = self;
+        let runs_per_s = done.iter().map(|run| run.throughput_per_s).collect();
+        done.sort_by(|a, b| a.throughput_per_s.total_cmp(&b.throughput_per_s));
+        limits.sort_by(f64::total_cmp);
+        let middle = done.len() / 2;
+        let median = done.into_iter().nth(middle)?;
+        Some(Outcome {
+            algorithm: setting.algorithm.name().to_owned(),
+            profile: setting.profile.as_str(),
+            validators: setting.validators,
+            signed: setting.signed,
+            fault: match setting.fault {
+                Fault::None => "none".to_owned(),
+                Fault::Slow(ms) => format!("slow by {ms} ms"),
+                Fault::Silent => "silent".to_owned(),
+            },
+            processes: setting.processes,
+            rate_per_s: setting.load.rate,
+            tx_bytes: setting.load.tx_bytes,
+            throughput_per_s: median.throughput_per_s,
+            runs_per_s,
+            latency_ms: median.latency_ms,
+            messages_per_block: median.messages_per_block,
+            blocks: median.blocks,
+            bytes: median.bytes,
+            unfinished: median.unfinished,
+            generator_cpu_s: median.generator_cpu_s,
+            nodes_cpu_s: median.nodes_cpu_s,
+            memory_peak_bytes: memory_peak_bytes(),
+            machine_limit_per_s: limits.get(limits.len() / 2).copied(),
+        })
+    }
+}
+
+/// Runs these settings, each as often as it says, and takes of each the run with the median throughput; in the same order.
+/// They take turns, so that what disturbs the machine meanwhile meets all of them.
 ///
 /// # Errors
-/// When the validators do not start.
-pub async fn measure(setting: &Setting) -> anyhow::Result<Outcome> {
-    let mut all: Vec<Measured> = Vec::new();
-    let mut limits = Vec::new();
-    for _ in 0..setting.runs.max(1) {
-        if setting.signed {
-            limits.push(machine_limit(setting.validators));
+/// When validators do not start.
+pub async fn measure(settings: Vec<Setting>) -> anyhow::Result<Vec<Outcome>> {
+    let mut all: Vec<_> = settings.into_iter().map(Series::new).collect();
+    while !all.iter().all(Series::is_done) {
+        for series in all.iter_mut().filter(|series| !series.is_done()) {
+            series.run().await?;
         }
-        all.push(once(setting).await?);
+        // Whoever was first is last the next time.
+        all.reverse();
     }
-    all.sort_by(|a, b| a.throughput_per_s.total_cmp(&b.throughput_per_s));
-    limits.sort_by(f64::total_cmp);
-    let runs_per_s = all.iter().map(|run| run.throughput_per_s).collect();
-    let median = all.swap_remove(all.len() / 2);
-    Ok(Outcome {
-        algorithm: setting.algorithm.name().to_owned(),
-        profile: setting.profile.as_str(),
-        validators: setting.validators,
-        signed: setting.signed,
-        fault: match setting.fault {
-            Fault::None => "none".to_owned(),
-            Fault::Slow(ms) => format!("slow by {ms} ms"),
-            Fault::Silent => "silent".to_owned(),
-        },
-        processes: setting.processes,
-        rate_per_s: setting.load.rate,
-        tx_bytes: setting.load.tx_bytes,
-        throughput_per_s: median.throughput_per_s,
-        runs_per_s,
-        latency_ms: median.latency_ms,
-        messages_per_block: median.messages_per_block,
-        blocks: median.blocks,
-        bytes: median.bytes,
-        unfinished: median.unfinished,
-        generator_cpu_s: median.generator_cpu_s,
-        nodes_cpu_s: median.nodes_cpu_s,
-        memory_peak_bytes: memory_peak_bytes(),
-        machine_limit_per_s: limits.get(limits.len() / 2).copied(),
-    })
+    if all.first().is_some_and(|series| series.done.len() % 2 == 1) {
+        all.reverse();
+    }
+    Ok(all.into_iter().filter_map(Series::outcome).collect())
 }
 
 async fn once(setting: &Setting) -> anyhow::Result<Measured> {

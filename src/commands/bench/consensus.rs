@@ -49,13 +49,14 @@ pub(super) async fn run(args: &ConsensusArgs) -> Result<(), Failure> {
     }
     for &validators in &args.validators {
         for &rate in &rates {
-            let outcome = measure(&setting(args, validators, rate))
-                .await
-                .map_err(Failure::Cluster)?;
+            let settings = vec![setting(args, validators, rate)];
+            let measured = measure(settings).await.map_err(Failure::Cluster)?;
             if !args.json {
-                println!("{}", row(&outcome));
+                measured
+                    .iter()
+                    .for_each(|outcome| println!("{}", row(outcome)));
             }
-            outcomes.push(outcome);
+            outcomes.extend(measured);
         }
     }
     if args.json {
