@@ -54,6 +54,8 @@ pub struct Measured {
     pub generator_cpu_s: f64,
     /// CPU seconds of the validators, in the same time.
     pub nodes_cpu_s: f64,
+    /// Whether at saturation everything that was made beforehand had been sent: the throughput is a lower bound then.
+    pub exhausted: bool,
 }
 
 /// Transactions that became durable at the watching validator, and when.
@@ -161,6 +163,7 @@ pub async fn run(
         finished: AtomicU64::new(0),
         sent: AtomicU64::new(0),
     });
+    let made = transactions.len() as u64;
     let (own_before, nodes_before) = (cpu_ticks("/proc/self/stat"), target.cpu_ticks());
     let start = Instant::now() + Duration::from_millis(20);
     let send = target.sender();
@@ -224,6 +227,7 @@ pub async fn run(
         messages_per_block: messages.map(|(to, from)| (to - from) as f64 / between),
         generator_cpu_s: seconds(generator_ticks),
         nodes_cpu_s: seconds(nodes_ticks),
+        exhausted: load.rate.is_none() && sent == made,
     }
 }
 
