@@ -18,6 +18,7 @@ use kithkin_actors::validator::{Memory, SnapshotPolicy, Validator, ValidatorConf
 use kithkin_protocol::consensus::{
     Agreement, Algorithm, Certificate, Identity, Input, Message, Output, Timer, TimerKind, Timing,
 };
+use kithkin_protocol::credit::Standings;
 use kithkin_protocol::crypto::vrf::VrfSecretKey;
 use kithkin_protocol::crypto::{OpeningKey, SigningKey};
 use kithkin_protocol::ids::{TxId, ValidatorId};
@@ -332,7 +333,10 @@ impl Staged {
                 blocks.insert(block.header.height, ids);
             }
             match (fault, output) {
-                (Fault::Silent, Output::Broadcast(_) | Output::Send { .. }) => {}
+                (
+                    Fault::Silent,
+                    Output::Broadcast(_) | Output::Send { .. } | Output::SendCommitted { .. },
+                ) => {}
                 (Fault::Slow(late_ms), output @ Output::Broadcast(Message::Proposal(_))) => {
                     self.serial += 1;
                     self.held.insert(self.serial, output);
@@ -386,5 +390,9 @@ impl Agreement for Staged {
 
     fn is_halted(&self) -> bool {
         self.core.is_halted()
+    }
+
+    fn next_master(&self, standings: &Standings) -> Option<ValidatorId> {
+        self.core.next_master(standings)
     }
 }

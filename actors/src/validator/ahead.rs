@@ -28,9 +28,8 @@ impl Validator {
     /// becomes final, its leader begins.
     pub(super) fn assemble_ahead(&mut self, block: &Block) {
         let (height, id) = (block.header.height, block.id());
-        let order = self.ledger().tried(id);
-        let order = order.map(|state| state.standings().leader_order());
-        let next_master = order.and_then(|order| order.first().copied());
+        let state = self.ledger().tried(id);
+        let next_master = state.and_then(|state| self.core.next_master(state.standings()));
         self.next_master = next_master.map(|master| (id, master));
         let bytes_max = BLOCK_BYTES_MAX
             .saturating_sub(HEADER_BYTES)
@@ -83,7 +82,7 @@ impl Validator {
             return None;
         };
         let ahead = self.ahead.take()?;
-        if *view != View(1) || ahead.parent != self.ledger().head_id() {
+        if ahead.parent != self.ledger().head_id() {
             return None;
         }
         let mut room = *bytes_max;

@@ -6,7 +6,7 @@ use kithkin_protocol::consensus::{
     NullifyReason, Output, Proposal, SignedProposalId, Timer, TimerKind, Timing, ViewReason, Vote,
     VoteKind, WalEntry, verify_votes,
 };
-use kithkin_protocol::credit::ValidatorSet;
+use kithkin_protocol::credit::{Standings, ValidatorSet};
 use kithkin_protocol::crypto::vrf::VrfProof;
 use kithkin_protocol::ids::{BlockId, ChainId, ValidatorId};
 use kithkin_protocol::ledger::{BLOCK_BYTES_MAX, Block, Header, Ledger, SignedTransaction};
@@ -92,11 +92,7 @@ impl Pbft {
     }
 
     pub(super) fn primary(&self, view: View) -> Option<ValidatorId> {
-        let place = view
-            .0
-            .checked_sub(1)?
-            .checked_rem(self.order.len() as u64)?;
-        self.order.get(usize::try_from(place).ok()?).copied()
+        of_view(&self.order, view)
     }
 
     fn leads(&self) -> bool {
@@ -551,4 +547,15 @@ impl Agreement for Pbft {
     fn is_halted(&self) -> bool {
         self.halted
     }
+
+    /// The primary stays.
+    fn next_master(&self, standings: &Standings) -> Option<ValidatorId> {
+        of_view(&standings.leader_order(), self.view)
+    }
+}
+
+/// The primary of `view`: in turn.
+fn of_view(order: &[ValidatorId], view: View) -> Option<ValidatorId> {
+    let place = view.0.checked_sub(1)?.checked_rem(order.len() as u64)?;
+    order.get(usize::try_from(place).ok()?).copied()
 }

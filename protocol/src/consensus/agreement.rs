@@ -10,6 +10,7 @@ use crate::consensus::core::Consensus;
 use crate::consensus::io::{Input, Output};
 use crate::consensus::vote::Certificate;
 use crate::consensus::wal::Wal;
+use crate::credit::Standings;
 use crate::ids::ValidatorId;
 use crate::ledger::Ledger;
 use crate::units::{Height, Millis, View};
@@ -33,6 +34,10 @@ pub trait Agreement: Send {
     fn head_certificate(&self) -> Option<Certificate>;
     /// See [`Consensus::is_halted`].
     fn is_halted(&self) -> bool;
+    /// Who is to propose first at the height after `standings`, a block of the present height; so that it may prepare.
+    fn next_master(&self, standings: &Standings) -> Option<ValidatorId> {
+        standings.leader_order().first().copied()
+    }
 }
 
 impl Agreement for Consensus {

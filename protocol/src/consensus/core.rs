@@ -265,18 +265,16 @@ impl Consensus {
         }
         self.round.armed = Some(self.now);
         let (view, timing) = (self.view(), self.config.timing);
-        let patience = if self.is_master_silent() {
-            Millis(0)
-        } else {
-            timing.timeout(view)
+        let base = self.round.views.base();
+        let bare = base.is_some_and(|base| base.plus(1) == view);
+        let patience = match (self.is_master_silent(), bare) {
+            (false, _) => timing.timeout(view),
+            (true, false) => Millis(0),
+            // Nothing is expected of a silent master here before the others would re-propose.
+            (true, true) => timing.repropose_after(),
         };
         self.set_timer(TimerKind::View, patience);
         self.set_timer(TimerKind::Rebroadcast, timing.rebroadcast_every());
-        let bare = self
-            .round
-            .views
-            .base()
-            .is_some_and(|base| base.plus(1) == view);
         if bare {
             // spec 2, enter: came by a bare notarization, finalization is normally one hop away
             self.set_timer(TimerKind::Repropose, timing.repropose_after());
