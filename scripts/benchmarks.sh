@@ -13,6 +13,7 @@ mkdir -p "$out"
 
 kithkin=$CARGO_TARGET_DIR/release/kithkin
 compare=$CARGO_TARGET_DIR/release/kithkin-bench
+pair=(--contender credit-bft,pbft)
 
 step() { printf '\n==> [%s] %s\n' "$(date +%T)" "$1"; }
 
@@ -50,20 +51,25 @@ for part in "${parts[@]}"; do
       } | tee "$out/processes.md" ;;
     compare)
       ring
+      # The larger the cluster, the longer a block takes: what counts needs many of them.
       {
-        "$compare" --fault none --validators 4,7,10,16 --seconds 3 --runs 5 --plot "$out/healthy/small"
+        "$compare" --fault none --validators 4,7,10,16 "${pair[@]}" --warm-up 2 --seconds 5 --runs 7 --plot "$out/healthy/small"
         echo
-        # Blocks take up to a second: what counts needs many of them.
-        "$compare" --fault none --validators 31,61,100 --contender credit-bft,pbft --warm-up 3 --seconds 12 --runs 5 \
-          --plot "$out/healthy/large"
+        "$compare" --fault none --validators 31,61,100 "${pair[@]}" --warm-up 4 --seconds 20 --runs 5 --plot "$out/healthy/large"
       } | tee "$out/compare.md" ;;
     faults)
       ring
+      # Counted from the fault on, for about ten first timeouts.
       {
-        "$compare" --fault slow,silent --validators 4,10,16 --contender credit-bft,pbft --warm-up 2 --seconds 6 --runs 5 \
-          --plot "$out/faults"
+        "$compare" --fault silent --validators 4 "${pair[@]}" --warm-up 2 --seconds 3 --runs 9
         echo
-        "$compare" --fault slow,silent --validators 40 --contender credit-bft,pbft --warm-up 3 --seconds 12 --runs 5
+        "$compare" --fault silent --validators 16 "${pair[@]}" --warm-up 2 --seconds 6 --runs 7
+        echo
+        "$compare" --fault silent --validators 40 "${pair[@]}" --warm-up 4 --seconds 14 --runs 5
+        echo
+        "$compare" --fault slow --validators 4,16 "${pair[@]}" --warm-up 2 --seconds 6 --runs 5
+        echo
+        "$compare" --fault slow --validators 40 "${pair[@]}" --warm-up 4 --seconds 14 --runs 5
       } | tee "$out/faults.md" ;;
     kernels)
       "$cargo" bench --quiet --manifest-path bench/Cargo.toml --bench kernels -- \

@@ -42,7 +42,7 @@ pub enum Fault {
     None,
     /// It sends its proposals this much late, in milliseconds; everything else is in time.
     Slow(u64),
-    /// It sends nothing at all.
+    /// It does nothing any more, as if its machine had stopped.
     Silent,
 }
 
@@ -319,13 +319,17 @@ struct Staged {
 }
 
 impl Staged {
-    fn stage(&mut self, outputs: Vec<Output>) -> Vec<Output> {
-        let mut staged = Vec::with_capacity(outputs.len());
-        let fault = if self.struck.load(Ordering::Relaxed) {
+    fn present_fault(&self) -> Fault {
+        if self.struck.load(Ordering::Relaxed) {
             self.fault
         } else {
             Fault::None
-        };
+        }
+    }
+
+    fn stage(&mut self, outputs: Vec<Output>) -> Vec<Output> {
+        let mut staged = Vec::with_capacity(outputs.len());
+        let fault = self.present_fault();
         for output in outputs {
             if let (Output::Commit { block, .. }, Some(watch)) = (&output, &self.watch) {
                 let ids = block.transactions.iter().map(|tx| tx.id()).collect();
@@ -333,10 +337,6 @@ impl Staged {
                 blocks.insert(block.header.height, ids);
             }
             match (fault, output) {
-                (
-                    Fault::Silent,
-                    Output::Broadcast(_) | Output::Send { .. } | Output::SendCommitted { .. },
-                ) => {}
                 (Fault::Slow(late_ms), output @ Output::Broadcast(Message::Proposal(_))) => {
                     self.serial += 1;
                     self.held.insert(self.serial, output);
@@ -363,6 +363,9 @@ impl Agreement for Staged {
             let later = self.held.split_off(&(timer.serial - OWN_SERIALS + 1));
             let due = std::mem::replace(&mut self.held, later);
             return due.into_values().collect();
+        }
+        if self.present_fault() == Fault::Silent {
+            return Vec::new();
         }
         let outputs = self.core.step(now, input);
         self.stage(outputs)

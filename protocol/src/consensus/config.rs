@@ -81,8 +81,8 @@ impl Timing {
         )
     }
 
-    /// A master that let a whole height pass without a word is not waited for when a quorum was still heard so long after its
-    /// last one. Shorter than the timeout, or nothing is gained; longer than a healthy node pauses, at however many heights a second.
+    /// A master that let a whole height pass without a word, and has said none for so long, is not waited for. Shorter than the
+    /// timeout, or nothing is gained; longer than a healthy node pauses, at however many heights a second.
     #[must_use]
     pub fn pause(&self) -> Millis {
         Millis((self.base_ms / 3).max(1))

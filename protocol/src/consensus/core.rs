@@ -287,12 +287,9 @@ impl Consensus {
     fn is_master_silent(&self) -> bool {
         let me = self.config.me.as_ref().map(|me| me.id);
         let master = self.leader().filter(|master| Some(*master) != me);
-        let (round, timing) = (&self.round, &self.config.timing);
-        let silent = |master| {
-            self.heard
-                .is_silent(master, &round.set, round.height, timing)
-        };
-        master.is_some_and(silent)
+        let (set, height) = (&self.round.set, self.round.height);
+        let (now, timing) = (self.now, &self.config.timing);
+        master.is_some_and(|master| self.heard.is_silent(master, set, height, now, timing))
     }
 
     /// Back to idle: the own mempool has become empty and nobody else needs this height.

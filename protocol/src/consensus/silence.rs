@@ -66,6 +66,7 @@ impl Heard {
         master: ValidatorId,
         set: &ValidatorSet,
         height: Height,
+        now: Millis,
         timing: &Timing,
     ) -> bool {
         if self.passed.contains(&master) {
@@ -80,7 +81,8 @@ impl Heard {
             later.count().saturating_add(1) >= set.quorum()
         };
         let missed = last.height.plus(1);
-        let missed_one = height > missed && quorum_since(last.at.plus(timing.pause().0), missed);
-        missed_one || quorum_since(last.at.plus(timing.silent_after().0), Height(0))
+        let is_due = height > missed && now >= last.at.plus(timing.pause().0);
+        is_due && quorum_since(last.at, missed)
+            || quorum_since(last.at.plus(timing.silent_after().0), Height(0))
     }
 }

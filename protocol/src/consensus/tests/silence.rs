@@ -78,7 +78,8 @@ fn a_master_that_comes_back_is_waited_for() {
 fn is_silent(solo: &Solo, master: ValidatorId) -> bool {
     let set = solo.core.ledger().standings().validators();
     let (height, timing) = (solo.core.height(), Timing::default());
-    solo.core.heard.is_silent(master, set, height, &timing)
+    let heard = &solo.core.heard;
+    heard.is_silent(master, set, height, solo.now, &timing)
 }
 
 /// Seven validators, of which this node and four others speak in every height; one speaks at last in height 1.
@@ -126,16 +127,19 @@ fn a_short_pause_is_no_silence_however_many_heights_pass() {
     let mut heard = Heard::new(Millis(0), Height(1));
     heard.note(master, Millis(10), Height(1));
     for id in [2, 3] {
-        heard.note(ValidatorId(id), Millis(10 + pause - 1), Height(30));
+        heard.note(ValidatorId(id), Millis(20), Height(30));
     }
-    assert!(!heard.is_silent(master, &set, Height(31), &timing));
-    for id in [2, 3] {
-        heard.note(ValidatorId(id), Millis(10 + pause), Height(30));
-    }
-    assert!(heard.is_silent(master, &set, Height(31), &timing));
-    // The others must have taken part in what it missed; and an idle ledger has no height that it could miss.
-    assert!(!heard.is_silent(master, &set, Height(2), &timing));
-    assert!(!heard.is_silent(master, &set, Height(1), &timing));
+    let is_silent = |heard: &Heard, height, now| {
+        heard.is_silent(master, &set, Height(height), Millis(now), &timing)
+    };
+    assert!(!is_silent(&heard, 31, 10 + pause - 1));
+    assert!(is_silent(&heard, 31, 10 + pause));
+    // An idle ledger has no height that it could miss.
+    assert!(!is_silent(&heard, 2, 10 + pause));
+    assert!(!is_silent(&heard, 1, 10 + pause));
+    // The others must have taken part in what it missed.
+    heard.note(master, Millis(25), Height(30));
+    assert!(!is_silent(&heard, 32, 25 + pause));
 }
 
 /// How long view 5 is waited for, after four views that a quorum nullified; view 1 had the same master. `armed`: this node
@@ -190,9 +194,9 @@ fn a_master_that_failed_with_words_is_waited_for() {
     let (master, timing) = (ValidatorId(1), Timing::default());
     heard.note(master, Millis(10), Height(1));
     heard.let_pass(master, Millis(10));
-    assert!(!heard.is_silent(master, &set, Height(1), &timing));
+    assert!(!heard.is_silent(master, &set, Height(1), Millis(20), &timing));
     heard.let_pass(master, Millis(11));
-    assert!(heard.is_silent(master, &set, Height(1), &timing));
+    assert!(heard.is_silent(master, &set, Height(1), Millis(20), &timing));
     heard.note(master, Millis(12), Height(1));
-    assert!(!heard.is_silent(master, &set, Height(1), &timing));
+    assert!(!heard.is_silent(master, &set, Height(1), Millis(20), &timing));
 }
