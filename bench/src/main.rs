@@ -178,16 +178,16 @@ fn print_ratios(all: &[(Trouble, Contender, Outcome)]) {
         let runs = outcome.runs_per_s.iter().zip(&pbft.runs_per_s);
         let mut pairs: Vec<f64> = runs.map(|(mine, its)| mine / its).collect();
         pairs.sort_by(f64::total_cmp);
-        let (Some(least), Some(most)) = (pairs.first(), pairs.last()) else {
+        let middle = pairs.get(pairs.len() / 2);
+        let (Some(least), Some(middle), Some(most)) = (pairs.first(), middle, pairs.last()) else {
             continue;
         };
         println!(
-            "| {} | {} | {} | {:.2} | {:.2} | {least:.2} | {most:.2} |",
+            "| {} | {} | {} | {:.2} | {middle:.2} | {least:.2} | {most:.2} |",
             outcome.validators,
             trouble.title(),
             contender.parts().0,
             outcome.throughput_per_s / pbft.throughput_per_s,
-            pairs[pairs.len() / 2],
         );
     }
 }

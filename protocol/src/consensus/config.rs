@@ -81,7 +81,7 @@ impl Timing {
         )
     }
 
-    /// A master that let a whole height pass without a word, and has said none for so long, is not waited for. Shorter than the
+    /// A master that let two whole heights pass without a word, and has said none for so long, is not waited for. Shorter than the
     /// timeout, or nothing is gained; longer than a healthy node pauses, at however many heights a second.
     #[must_use]
     pub fn pause(&self) -> Millis {

@@ -51,10 +51,8 @@ pub(super) async fn run(args: &ConsensusArgs) -> Result<(), Failure> {
         for &rate in &rates {
             let settings = vec![setting(args, validators, rate)];
             let measured = measure(settings).await.map_err(Failure::Cluster)?;
-            if !args.json {
-                measured
-                    .iter()
-                    .for_each(|outcome| println!("{}", row(outcome)));
+            for outcome in measured.iter().filter(|_| !args.json) {
+                println!("{}", row(outcome));
             }
             outcomes.extend(measured);
         }
