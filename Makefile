@@ -138,7 +138,7 @@ fuzz: ## Fuzz every decoder, each for FUZZ_SECONDS (60); TARGETS="..." for some 
 	@scripts/fuzz.sh $(TARGETS)
 
 .PHONY: benchmarks
-benchmarks: setup ## Measure all tables and plots of docs/benchmarks.md anew (40 minutes; PARTS="security rate ...")
+benchmarks: setup ## Measure all tables and plots of docs/benchmarks.md anew (an hour; PARTS="security rate ...")
 	@CARGO="$(CARGO)" scripts/benchmarks.sh $(PARTS)
 
 # The crate that is measured against lies outside of the workspace: it's never part of a build that ships.

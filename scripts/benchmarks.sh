@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Measures everything in docs/benchmarks.md and writes tables and plots to docs/benchmarks/, about 40 minutes on a quiet
+# Measures everything in docs/benchmarks.md and writes tables and plots to docs/benchmarks/, about an hour on a quiet
 # machine with 2 cores. Each part can be run by itself:
 #   scripts/benchmarks.sh [security] [rate] [saturation] [processes] [compare] [faults] [kernels]
 set -euo pipefail

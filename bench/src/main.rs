@@ -82,7 +82,7 @@ enum Trouble {
     None,
     /// It proposes late, by half of the first timeout
     Slow,
-    /// It says nothing at all
+    /// It stops
     Silent,
 }
 
@@ -99,7 +99,7 @@ impl Trouble {
         match self {
             Self::None => "healthy",
             Self::Slow => "primary becomes slow",
-            Self::Silent => "primary falls silent",
+            Self::Silent => "primary stops",
         }
     }
 }

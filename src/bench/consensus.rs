@@ -111,8 +111,8 @@ impl Series {
         }
     }
 
-    fn is_done(&self) -> bool {
-        self.done.len() >= self.setting.runs.max(1)
+    fn rounds(&self) -> usize {
+        self.setting.runs.max(1)
     }
 
     async fn run(&mut self) -> anyhow::Result<()> {
@@ -171,15 +171,16 @@ impl Series {
 /// When validators do not start.
 pub async fn measure(settings: Vec<Setting>) -> anyhow::Result<Vec<Outcome>> {
     let mut all: Vec<_> = settings.into_iter().map(Series::new).collect();
-    while !all.iter().all(Series::is_done) {
-        for series in all.iter_mut().filter(|series| !series.is_done()) {
+    let rounds = all.iter().map(Series::rounds).max().unwrap_or(0);
+    for round in 0..rounds {
+        let mut turn: Vec<_> = all.iter_mut().filter(|one| round < one.rounds()).collect();
+        // Whoever was first is last the next time.
+        if round % 2 == 1 {
+            turn.reverse();
+        }
+        for series in turn {
             series.run().await?;
         }
-        // Whoever was first is last the next time.
-        all.reverse();
-    }
-    if all.first().is_some_and(|series| series.done.len() % 2 == 1) {
-        all.reverse();
     }
     Ok(all.into_iter().filter_map(Series::outcome).collect())
 }

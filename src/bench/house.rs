@@ -42,7 +42,7 @@ pub enum Fault {
     None,
     /// It sends its proposals this much late, in milliseconds; everything else is in time.
     Slow(u64),
-    /// It does nothing any more, as if its machine had stopped.
+    /// Its core takes and says nothing any more, as if its machine had stopped.
     Silent,
 }
 

@@ -34,7 +34,7 @@ pub trait Agreement: Send {
     fn head_certificate(&self) -> Option<Certificate>;
     /// See [`Consensus::is_halted`].
     fn is_halted(&self) -> bool;
-    /// Who is to propose first at the height after `standings`, a block of the present height; so that it may prepare.
+    /// Who proposes first at the height after `standings`, which a block of the present height leads to: it may prepare.
     fn next_master(&self, standings: &Standings) -> Option<ValidatorId> {
         standings.leader_order().first().copied()
     }

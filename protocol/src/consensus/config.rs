@@ -81,15 +81,16 @@ impl Timing {
         )
     }
 
-    /// A master that let two whole heights pass without a word, and has said none for so long, is not waited for. Shorter than the
-    /// timeout, or nothing is gained; longer than a healthy node pauses, at however many heights a second.
+    /// A master that let two whole heights pass without a word, and has said none for so long, is not waited for.
+    /// Shorter than the timeout, or nothing is gained; longer than a healthy node pauses, at however many heights a
+    /// second.
     #[must_use]
     pub fn pause(&self) -> Millis {
         Millis((self.base_ms / 3).max(1))
     }
 
-    /// A master is not waited for when a quorum was still heard so long after its last word, at whatever height. More than two heartbeats,
-    /// because on an idle ledger words come that seldom.
+    /// A master is not waited for when a quorum was still heard so long after its last word, at whatever height. More
+    /// than two heartbeats, because on an idle ledger words come that seldom.
     #[must_use]
     pub fn silent_after(&self) -> Millis {
         let heartbeat = self.heartbeat_ms.saturating_add(self.heartbeat_grace_ms);

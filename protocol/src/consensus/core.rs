@@ -283,7 +283,8 @@ impl Consensus {
         }
     }
 
-    /// spec 2, optional: a master silent for long while q others were heard: timeout(v) = 0; ADR 32: or since it let a view or two heights pass
+    /// spec 2, optional: a master silent for long while q others were heard: timeout(v) = 0; ADR 32: or since it let a view
+    /// or two heights pass
     fn is_master_silent(&self) -> bool {
         let me = self.config.me.as_ref().map(|me| me.id);
         let master = self.leader().filter(|master| Some(*master) != me);

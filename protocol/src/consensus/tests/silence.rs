@@ -4,9 +4,21 @@ use super::hearsay::climb;
 use super::*;
 use crate::consensus::TimerKind;
 use crate::consensus::silence::Heard;
+use crate::credit::ValidatorSet;
+
+/// How view 1 ended.
+#[derive(Clone, Copy)]
+enum End {
+    Nullified,
+    Notarized,
+}
 
 /// How long view 2 is waited for, when view 1 was nullified so long after the start and these were heard just before.
 fn patience(heard: &[usize], after_ms: u64) -> Millis {
+    patience_after(End::Nullified, heard, after_ms)
+}
+
+fn patience_after(end: End, heard: &[usize], after_ms: u64) -> Millis {
     let mut solo = Solo::follower(4, 3);
     let order = solo.order();
     solo.now = solo.now.plus(after_ms);
@@ -14,9 +26,19 @@ fn patience(heard: &[usize], after_ms: u64) -> Millis {
         let (from, count) = (Height(1), 1);
         solo.receive(order[*place], Message::GetCommitted { from, count });
     }
-    let justification = Justification {
-        base: None,
-        nullifications: vec![solo.nullification(1)],
+    let justification = match end {
+        End::Nullified => Justification {
+            base: None,
+            nullifications: vec![solo.nullification(1)],
+        },
+        End::Notarized => {
+            let (others, id) = (solo.others(), solo.block(1).id());
+            let base = solo.certificate(&others, VoteKind::Notarize, 1, id);
+            Justification {
+                base: Some(base),
+                nullifications: Vec::new(),
+            }
+        }
     };
     let outputs = solo.send_new_view(order[0], 2, justification);
     assert_eq!(solo.core.view(), View(2));
@@ -39,6 +61,17 @@ fn a_master_that_only_others_outlived_is_given_up_at_once() {
     assert_eq!(patience(&[0, 1, 2], silent), usual);
     assert_eq!(patience(&[0], silent), usual);
     assert_eq!(patience(&[], 10 * silent), usual);
+}
+
+/// After a bare notarization the finalization is normally one hop away: a silent master's view has as long as it takes
+/// the others to give that up.
+#[test]
+fn after_a_notarization_a_silent_master_is_given_up_with_the_finalization() {
+    let timing = Timing::default();
+    let silent = timing.silent_after().0;
+    let bare = |heard: &[usize]| patience_after(End::Notarized, heard, silent);
+    assert_eq!(bare(&[0, 2]), timing.repropose_after());
+    assert_eq!(bare(&[0, 1, 2]), timing.timeout(View(2)));
 }
 
 /// Given up at once means: nullified, and nothing else. A word of the master, and it is waited for again.
@@ -75,6 +108,11 @@ fn a_master_that_comes_back_is_waited_for() {
     assert!(!is_silent(&solo, order[1]));
 }
 
+fn four() -> ValidatorSet {
+    let solo = Solo::follower(4, 3);
+    solo.core.ledger().standings().validators().clone()
+}
+
 fn is_silent(solo: &Solo, master: ValidatorId) -> bool {
     let set = solo.core.ledger().standings().validators();
     let (height, timing) = (solo.core.height(), Timing::default());
@@ -89,13 +127,9 @@ fn a_master_that_let_two_heights_pass_is_given_up_when_a_quorum_did_not() {
         let mut solo = Solo::follower(7, 3);
         let others = solo.others();
         let speak = |solo: &mut Solo, who: &[ValidatorId]| {
-            for from in who {
-                let (height, count) = (Height(1), 1);
-                let ask = Message::GetCommitted {
-                    from: height,
-                    count,
-                };
-                solo.receive(*from, ask);
+            for speaker in who {
+                let (from, count) = (Height(1), 1);
+                solo.receive(*speaker, Message::GetCommitted { from, count });
             }
         };
         let quiet = others[5];
@@ -118,13 +152,7 @@ fn a_master_that_let_two_heights_pass_is_given_up_when_a_quorum_did_not() {
 /// A hundred heights a second are no reason to give up a node that pauses for a moment.
 #[test]
 fn a_short_pause_is_no_silence_however_many_heights_pass() {
-    let set = Solo::follower(4, 3)
-        .core
-        .ledger()
-        .standings()
-        .validators()
-        .clone();
-    let timing = Timing::default();
+    let (set, timing) = (four(), Timing::default());
     let (master, pause) = (ValidatorId(1), timing.pause().0);
     let mut heard = Heard::new(Millis(0), Height(1));
     heard.note(master, Millis(10), Height(1));
@@ -187,12 +215,7 @@ fn a_master_that_let_its_view_pass_is_not_waited_for_again_until_it_is_heard() {
 #[test]
 fn a_master_that_failed_with_words_is_waited_for() {
     let mut heard = Heard::new(Millis(0), Height(1));
-    let set = Solo::follower(4, 3)
-        .core
-        .ledger()
-        .standings()
-        .validators()
-        .clone();
+    let set = four();
     let (master, timing) = (ValidatorId(1), Timing::default());
     heard.note(master, Millis(10), Height(1));
     heard.let_pass(master, Millis(10));
