@@ -1,0 +1,305 @@
+//! One validator, two hospitals, a patient with three kin, and a chain that they write.
+
+use crate::consensus::{Certificate, Vote, VoteKind};
+use crate::crypto::group::ScalarBytes;
+use crate::crypto::vrf::VrfSecretKey;
+use crate::crypto::{OpeningKey, Secret32, Signature, SigningKey};
+use crate::emergency::{CaseEvent, Phase, Purpose, Reason, Request, Scope, TierPolicy};
+use crate::ids::{CaseId, HospitalId, KinId, PatientId, ValidatorId};
+use crate::ledger::*;
+use crate::sharing::{SchnorrProof, SessionSecret, Threshold, TierKey, deal};
+use crate::units::{Epoch, Sequence, Tier, View};
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng as _;
+use std::collections::BTreeMap;
+
+pub(super) fn key(n: u8) -> SigningKey {
+    SigningKey::from_seed(Secret32::new([n; 32]))
+}
+
+pub(super) const VALIDATOR: u8 = 1;
+pub(super) const HOSPITAL: u8 = 2;
+pub(super) const OTHER_HOSPITAL: u8 = 3;
+pub(super) const REVIEWER: u8 = 4;
+pub(super) const PATIENT: u8 = 5;
+pub(super) const KIN: [u8; 3] = [11, 12, 13];
+pub(super) const CLINICIAN: u8 = 20;
+
+pub(super) fn genesis() -> Genesis {
+    let hospital = |n: u8| HospitalInfo {
+        key: key(n).verifying_key(),
+        sealing: OpeningKey::from_seed(Secret32::new([n; 32])).sealing_key(),
+        name: format!("hospital {n}"),
+    };
+    Genesis {
+        time_ms: Millis(1_000_000),
+        profile: Profile::Balanced,
+        workload: Workload::Records,
+        validators: vec![ValidatorInfo {
+            id: ValidatorId(0),
+            vote_key: key(VALIDATOR).verifying_key(),
+            vrf_key: VrfSecretKey::from_seed(Secret32::new([99; 32])).public_key(),
+            network_key: key(98).verifying_key(),
+            hospital: Some(HospitalId::of(&key(HOSPITAL).verifying_key())),
+        }],
+        hospitals: vec![hospital(HOSPITAL), hospital(OTHER_HOSPITAL)],
+        reviewers: vec![key(REVIEWER).verifying_key()],
+        review_within_ms: Millis(7 * 24 * 3_600_000),
+    }
+}
+
+/// A chain with one validator and everybody's sequence numbers.
+pub(super) struct Chain {
+    pub(super) ledger: Ledger,
+    pub(super) stored: BTreeMap<Vec<u8>, Vec<u8>>,
+    pub(super) last: Option<Certificate>,
+    pub(super) sequences: BTreeMap<u8, u64>,
+    pub(super) rng: ChaCha20Rng,
+}
+
+impl Chain {
+    pub(super) fn new() -> Self {
+        Self::of(Workload::Records)
+    }
+
+    pub(super) fn of(workload: Workload) -> Self {
+        let genesis = Genesis {
+            workload,
+            ..genesis()
+        };
+        let (ledger, writes) = Ledger::genesis(&genesis).expect("a valid genesis");
+        let mut chain = Self {
+            ledger,
+            stored: BTreeMap::new(),
+            last: None,
+            sequences: BTreeMap::new(),
+            rng: ChaCha20Rng::from_seed([1; 32]),
+        };
+        chain.store(&writes);
+        chain
+    }
+
+    pub(super) fn store(&mut self, writes: &[Write]) {
+        for (key, value) in writes {
+            match value {
+                Some(value) => self.stored.insert(key.clone(), value.clone()),
+                None => self.stored.remove(key),
+            };
+        }
+    }
+
+    pub(super) fn sign(&mut self, signer: u8, body: TxBody) -> SignedTransaction {
+        let sequence = self.sequences.entry(signer).or_default();
+        *sequence += 1;
+        let sequence = Sequence(*sequence - 1);
+        self.sign_with(signer, sequence, body)
+    }
+
+    pub(super) fn sign_with(
+        &self,
+        signer: u8,
+        sequence: Sequence,
+        body: TxBody,
+    ) -> SignedTransaction {
+        Transaction {
+            chain: self.ledger.chain(),
+            signer: key(signer).verifying_key(),
+            sequence,
+            valid_until_ms: self.ledger.head_time().plus(60_000),
+            body,
+        }
+        .sign(&key(signer))
+    }
+
+    pub(super) fn block(&self, after_ms: u64, transactions: Vec<SignedTransaction>) -> Block {
+        let vrf = VrfSecretKey::from_seed(Secret32::new([99; 32]));
+        let (_, vrf_proof) = vrf
+            .prove(&self.ledger.standings().beacon_input())
+            .expect("provable");
+        Block::new(
+            Header {
+                chain: self.ledger.chain(),
+                height: self.ledger.height().plus(1),
+                parent_id: self.ledger.head_id(),
+                parent_state_root: self.ledger.state_root(),
+                author: ValidatorId(0),
+                view: View(1),
+                time_ms: self.ledger.head_time().plus(after_ms),
+                tx_root: Block::tx_root(&transactions),
+                parent_cert: self.last.clone(),
+                late_votes: Vec::new(),
+                evidence: Vec::new(),
+                vrf_proof,
+            },
+            transactions,
+        )
+    }
+
+    /// Executes a block and checks that what was stored gives the same ledger back.
+    pub(super) fn run_after(
+        &mut self,
+        after_ms: u64,
+        transactions: Vec<SignedTransaction>,
+    ) -> Vec<What> {
+        let block = self.block(after_ms, transactions);
+        assert_eq!(self.ledger.check_block(&block), Ok(()));
+        let effects = self.ledger.execute(&block).expect("a checked block");
+        self.store(&effects.writes);
+        let vote = Vote::sign(
+            self.ledger.chain(),
+            VoteKind::Finalize,
+            block.header.height,
+            View(1),
+            block.id(),
+            ValidatorId(0),
+            &key(VALIDATOR),
+        );
+        self.last = Some(Certificate {
+            kind: VoteKind::Finalize,
+            height: block.header.height,
+            view: View(1),
+            id: block.id(),
+            votes: vec![(vote.signer, vote.signature)],
+        });
+        let entries: Vec<_> = self.stored.clone().into_iter().collect();
+        let restored = Ledger::restore(&entries).expect("a stored ledger");
+        assert_eq!(restored.state_root(), self.ledger.state_root());
+        assert_eq!(restored.head_id(), self.ledger.head_id());
+        effects.events.into_iter().map(|event| event.what).collect()
+    }
+
+    pub(super) fn run(&mut self, transactions: Vec<SignedTransaction>) -> Vec<What> {
+        self.run_after(1, transactions)
+    }
+
+    pub(super) fn act(&mut self, signer: u8, body: TxBody) -> Vec<What> {
+        let transaction = self.sign(signer, body);
+        self.run(vec![transaction])
+    }
+
+    pub(super) fn rejected(&mut self, signer: u8, body: TxBody) -> Rejection {
+        match self.act(signer, body).as_slice() {
+            [What::Rejected { reason, .. }] => reason.clone(),
+            other => panic!("expected a rejection, got {other:?}"),
+        }
+    }
+
+    pub(super) fn enrolment(&mut self) -> Enrolment {
+        let member = |n: &u8| Member {
+            key: key(*n).verifying_key(),
+            sealing: OpeningKey::from_seed(Secret32::new([*n; 32])).sealing_key(),
+        };
+        let tiers = Tier::ALL
+            .into_iter()
+            .map(|tier| {
+                let threshold = Threshold::majority(KIN.len()).expect("three kin");
+                let (commitments, _) =
+                    deal(&TierKey::random(&mut self.rng), threshold, &mut self.rng).expect("dealt");
+                TierShares {
+                    tier,
+                    commitments,
+                    policy: TierPolicy::default_for(tier),
+                }
+            })
+            .collect();
+        let mut enrolment = Enrolment {
+            sealing: OpeningKey::from_seed(Secret32::new([PATIENT; 32])).sealing_key(),
+            roster: KIN.iter().map(member).collect(),
+            tiers,
+            sponsor: HospitalId::of(&key(HOSPITAL).verifying_key()),
+            sponsor_signature: Signature([0; 64]),
+            acceptances: Vec::new(),
+        };
+        self.accept(&mut enrolment);
+        enrolment
+    }
+
+    pub(super) fn accept(&self, enrolment: &mut Enrolment) {
+        let digest = enrolment.digest(self.ledger.chain(), patient());
+        enrolment.sponsor_signature = Enrolment::sponsor(&digest, &key(HOSPITAL));
+        enrolment.acceptances = KIN
+            .iter()
+            .map(|n| {
+                let kin = KinId::of(&key(*n).verifying_key());
+                key(*n).sign(&Enrolment::acceptance(&digest, kin))
+            })
+            .collect();
+    }
+
+    pub(super) fn enrol(&mut self) {
+        let enrolment = self.enrolment();
+        let events = self.act(PATIENT, TxBody::Enrol(Box::new(enrolment)));
+        assert_eq!(events, vec![What::Enrolled { patient: patient() }]);
+    }
+
+    pub(super) fn request(&mut self) -> Request {
+        self.request_of(HOSPITAL)
+    }
+
+    pub(super) fn request_of(&mut self, hospital: u8) -> Request {
+        let hospital = HospitalId::of(&key(hospital).verifying_key());
+        let secret = SessionSecret::random(&mut self.rng);
+        let mut request = Request {
+            patient: patient(),
+            epoch: Epoch(1),
+            scopes: vec![Scope {
+                tier: Tier::Summary,
+                up_to: self.ledger.height(),
+                only: Vec::new(),
+            }],
+            purpose: Purpose::BreakGlass,
+            reason: Reason::Unconscious,
+            encounter: Digest([1; 32]),
+            clinician: key(CLINICIAN).verifying_key(),
+            session: crate::sharing::SessionPublic {
+                point: secret.point(),
+                proof: SchnorrProof {
+                    challenge: ScalarBytes([0; 32]),
+                    response: ScalarBytes([0; 32]),
+                },
+            },
+            session_key: OpeningKey::random(&mut self.rng).sealing_key(),
+            expires_ms: self.ledger.head_time().plus(600_000),
+            session_ms: Millis(60_000),
+            clinician_signature: Signature([0; 64]),
+        };
+        let chain = self.ledger.chain();
+        request.session = secret.prove(&request.binding(chain, hospital), &mut self.rng);
+        request.signed(chain, hospital, &key(CLINICIAN))
+    }
+
+    pub(super) fn open_case(&mut self) -> CaseId {
+        let request = self.request();
+        let events = self.act(HOSPITAL, TxBody::Request(Box::new(request)));
+        match events.as_slice() {
+            [
+                What::Case {
+                    case,
+                    step: CaseEvent::Requested,
+                    ..
+                },
+            ] => *case,
+            other => panic!("expected a case, got {other:?}"),
+        }
+    }
+
+    pub(super) fn approval(&self, case: CaseId) -> TxBody {
+        let case = self.ledger.state().case(case).expect("on chain");
+        TxBody::Approve(Approval {
+            case: case.id,
+            epoch: case.request.epoch,
+            hospital: case.hospital,
+            purpose: case.request.purpose,
+            reason: case.request.reason,
+            expires_ms: case.request.expires_ms,
+        })
+    }
+
+    pub(super) fn phase(&self, case: CaseId) -> Phase {
+        self.ledger.state().case(case).expect("on chain").phase
+    }
+}
+
+pub(super) fn patient() -> PatientId {
+    PatientId::of(&key(PATIENT).verifying_key())
+}
