@@ -68,6 +68,7 @@ impl Consensus {
 
         let next = Round::new(&self.config, &self.ledger, Wal::default());
         let over = std::mem::replace(&mut self.round, next);
+        self.heard.rest(self.now);
         self.keep_past(Past::new(over, id));
         self.drop_timers();
         if self.needs_upgrade() {

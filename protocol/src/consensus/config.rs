@@ -81,7 +81,8 @@ impl Timing {
         )
     }
 
-    /// A master that let two whole heights pass without a word, and has said none for so long, is not waited for.
+    /// A master that let two whole heights pass without a word, and said none while this node waited in views for so long
+    /// (idle time does not count), is not waited for.
     /// Shorter than the timeout, or nothing is gained; longer than a healthy node pauses, at however many heights a
     /// second.
     #[must_use]

@@ -264,10 +264,13 @@ impl Consensus {
             return;
         }
         self.round.armed = Some(self.now);
+        self.heard.wait(self.now);
         let (view, timing) = (self.view(), self.config.timing);
         let base = self.round.views.base();
         let bare = base.is_some_and(|base| base.plus(1) == view);
-        let patience = match (self.is_master_silent(), bare) {
+        let silent = self.is_master_silent();
+        self.round.is_hurried = silent;
+        let patience = match (silent, bare) {
             (false, _) => timing.timeout(view),
             (true, false) => Millis(0),
             // Nothing is expected of a silent master here before the others would re-propose.
@@ -280,6 +283,21 @@ impl Consensus {
             self.set_timer(TimerKind::Repropose, timing.repropose_after());
         } else {
             self.round.propose_due = true;
+        }
+    }
+
+    /// A word of the master that was not to be waited for: it is, for what is left of its time.
+    pub(super) fn wait_after_all(&mut self, from: ValidatorId) {
+        if !self.round.is_hurried || self.leader() != Some(from) {
+            return;
+        }
+        self.round.is_hurried = false;
+        if let Some(armed) = self.round.armed
+            && self.is_set(TimerKind::View)
+        {
+            let patience = self.config.timing.timeout(self.view()).0;
+            let left = patience.saturating_sub(self.now.0.saturating_sub(armed.0));
+            self.set_timer(TimerKind::View, Millis(left));
         }
     }
 
@@ -296,6 +314,7 @@ impl Consensus {
     /// Back to idle: the own mempool has become empty and nobody else needs this height.
     pub(super) fn rest(&mut self) {
         self.round.armed = None;
+        self.heard.rest(self.now);
         self.round.propose_due = false;
         self.round.building = None;
         for kind in [TimerKind::View, TimerKind::Rebroadcast] {

@@ -43,6 +43,8 @@ pub(super) struct Past {
     told_signatures: BTreeSet<(View, BlockId)>,
     /// How many votes of each signer it has told.
     told_of: BTreeMap<ValidatorId, usize>,
+    /// Who has sent its finalize vote for the block itself, after the height was over.
+    arrived: BTreeSet<ValidatorId>,
     /// Whether there may be something to tell.
     fresh: bool,
 }
@@ -73,6 +75,7 @@ impl Past {
             told: BTreeSet::new(),
             told_signatures: BTreeSet::new(),
             told_of: BTreeMap::new(),
+            arrived: BTreeSet::new(),
             fresh: true,
         };
         let newest = reached.plus(VIEWS_BEYOND);
@@ -107,6 +110,15 @@ impl Past {
     /// Whether a vote is a step towards the decision, only later than those of others.
     pub(super) fn follows(&self, vote: &Vote) -> bool {
         vote.kind == VoteKind::Notarize && vote.id == self.id
+    }
+
+    /// Notes that its signer sent a finalize vote. Whether it is for the block, and the first since the height was over:
+    /// then it is late, whether or not a certificate has brought it before.
+    pub(super) fn arrives(&mut self, vote: &Vote) -> bool {
+        vote.kind == VoteKind::Finalize
+            && vote.id == self.id
+            && self.set.contains(vote.signer)
+            && self.arrived.insert(vote.signer)
     }
 
     /// Counts a verified vote of this height. Returns what it proves together with others.

@@ -28,6 +28,7 @@ impl Consensus {
             return;
         }
         self.heard.note(from, self.now, self.round.height);
+        self.wait_after_all(from);
         match message {
             Message::Proposal(proposal) => self.on_proposal(from, proposal),
             Message::Ballots(ballots) => self.on_ballots(from, ballots),
@@ -325,8 +326,9 @@ impl Consensus {
         }
     }
 
-    /// A vote on a finalized height. True when it was news that needs no answer, the normal end of a height: it was for the
-    /// block that became final. Whoever repeats itself, or wants something else, is stuck there.
+    /// A vote on a finalized height. True when it needs no answer, the normal end of a height: it was for the block that
+    /// became final, and it was news or its signer's first since the height was over (a certificate was faster then). Whoever
+    /// goes on repeating itself, or wants something else, is stuck there.
     fn on_past_ballot(&mut self, ballot: Ballot) -> bool {
         let Ballot { vote, proposal } = ballot;
         if let (VoteKind::Notarize, Some(signature)) = (vote.kind, proposal)
@@ -348,12 +350,13 @@ impl Consensus {
         }
         let standings = self.ledger.standings();
         let set = standings.validators_at(vote.height);
-        let past = self.past.get_mut(&vote.height);
+        let mut past = self.past.get_mut(&vote.height);
+        let arrives = past.as_mut().is_some_and(|past| past.arrives(&vote));
         let wanted = past.as_ref().is_some_and(|past| past.wants(&vote));
         let follows = wanted && past.as_ref().is_some_and(|past| past.follows(&vote));
         let earns = self.late.wants(&vote, standings);
         if !(wanted || earns) {
-            return false;
+            return arrives;
         }
         if !vote.holds(self.chain, set) {
             // It came from its signer, and has cost a look.

@@ -41,6 +41,8 @@ pub(super) struct Round {
     pub(super) activity: Activity,
     /// Since when the timers of the current view run; none while they don't.
     pub(super) armed: Option<Millis>,
+    /// Whether the master of the current view is given less time than is usual, because it is silent.
+    pub(super) is_hurried: bool,
     /// Whether the master of the current view is to propose now.
     pub(super) propose_due: bool,
     /// The block that was ordered: its view and time.
@@ -89,6 +91,7 @@ impl Round {
             pending: Pending::default(),
             activity: Activity::new(&config.timing, ledger.head_time(), leads),
             armed: None,
+            is_hurried: false,
             propose_due: false,
             building: None,
             finalization: None,

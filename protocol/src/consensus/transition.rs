@@ -93,6 +93,8 @@ impl Consensus {
         if let Some(evidence) = self.round.tally.insert(vote) {
             self.accuse(evidence);
         }
+        // It may have waited here: one that is counted is not to be told again as one that waits.
+        let _ = self.round.inbox.remove(vote);
         // What nobody had verified for want of importance has some now.
         let quorum = self.round.set.quorum();
         let round = &mut self.round;
@@ -244,6 +246,7 @@ impl Consensus {
         self.round.seen.prune(view);
         self.round.pending.prune(view);
         self.round.armed = None;
+        self.round.is_hurried = false;
         self.round.propose_due = false;
         self.round.building = None;
         self.round.activity.call();

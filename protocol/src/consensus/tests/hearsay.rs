@@ -5,7 +5,8 @@ use super::net::Net;
 use super::offender::Offender;
 use super::*;
 use crate::consensus::{
-    BALLOTS_PER_MESSAGE, Evidence, Fault, Finalized, Hearsay, Note, Offence, SIGNATURES_PER_MESSAGE,
+    BALLOTS_PER_MESSAGE, Evidence, Fault, Finalized, Hearsay, Note, Offence,
+    SIGNATURES_PER_MESSAGE, TimerKind,
 };
 use crate::credit::CREDIT_INIT;
 use crate::units::Credit;
@@ -268,6 +269,25 @@ fn little_is_told_of_a_noisy_signer() {
     for _ in 0..3 {
         assert!(hearsay(&climb(&mut solo)).is_empty(), "once is enough");
     }
+}
+
+/// An odd vote that waited, unverified, and was then counted for hearsay's sake is told once, not twice.
+#[test]
+fn a_vote_that_waited_and_was_counted_is_told_once() {
+    let mut solo = Solo::follower(4, 3);
+    let (teller, guilty) = (solo.others()[0], solo.others()[1]);
+    let odd = solo.vote(guilty, VoteKind::Notarize, 1, BlockId([9; 32]));
+    // Once the height is called, votes of which no quorum is near wait.
+    solo.fire_latest(TimerKind::Rouse);
+    solo.send_vote(guilty, VoteKind::Notarize, 1, BlockId([9; 32]));
+    solo.receive(teller, told(1, vec![odd]));
+    climb(&mut solo);
+    let outputs = climb(&mut solo);
+    let votes = outputs.iter().find_map(|output| match output {
+        Output::Broadcast(Message::Hearsay(hearsay)) => Some(hearsay.votes.len()),
+        _ => None,
+    });
+    assert_eq!(votes, Some(1));
 }
 
 /// What one node was told it tells on, once: whoever told it may have told nobody else.

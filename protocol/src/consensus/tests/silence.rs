@@ -74,6 +74,48 @@ fn after_a_notarization_a_silent_master_is_given_up_with_the_finalization() {
     assert_eq!(bare(&[0, 1, 2]), timing.timeout(View(2)));
 }
 
+/// A view that is cut short for a silent master gets its whole time back at the master's first word.
+#[test]
+fn a_word_in_time_gives_the_view_its_time_back() {
+    let timing = Timing::default();
+    let mut solo = Solo::follower(4, 3);
+    let order = solo.order();
+    solo.now = solo.now.plus(timing.silent_after().0);
+    let ask = Message::GetCommitted {
+        from: Height(1),
+        count: 1,
+    };
+    for place in [0, 2] {
+        solo.receive(order[place], ask.clone());
+    }
+    let base = solo.certificate(&solo.others(), VoteKind::Notarize, 1, solo.block(1).id());
+    let justification = Justification {
+        base: Some(base),
+        nullifications: Vec::new(),
+    };
+    let hurried = solo.send_new_view(order[0], 2, justification);
+    solo.now = solo.now.plus(20);
+    let view_timer = |outputs: &[Output]| {
+        let mut set = outputs.iter().filter_map(|output| match output {
+            Output::SetTimer { timer, after } if timer.kind == TimerKind::View => Some(*after),
+            _ => None,
+        });
+        set.next_back()
+    };
+    assert_eq!(view_timer(&solo.receive(order[2], ask.clone())), None);
+    let left = timing.timeout(View(2)).0 - 20;
+    let outputs = solo.receive(order[1], ask.clone());
+    assert_eq!(view_timer(&outputs), Some(Millis(left)));
+    assert_eq!(view_timer(&solo.receive(order[1], ask)), None, "once");
+    // The short timer is void.
+    assert!(votes_sent(&solo.fire(&hurried, TimerKind::View)).is_empty());
+    let outputs = solo.fire(&outputs, TimerKind::View);
+    assert_eq!(
+        votes_sent(&outputs),
+        [(VoteKind::Nullify, 2, BlockId::NONE)]
+    );
+}
+
 /// Given up at once means: nullified, and nothing else. A word of the master, and it is waited for again.
 #[test]
 fn a_master_that_comes_back_is_waited_for() {
@@ -105,6 +147,9 @@ fn a_master_that_comes_back_is_waited_for() {
     };
     let outputs = solo.send_proposal(2, &block, base);
     assert_eq!(votes_sent(&outputs), [(VoteKind::Notarize, 2, block.id())]);
+    // This view was given up, and is not given up a second time.
+    let sets_view_timer = |output: &Output| matches!(output, Output::SetTimer { timer, .. } if timer.kind == TimerKind::View);
+    assert!(!outputs.iter().any(sets_view_timer));
     assert!(!is_silent(&solo, order[1]));
 }
 
@@ -136,6 +181,7 @@ fn a_master_that_let_two_heights_pass_is_given_up_when_a_quorum_did_not() {
         speak(&mut solo, &others);
         climb(&mut solo);
         for height in [2, 3] {
+            solo.step(Input::Work(true));
             speak(&mut solo, &others[..speakers]);
             assert!(!is_silent(&solo, quiet), "height {height} is not over");
             climb(&mut solo);
@@ -155,6 +201,7 @@ fn a_short_pause_is_no_silence_however_many_heights_pass() {
     let (set, timing) = (four(), Timing::default());
     let (master, pause) = (ValidatorId(1), timing.pause().0);
     let mut heard = Heard::new(Millis(0), Height(1));
+    heard.wait(Millis(0));
     heard.note(master, Millis(10), Height(1));
     for id in [2, 3] {
         heard.note(ValidatorId(id), Millis(20), Height(30));
@@ -170,6 +217,60 @@ fn a_short_pause_is_no_silence_however_many_heights_pass() {
     // The others must have taken part in what it missed.
     heard.note(master, Millis(25), Height(30));
     assert!(!is_silent(&heard, 33, 25 + pause));
+}
+
+/// Two fast heights after seconds without work: those were no pause, only what this node has waited since is.
+#[test]
+fn idleness_is_no_pause() {
+    let (set, timing) = (four(), Timing::default());
+    let (master, pause, idle) = (ValidatorId(1), timing.pause().0, 9_000);
+    let mut heard = Heard::new(Millis(0), Height(1));
+    heard.wait(Millis(0));
+    heard.note(master, Millis(10), Height(1));
+    heard.rest(Millis(30));
+    heard.wait(Millis(idle));
+    for id in [2, 3] {
+        heard.note(ValidatorId(id), Millis(idle + 5), Height(3));
+    }
+    let is_silent = |now| heard.is_silent(master, &set, Height(4), Millis(now), &timing);
+    // 20 ms of it were before that.
+    assert!(!is_silent(idle + pause - 21));
+    assert!(is_silent(idle + pause - 20));
+}
+
+/// The same of a whole node: heights that it did not wait in came and went, then there is work.
+#[test]
+fn a_master_is_waited_for_when_work_comes_after_idleness() {
+    let mut solo = Solo::follower(4, 3);
+    let others = solo.others();
+    let speak = |solo: &mut Solo, who: &[ValidatorId]| {
+        for speaker in who {
+            let (from, count) = (Height(1), 1);
+            solo.receive(*speaker, Message::GetCommitted { from, count });
+        }
+    };
+    // It waits, and the height ends.
+    solo.step(Input::Work(true));
+    climb(&mut solo);
+    speak(&mut solo, &others);
+    // There was work for no time at all.
+    solo.step(Input::Work(true));
+    solo.step(Input::Work(false));
+    for _ in 2..=4 {
+        speak(&mut solo, &others[..2]);
+        climb(&mut solo);
+    }
+    let pause = Timing::default().pause().0;
+    assert!(!is_silent(&solo, others[2]), "nothing was waited for");
+    solo.step(Input::Work(true));
+    solo.now = solo.now.plus(pause - 1);
+    assert!(!is_silent(&solo, others[2]));
+    solo.now = solo.now.plus(1);
+    assert!(is_silent(&solo, others[2]));
+    // What it had waited is not forgotten when there is no work any more.
+    solo.step(Input::Work(false));
+    solo.now = solo.now.plus(1);
+    assert!(is_silent(&solo, others[2]));
 }
 
 /// How long view 5 is waited for, after four views that a quorum nullified; view 1 had the same master. `armed`: this node
