@@ -2,7 +2,7 @@
 
 use crate::bench::house::{Fault, House, Shape};
 use crate::bench::latency::Percentiles;
-use crate::bench::load::{Load, Measured, machine_limit, prepare, run};
+use crate::bench::load::{AHEAD, Load, Measured, machine_limit, prepare, run};
 use crate::bench::memory_peak_bytes;
 use crate::bench::street::Street;
 use kithkin_protocol::consensus::{Algorithm, Timing};
@@ -11,7 +11,8 @@ use kithkin_protocol::ledger::{Genesis, Profile, SignedTransaction, Workload};
 use serde::Serialize;
 use std::sync::Arc;
 
-/// Most unsigned transactions made beforehand for one second at saturation, for validators of one process.
+/// Most unsigned transactions made beforehand for one second at saturation, for four validators of one process; for more of
+/// them less in proportion, because they finalize less.
 const UNSIGNED_PER_S: usize = 150_000;
 /// The same where each validator has a process of its own.
 const UNSIGNED_APART_PER_S: usize = 90_000;
@@ -78,7 +79,7 @@ pub struct Outcome {
     pub nodes_cpu_s: f64,
     /// Most memory that the process ever held, in bytes, over all runs so far.
     pub memory_peak_bytes: u64,
-    /// Whether the generator had nothing left to send at saturation: the throughput is a lower bound then.
+    /// Whether the generator had nothing left to send at saturation, in any run: the throughput is a lower bound then.
     pub exhausted: bool,
     /// Signed runs: what the cores can verify at most, each validator every signature; measured beside the run.
     pub machine_limit_per_s: Option<f64>,
@@ -130,6 +131,7 @@ impl Series {
             mut done,
             mut limits,
         } = self;
+        let exhausted = done.iter().any(|run| run.exhausted);
         let runs_per_s = done.iter().map(|run| run.throughput_per_s).collect();
         done.sort_by(|a, b| a.throughput_per_s.total_cmp(&b.throughput_per_s));
         limits.sort_by(f64::total_cmp);
@@ -157,7 +159,7 @@ impl Series {
             unfinished: median.unfinished,
             generator_cpu_s: median.generator_cpu_s,
             nodes_cpu_s: median.nodes_cpu_s,
-            exhausted: median.exhausted,
+            exhausted,
             memory_peak_bytes: memory_peak_bytes(),
             machine_limit_per_s: limits.get(limits.len() / 2).copied(),
         })
@@ -230,13 +232,18 @@ async fn made(
     let most = match (setting.signed, setting.processes) {
         (true, _) => SIGNED_PER_S,
         (false, true) => UNSIGNED_APART_PER_S,
-        (false, false) => UNSIGNED_PER_S,
+        (false, false) => UNSIGNED_PER_S * 4 / usize::from(setting.validators).max(4),
     };
-    let per_s = load.rate.map_or(most, |rate| rate.ceil() as usize);
+    let (per_s, ahead) = match load.rate {
+        Some(rate) => (rate.ceil() as usize, 0),
+        // Those that are still under way when the last run ends.
+        None => (most, usize::try_from(AHEAD)?),
+    };
     let seconds = usize::try_from(load.warm_up + load.seconds)?;
     let bytes = load.tx_bytes;
     let transactions = tokio::task::spawn_blocking(move || {
-        prepare(&genesis, &senders, per_s.saturating_mul(seconds), bytes)
+        let count = per_s.saturating_mul(seconds).saturating_add(ahead);
+        prepare(&genesis, &senders, count, bytes)
     });
     Ok(transactions.await?)
 }

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 /// Transactions in one message of the generator.
 const BATCH: usize = 128;
 /// How far the generator runs ahead at saturation, in transactions: a few blocks.
-const AHEAD: u64 = 32_768;
+pub(super) const AHEAD: u64 = 32_768;
 /// Bytes of a transaction around its payload, about.
 const ENVELOPE: usize = 190;
 
