@@ -14,22 +14,19 @@ use crate::ports::random::SystemRng;
 use crate::ports::store::{Batch, Space, StoreError};
 use crate::validator::ahead::Ahead;
 use crate::validator::light::Proving;
-use crate::validator::messages::{Assembled, Consensus, Finalized, Follow, Gossip, Notice, Submit};
+use crate::validator::messages::{Assembled, Consensus, Finalized, Follow, Notice};
 use crate::validator::outlines::Outlines;
 use crate::validator::storage::{ChainStore, StorageError, put_quarantine};
 use crate::validator::sync::{SnapshotPolicy, SyncState};
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message, SpawnHandle};
 use kithkin_protocol::consensus::{
-    self, Agreement, Algorithm, Ballot, Certificate, Config, Identity, Input, Note, Output, Timer,
+    self, Agreement, Algorithm, Certificate, Config, Identity, Input, Note, Output, Timer,
     TimerKind, Timing, WalEntry,
 };
 use kithkin_protocol::credit::Part;
 use kithkin_protocol::ids::{BlockId, TxId, ValidatorId};
-use kithkin_protocol::ledger::{
-    AdmissionError, Block, Effects, Event, Genesis, Ledger, Mempool, SignedTransaction,
-};
+use kithkin_protocol::ledger::{Block, Effects, Event, Genesis, Ledger, Mempool};
 use kithkin_protocol::units::{Height, Millis};
-use kithkin_protocol::wire::FRAME_BYTES_MAX;
 use rand_core::Rng as _;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -40,14 +37,8 @@ use tokio::sync::oneshot;
 pub(super) const WAITERS_MAX: usize = 10_000;
 /// Most actors that follow one validator.
 const FOLLOWERS_MAX: usize = 10_000;
-/// Most transactions in one gossip message.
-pub(crate) const GOSSIP_MAX: usize = 256;
 /// How often waiting transactions are passed on again: gossip may be lost.
 const GOSSIP_EVERY: Duration = Duration::from_secs(1);
-
-/// Finalized blocks are read for one peer for a third of the time at most: each answer is followed by a pause of so many
-/// times as long.
-const PAUSE_PER_SERVICE: u32 = 2;
 
 /// How often a starting validator looks whether it can be reached.
 const REACHABLE_AGAIN: Duration = Duration::from_millis(2);
@@ -113,7 +104,7 @@ pub struct Validator {
     /// What the core ordered at start, until this actor can be reached: it asks the others what it missed.
     first: Vec<Output>,
     /// Until when a peer gets no finalized blocks.
-    served: BTreeMap<ValidatorId, Instant>,
+    pub(super) served: BTreeMap<ValidatorId, Instant>,
     /// Batches on their way to the disk, oldest first, each with what waits for it.
     in_flight: VecDeque<(u64, Vec<Action>)>,
     tickets: u64,
@@ -328,90 +319,6 @@ impl Validator {
         }
     }
 
-    pub(super) fn send(&mut self, output: Output) {
-        match output {
-            Output::Broadcast(message) | Output::Send { message, .. }
-                if self.sync.holds(&message) => {}
-            Output::Broadcast(message) => {
-                let mut to = self.peers();
-                if let consensus::Message::Ballots(ballots) = &message {
-                    self.put_next_master_first(&mut to, ballots);
-                }
-                if matches!(message, consensus::Message::GetCommitted { .. }) {
-                    // Where the set has changed since, the operator may know somebody who has the blocks.
-                    to.extend(self.guests());
-                }
-                self.port.tell_all::<Self, _>(to, &Consensus(message));
-            }
-            Output::Send { to, message } => {
-                let to = ActorName::Validator(to.0);
-                self.port.tell::<Self, _>(to, Consensus(message));
-            }
-            Output::SendCommitted { to, from, count } => self.send_committed(to, from, count),
-            Output::Persist(_)
-            | Output::Commit { .. }
-            | Output::SetTimer { .. }
-            | Output::Build { .. }
-            | Output::Note(_)
-            | Output::Accuse(_) => {}
-        }
-    }
-
-    /// All wait for the next block, and so for whoever makes it to see that the present one is final. Among many
-    /// receivers the order matters: the last one hears a vote when the first has long worked on it.
-    fn put_next_master_first(&self, to: &mut [ActorName], ballots: &[Ballot]) {
-        let next = self.next_master.filter(|(block, _)| {
-            ballots
-                .first()
-                .is_some_and(|ballot| ballot.vote.id == *block)
-        });
-        let place = next.and_then(|(_, master)| {
-            to.iter()
-                .position(|peer| *peer == ActorName::Validator(master.0))
-        });
-        if let Some(front) = place.and_then(|place| to.get_mut(..=place)) {
-            front.rotate_right(1);
-        }
-    }
-
-    /// Whom everything is told that all should hear.
-    fn peers(&self) -> Vec<ActorName> {
-        let members = self.ledger().standings().validators();
-        let others = members.ids().filter(|id| *id != self.me);
-        others.map(|id| ActorName::Validator(id.0)).collect()
-    }
-
-    fn send_committed(&mut self, to: ValidatorId, from: Height, count: u16) {
-        let began = Instant::now();
-        if self.served.get(&to).is_some_and(|until| began < *until) {
-            return;
-        }
-        self.read_and_send(to, from, count);
-        // Who executes what it was sent takes longer than this; who asks for nothing but to keep this node busy waits.
-        let until = began + began.elapsed() * (1 + PAUSE_PER_SERVICE);
-        self.served.insert(to, until);
-    }
-
-    fn read_and_send(&self, to: ValidatorId, from: Height, count: u16) {
-        let to = ActorName::Validator(to.0);
-        match self.store.blocks(from, usize::from(count), FRAME_BYTES_MAX) {
-            Ok(blocks) if blocks.is_empty() => {
-                let first = self.store.first_block();
-                if from < first {
-                    let message = consensus::Message::NoBlocks { from, first };
-                    self.port.tell::<Self, _>(to, Consensus(message));
-                }
-            }
-            Ok(blocks) => {
-                let message = consensus::Message::Committed(blocks);
-                self.port.tell::<Self, _>(to, Consensus(message));
-            }
-            Err(error) => {
-                tracing::error!(validator = %self.me, %error, "cannot read blocks for a peer");
-            }
-        }
-    }
-
     fn order_block(&self, order: Output) {
         let Output::Build {
             height,
@@ -469,49 +376,6 @@ impl Validator {
         self.observer.saw(commit.seen, events);
     }
 
-    fn on_note(&mut self, note: &Note) {
-        match note {
-            Note::ViewChanged {
-                height,
-                view,
-                reason,
-                leader,
-            } => {
-                tracing::debug!(validator = %self.me, %height, %view, ?reason, ?leader, "view entered");
-                self.observer.view_changed(self.me, *height, *view, *reason);
-            }
-            Note::Nullifying {
-                height,
-                view,
-                reason,
-            } => {
-                tracing::debug!(validator = %self.me, %height, %view, ?reason, "nullify");
-            }
-            Note::Quarantined { vote_from, forgot } => {
-                tracing::error!(
-                    validator = %self.me, %vote_from, ?forgot,
-                    "in quarantine: this node has forgotten what it signed and votes again from that height on"
-                );
-            }
-            Note::CatchingUp { peer, from } => {
-                tracing::info!(validator = %self.me, %peer, %from, "catching up");
-                self.on_behind(false);
-            }
-            Note::Misbehaved { peer, fault } => {
-                if self.port.blame(ActorName::Validator(peer.0)) {
-                    tracing::warn!(validator = %self.me, %peer, %fault, "a peer misbehaved");
-                }
-            }
-            Note::OwnBlockRefused { height, error } => {
-                tracing::error!(validator = %self.me, %height, %error, "own block refused");
-            }
-            Note::Halted { height, error } => {
-                // The core answers nothing from now on. The actor stays: started anew, it would vote again.
-                tracing::error!(validator = %self.me, %height, %error, "halted: this node votes no more");
-            }
-        }
-    }
-
     /// Of each kind one timer is present. Those that it replaces would stay with the actor until they run out, and be looked
     /// at with every message: at a hundred heights a second that is most of its time.
     fn set_timer(&mut self, timer: Timer, after: Millis, ctx: &mut Context<Self>) {
@@ -522,28 +386,6 @@ impl Validator {
         if let Some(replaced) = self.timers.insert(timer.kind, handle) {
             ctx.cancel_future(replaced);
         }
-    }
-
-    pub(super) fn admit(&mut self, transaction: SignedTransaction) -> Result<TxId, AdmissionError> {
-        let now = self.now();
-        self.pool.admit(transaction, self.core.ledger(), now)
-    }
-
-    pub(super) fn gossip(&self, transactions: Vec<SignedTransaction>) {
-        if !transactions.is_empty() {
-            let gossip = Gossip(Arc::new(transactions));
-            self.port.tell_all::<Self, _>(self.peers(), &gossip);
-        }
-    }
-
-    /// Passes on again what still waits, and forgets callers that went away.
-    fn tend(&mut self) {
-        let waiting = self.pool.iter().take(GOSSIP_MAX).cloned().collect();
-        self.gossip(waiting);
-        self.waiters.retain(|_, callers| {
-            callers.retain(|caller| !caller.is_closed());
-            !callers.is_empty()
-        });
     }
 }
 
@@ -616,44 +458,6 @@ impl Handler<Delivered<Assembled>> for Validator {
             transactions,
         };
         self.step(input, ctx);
-    }
-}
-
-impl Handler<Delivered<Submit>> for Validator {
-    type Result = Result<TxId, AdmissionError>;
-
-    fn handle(&mut self, delivered: Delivered<Submit>, ctx: &mut Self::Context) -> Self::Result {
-        let transaction = delivered.message.0;
-        let id = self.admit(transaction.clone())?;
-        self.gossip(vec![transaction]);
-        self.step(Input::Work(true), ctx);
-        Ok(id)
-    }
-}
-
-impl Handler<Delivered<Gossip>> for Validator {
-    type Result = ();
-
-    fn handle(&mut self, delivered: Delivered<Gossip>, ctx: &mut Self::Context) {
-        if !matches!(delivered.from, ActorName::Validator(_)) {
-            return;
-        }
-        let mut new = false;
-        for transaction in delivered.message.0.iter().take(GOSSIP_MAX) {
-            match self.admit(transaction.clone()) {
-                Ok(_) => new = true,
-                // Each for itself: they were judged in one batch, and that was the dear part.
-                Err(error) if error.is_offence() => {
-                    if self.port.blame(delivered.from) {
-                        tracing::warn!(validator = %self.me, peer = %delivered.from, %error, "a peer passes on rubbish");
-                    }
-                }
-                Err(_) => {}
-            }
-        }
-        if new {
-            self.step(Input::Work(true), ctx);
-        }
     }
 }
 

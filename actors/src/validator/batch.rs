@@ -1,8 +1,8 @@
 //! What a process at a node's client door asks for by the hundred: many transactions at once, and the chain's identifiers.
 
 use crate::ports::network::Delivered;
-use crate::validator::actor::{GOSSIP_MAX, Validator};
 use crate::validator::messages::{CHAIN_MAX, Chain, QueryError, SubmitMany};
+use crate::validator::{GOSSIP_MAX, Validator};
 use actix::Handler;
 use kithkin_protocol::consensus::Input;
 use kithkin_protocol::ids::{BlockId, TxId};

@@ -1,20 +1,22 @@
 //! Validator: runs credit-BFT, stores blocks, keeps the ledger, answers with proofs.
 //!
-//! The rules are in `kithkin_protocol::{consensus, ledger}`. [`messages`] is
-//! what others may say to it, `actor` the shell, `storage` what it keeps in
-//! RocksDB and how it comes back after a crash, `queries` its answers, `batch` what comes by the hundred,
-//! `ahead` the next block before its time, `outlines` proposals between processes, `judge` signatures,
-//! `convictions` what the logs say of credit, `sync`, `serve`
-//! and `snapshots` how a node that is far behind gets the state.
+//! The rules are in `kithkin_protocol::{consensus, ledger}`. [`messages`] is what others may say to it, `actor` the shell,
+//! `storage` what it keeps in RocksDB and how it comes back after a crash, `queries` its answers, `intake` transactions that
+//! come singly, `batch` those that come by the hundred, `outgoing` what it sends, `ahead` the next block before its time,
+//! `outlines` proposals between processes, `judge` signatures, `notes` and `convictions` what the logs say, `sync`, `serve` and
+//! `snapshots` how a node that is far behind gets the state.
 
 mod actor;
 mod ahead;
 mod batch;
 mod company;
 mod convictions;
+mod intake;
 mod judge;
 mod light;
 pub mod messages;
+mod notes;
+mod outgoing;
 mod outlines;
 mod portion;
 mod queries;
@@ -23,9 +25,9 @@ mod snapshots;
 mod storage;
 mod sync;
 
-pub(crate) use actor::GOSSIP_MAX;
 pub use actor::{Memory, Validator, ValidatorConfig};
 pub(crate) use batch::OFFENCES_MAX;
+pub(crate) use intake::GOSSIP_MAX;
 pub(crate) use judge::{Party, judge};
 pub use storage::{ChainStore, StorageError};
 pub use sync::SnapshotPolicy;

@@ -5,12 +5,13 @@
 //! only the sequence number is used up and the refusal is an event.
 
 mod case;
+mod upload;
 
 pub use case::{LIVE_CASES_MAX, LIVE_CASES_PER_HOSPITAL_MAX, SUSPENSION_MS};
 
 use crate::credit::Standings;
 use crate::crypto::VerifyingKey;
-use crate::ids::{AccountId, BatchId, CaseId, HospitalId, KinId, PatientId, TxId};
+use crate::ids::{AccountId, CaseId, HospitalId, KinId, PatientId, TxId};
 use crate::ledger::BlockError;
 use crate::ledger::block::Block;
 use crate::ledger::enrolment::{Enrolment, EnrolmentError};
@@ -19,15 +20,11 @@ use crate::ledger::genesis::Workload;
 use crate::ledger::governance::{Change, Governance, GovernanceError};
 use crate::ledger::lookup::TxSet;
 use crate::ledger::sequence::{SequenceError, SequenceWindow};
-use crate::ledger::state::{BatchEntry, Meta, Patient, State};
+use crate::ledger::state::{Meta, Patient, State};
 use crate::ledger::transaction::{
     OPAQUE_BYTES_MAX, SignedTransaction, TRANSACTION_BYTES_MAX, TxBody, VALIDITY_MS_MAX,
 };
-use crate::record::{
-    BatchHeader, BatchStatus, Receipt, ReceiptBody, ReceiptError, ReceiptLine, receipts_root,
-};
-use crate::sharing::Threshold;
-use crate::units::{Height, Millis, Tier};
+use crate::units::{Height, Millis};
 use std::collections::BTreeMap;
 
 /// An envelope that no block may contain.
@@ -414,89 +411,6 @@ impl State {
         Ok(())
     }
 
-    fn put_batch(
-        &mut self,
-        run: &mut Run,
-        signer: AccountId,
-        cause: (TxId, u32),
-        header: &BatchHeader,
-        receipts: &[ReceiptLine],
-    ) -> Result<(), Rejection> {
-        let author = self.require_hospital(signer)?;
-        let patient = self
-            .patients
-            .get(&header.patient)
-            .ok_or(Rejection::UnknownPatient {
-                patient: header.patient,
-            })?;
-        let kin = patient.enrolment.roster.len();
-        let wrong = [
-            ("chain", header.chain != self.meta().chain),
-            ("author", header.author != author),
-            ("epoch", header.epoch != patient.epoch),
-            ("identifier", self.batch_places.contains(&header.id())),
-        ];
-        if let Some((field, _)) = wrong.into_iter().find(|(_, wrong)| *wrong) {
-            return Err(Rejection::Batch { field });
-        }
-        // The roster had its size checked when it was enrolled.
-        let roster = Threshold::majority(kin).map_err(|_| Rejection::Batch { field: "roster" })?;
-        header.check(roster)?;
-        if check_receipts(header, &patient.enrolment, receipts)? != header.receipts_root
-            || receipts.len() != usize::from(header.receipts)
-        {
-            return Err(Rejection::Batch { field: "receipts" });
-        }
-        let (id, tier) = (header.id(), header.tier);
-        let place = (header.patient, tier, run.height, cause.1);
-        let stored = header.status == BatchStatus::Stored;
-        self.batch_places.put(id, place);
-        let header = *header;
-        self.batches.put(place, BatchEntry { id, header });
-        run.batch(cause, header.patient, tier, id, stored);
-        Ok(())
-    }
-
-    fn restock(
-        &mut self,
-        run: &mut Run,
-        signer: AccountId,
-        cause: (TxId, u32),
-        batch: BatchId,
-        receipts: &[ReceiptLine],
-    ) -> Result<(), Rejection> {
-        let author = self.require_hospital(signer)?;
-        let place = *self
-            .batch_places
-            .get(&batch)
-            .ok_or(Rejection::UnknownBatch { batch })?;
-        let mut entry = self
-            .batches
-            .get(&place)
-            .cloned()
-            .ok_or(Rejection::UnknownBatch { batch })?;
-        let patient = self
-            .patients
-            .get(&place.0)
-            .ok_or(Rejection::UnknownPatient { patient: place.0 })?;
-        let kin = patient.enrolment.roster.len();
-        let wrong = [
-            ("author", entry.header.author != author),
-            ("epoch", entry.header.epoch != patient.epoch),
-            ("status", entry.header.status == BatchStatus::Stored),
-            ("receipt count", receipts.len() != kin),
-        ];
-        if let Some((field, _)) = wrong.into_iter().find(|(_, wrong)| *wrong) {
-            return Err(Rejection::Batch { field });
-        }
-        entry.header.status = BatchStatus::Stored;
-        entry.header.receipts_root = check_receipts(&entry.header, &patient.enrolment, receipts)?;
-        entry.header.receipts = u8::try_from(kin).unwrap_or(u8::MAX);
-        self.batches.put(place, entry);
-        run.batch(cause, place.0, place.1, batch, true);
-        Ok(())
-    }
-
     fn require_hospital(&self, signer: AccountId) -> Result<HospitalId, Rejection> {
         let hospital = HospitalId::from(signer);
         if self.hospitals.contains(&hospital) {
@@ -530,43 +444,6 @@ fn check_workload(
     }
 }
 
-/// Checks that each receipt was signed by the kin of its index for exactly this upload, and returns their root. An
-/// honest kin has checked every capsule and shard before it signs, so a majority of receipts also shows that the
-/// upload can be opened: nobody can put one on chain that would stand in the way of the others.
-fn check_receipts(
-    header: &BatchHeader,
-    enrolment: &Enrolment,
-    lines: &[ReceiptLine],
-) -> Result<crate::crypto::Digest, Rejection> {
-    if lines.len() > enrolment.roster.len() {
-        let found = lines.len();
-        return Err(ReceiptError::TooMany { found }.into());
-    }
-    let mut receipts = Vec::with_capacity(lines.len());
-    for line in lines {
-        let member = enrolment.roster.get(line.index.position());
-        let member = member.ok_or(Rejection::Batch {
-            field: "share index of a receipt",
-        })?;
-        let receipt = Receipt {
-            body: ReceiptBody {
-                chain: header.chain,
-                kin: member.id(),
-                index: line.index,
-                patient: header.patient,
-                tier: header.tier,
-                epoch: header.epoch,
-                manifest_root: header.manifest_root,
-                held: line.held,
-            },
-            signature: line.signature,
-        };
-        receipt.verify(&member.key)?;
-        receipts.push(receipt);
-    }
-    Ok(receipts_root(&receipts)?)
-}
-
 /// What is under way while a block is executed.
 struct Run {
     height: Height,
@@ -587,22 +464,5 @@ impl Run {
             cause,
             what,
         });
-    }
-
-    fn batch(
-        &mut self,
-        cause: (TxId, u32),
-        patient: PatientId,
-        tier: Tier,
-        batch: BatchId,
-        stored: bool,
-    ) {
-        let what = What::Batch {
-            patient,
-            tier,
-            batch,
-            stored,
-        };
-        self.emit(Some(cause), what);
     }
 }
