@@ -177,7 +177,7 @@ async fn write(
 ) {
     let key = town.hospital(n);
     let mut at = n;
-    for sequence in 1.. {
+    for sequence in 0.. {
         let transaction = town.transaction(&key, sequence);
         let id = transaction.id();
         loop {
