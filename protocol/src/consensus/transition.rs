@@ -246,7 +246,6 @@ impl Consensus {
         self.round.seen.prune(view);
         self.round.pending.prune(view);
         self.round.armed = None;
-        self.round.is_hurried = false;
         self.round.propose_due = false;
         self.round.building = None;
         self.round.activity.call();
