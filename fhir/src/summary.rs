@@ -26,7 +26,7 @@ mod describe;
 mod document;
 mod drugs;
 mod identity;
-mod narrative;
+pub(crate) mod narrative;
 mod observe;
 mod read;
 mod render;

@@ -31,7 +31,8 @@ pub(super) fn clean(input: &str) -> String {
     out
 }
 
-fn is_invisible(c: char) -> bool {
+/// Whether `c` shows nothing, or changes how its neighbours are read.
+pub(crate) fn is_invisible(c: char) -> bool {
     matches!(
         c,
         '\u{00ad}'
