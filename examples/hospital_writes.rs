@@ -11,6 +11,7 @@ use kithkin::stage::Stage;
 use kithkin_actors::cluster::{ClusterConfig, Shape};
 use kithkin_fhir::fixture;
 use kithkin_protocol::record::BatchStatus;
+use kithkin_protocol::roster::RosterRules;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,7 +30,9 @@ async fn story() -> anyhow::Result<()> {
     let stage = Stage::launch(ClusterConfig::new(folder.path().to_owned(), shape)).await?;
 
     // Patient 0 enrols; hospital 0 vouches. More than half of five kin are needed to open anything.
-    let enrolled = stage.enrol(0, 0, None, Vec::new()).await?;
+    let enrolled = stage
+        .enrol(0, 0, None, Vec::new(), RosterRules::default())
+        .await?;
     println!("{} of {} kin can open", enrolled.threshold, enrolled.kin);
 
     // Hospital 0 seals a FHIR R4 bundle. It waits up to 10 s for kin that do not take their shards.

@@ -11,6 +11,7 @@ use kithkin_actors::cluster::{ClusterConfig, Shape};
 use kithkin_actors::friend_relative::messages::Decision;
 use kithkin_fhir::fixture;
 use kithkin_protocol::emergency::{Phase, RefusalReason};
+use kithkin_protocol::roster::RosterRules;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +26,9 @@ async fn story() -> anyhow::Result<()> {
         ..Shape::default()
     };
     let stage = Stage::launch(ClusterConfig::new(folder.path().to_owned(), shape)).await?;
-    stage.enrol(0, 0, None, Vec::new()).await?;
+    stage
+        .enrol(0, 0, None, Vec::new(), RosterRules::default())
+        .await?;
     let bundle = Arc::new(fixture::demo_bundle().to_vec());
     stage.write(0, 0, bundle, Duration::from_secs(10)).await?;
 

@@ -11,6 +11,7 @@ use kithkin_actors::cluster::{ClusterConfig, Shape};
 use kithkin_actors::patient::messages::Source;
 use kithkin_actors::ports::names::ActorName;
 use kithkin_fhir::{cut, fixture, summary};
+use kithkin_protocol::roster::RosterRules;
 use kithkin_protocol::units::Tier;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +27,9 @@ async fn story() -> anyhow::Result<()> {
         ..Shape::default()
     };
     let stage = Stage::launch(ClusterConfig::new(folder.path().to_owned(), shape)).await?;
-    stage.enrol(0, 0, None, Vec::new()).await?;
+    stage
+        .enrol(0, 0, None, Vec::new(), RosterRules::default())
+        .await?;
     let original = fixture::demo_bundle();
     let bundle = Arc::new(original.to_vec());
     stage.write(0, 0, bundle, Duration::from_secs(10)).await?;

@@ -7,6 +7,7 @@ use crate::ports::vault::{KeySpace, VaultError};
 use kithkin_protocol::crypto::{OpeningKey, Secret32, SigningKey};
 use kithkin_protocol::ids::AccountId;
 use kithkin_protocol::ledger::{Genesis, Member};
+use kithkin_protocol::roster::Relation;
 use std::sync::Arc;
 
 /// What every actor of a cluster knows.
@@ -50,12 +51,13 @@ impl Identity {
         AccountId::of(&self.signing.verifying_key())
     }
 
-    /// This identity as a member of a roster.
+    /// This identity as a member of a roster; what it is to the patient is for the patient to say.
     #[must_use]
     pub fn member(&self) -> Member {
         Member {
             key: self.signing.verifying_key(),
             sealing: self.opening.sealing_key(),
+            relation: Relation::default(),
         }
     }
 }

@@ -24,13 +24,14 @@ use crate::upload::{Upload, shard_threshold};
 use crate::validator::messages::Look;
 use actix::{Handler, Message};
 use kithkin_protocol::crypto::{Digest, OpeningKey, Signature, SigningKey, hash};
-use kithkin_protocol::emergency::{Case, Purpose, Reason, Request, Scope, TierPolicy};
+use kithkin_protocol::emergency::{Case, Circle, Purpose, Reason, Request, Scope, TierPolicy};
 use kithkin_protocol::ids::{CaseId, ChainId, HospitalId, KinId, PatientId, RecordId};
 use kithkin_protocol::ledger::{self, Enrolment, State, TxBody};
 use kithkin_protocol::record::{
     BatchHeader, BatchStatus, Manifest, Receipt, ReceiptLine, SealContext, Shard, receipts_root,
     seal, shards,
 };
+use kithkin_protocol::roster::RosterRules;
 use kithkin_protocol::sharing::SessionSecret;
 use kithkin_protocol::units::{Height, Millis, Tier};
 use std::collections::BTreeMap;
@@ -125,6 +126,7 @@ impl House {
             sponsor: self.hospital(SPONSOR),
             threshold: None,
             policies: vec![(Tier::Sensitive, policy)],
+            rules: RosterRules::default(),
         }
     }
 
@@ -467,6 +469,7 @@ impl House {
         let mut request = Request {
             patient: self.patient(),
             epoch: Enrolment::EPOCH,
+            circle: Circle::First,
             scopes: tiers.iter().map(scope).collect(),
             purpose: Purpose::BreakGlass,
             reason: Reason::Unconscious,

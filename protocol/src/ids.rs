@@ -41,6 +41,14 @@ byte_newtype!(
     CaseId, 32
 );
 byte_newtype!(
+    /// One change of a patient's roster or shares: the digest of the transaction that proposed it.
+    HandoverId, 32
+);
+byte_newtype!(
+    /// One grant of a patient to a hospital: the digest of its terms.
+    GrantId, 32
+);
+byte_newtype!(
     /// A transaction: the digest of its signed content.
     TxId, 32
 );
@@ -94,7 +102,7 @@ macro_rules! digest_ids {
         }
     )*};
 }
-digest_ids!(ChainId, BatchId, CaseId, TxId, BlockId);
+digest_ids!(ChainId, BatchId, CaseId, GrantId, TxId, BlockId);
 
 /// A validator: its place in the genesis, or the next free number when admitted later. Never reused.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -6,8 +6,8 @@
 //!
 //! Read in this order: [`ids`] and [`units`]; [`crypto`]; [`sharing`] and
 //! [`record`] (how a record is sealed, and opened without ever holding the
-//! key); [`ledger`] and [`emergency`] (what stands on chain); [`credit`] and
-//! [`consensus`] (how validators agree on it); [`wire`].
+//! key); [`ledger`], [`emergency`] and [`consent`] (what stands on chain);
+//! [`credit`] and [`consensus`] (how validators agree on it); [`wire`].
 
 #![deny(
     clippy::disallowed_methods,
@@ -19,6 +19,7 @@
 
 mod bytes;
 pub mod consensus;
+pub mod consent;
 pub mod credit;
 pub mod crypto;
 pub mod emergency;
@@ -26,6 +27,7 @@ pub mod ids;
 pub mod ledger;
 mod memo;
 pub mod record;
+pub mod roster;
 pub mod sharing;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

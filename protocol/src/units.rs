@@ -144,6 +144,33 @@ impl Tier {
     }
 }
 
+/// One of a patient's two circles of kin. Each has a roster, share indices, a sharing and a majority of its own.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CircleKind {
+    /// The patient's roster: it holds shares of all tiers and the shards of all records.
+    First,
+    /// Those to turn to when the first circle cannot be reached: they hold shares of the summary key.
+    Second,
+}
+
+impl CircleKind {
+    /// The circle's name in text and in hashes.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::First => "first",
+            Self::Second => "second",
+        }
+    }
+}
+
+impl core::fmt::Display for CircleKind {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 impl core::fmt::Display for Tier {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(self.as_str())

@@ -240,8 +240,16 @@ fn a_manifest_proves_its_lines_and_nothing_else() {
     let manifest = Manifest::new(entries.clone()).expect("nine records");
     let root = manifest.root();
     for (position, line) in entries.iter().enumerate() {
-        let path = manifest.path(position).expect("a line");
-        assert_eq!(line.verify(&path, &root), Ok(()));
+        let good = manifest.line(position).expect("a line");
+        assert_eq!((&good.entry, good.start), (line, 100 * position as u64));
+        assert_eq!(good.verify(&root), Ok(()));
+        assert_eq!(
+            (good.end(), good.is_last()),
+            (good.start + 100, position == 8)
+        );
+        assert_eq!(manifest.path(position).as_ref(), Some(&good.path));
+        assert_eq!(manifest.position_at(good.start), Some(position));
+        assert_eq!(manifest.position_at(good.end() - 1), Some(position));
         assert_eq!(manifest.entry(&line.record), Some(line));
         let changed = [
             RecordEntry {
@@ -269,12 +277,19 @@ fn a_manifest_proves_its_lines_and_nothing_else() {
                 ..line.clone()
             },
         ];
-        for line in changed {
-            assert!(line.verify(&path, &root).is_err());
+        for entry in changed {
+            let line = ManifestLine {
+                entry,
+                ..good.clone()
+            };
+            assert!(line.verify(&root).is_err());
         }
-        assert!(line.verify(&path, &Digest::ZERO).is_err());
+        assert!(good.verify(&Digest::ZERO).is_err());
+        let start = good.start + 1;
+        assert!(ManifestLine { start, ..good }.verify(&root).is_err());
     }
-    assert!(manifest.path(9).is_none());
+    assert!(manifest.path(9).is_none() && manifest.line(9).is_none());
+    assert_eq!(manifest.position_at(900), None);
     let mut swapped = entries.clone();
     swapped.swap(0, 1);
     assert_ne!(Manifest::new(swapped).expect("nine").root(), root);

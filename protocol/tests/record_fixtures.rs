@@ -3,14 +3,16 @@
 
 mod sharing_support;
 
-use kithkin_protocol::crypto::{Digest, SigningKey};
+use kithkin_protocol::consent::{Bundle, GrantDeed, GrantPurpose, GrantTerms, Rekeying, Renewal};
+use kithkin_protocol::crypto::{Digest, OpeningKey, Secret32, SigningKey};
+use kithkin_protocol::emergency::Scope;
 use kithkin_protocol::ids::{HospitalId, KinId};
 use kithkin_protocol::record::{
     BatchHeader, BatchStatus, Capsule, Manifest, Receipt, ReceiptBody, Shard, held_digest,
     receipts_root, shards,
 };
 use kithkin_protocol::sharing::{Commitments, PartialOpening, SessionPublic, partial_open};
-use kithkin_protocol::units::Epoch;
+use kithkin_protocol::units::{Epoch, Height, Millis};
 use kithkin_protocol::wire;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -85,4 +87,48 @@ fn frames_have_the_pinned_bytes() {
         status: BatchStatus::Degraded,
     };
     pinned::<BatchHeader>("batch_header", &header);
+}
+
+#[test]
+fn grants_have_the_pinned_bytes() {
+    let mut scene = Scene::majority(201, 5, 2);
+    let (chain, tier) = (scene.context.chain, scene.context.tier);
+    let hospital = SigningKey::from_seed(Secret32::new([3; 32]));
+    let terms = GrantTerms {
+        patient: scene.context.patient,
+        hospital: HospitalId::of(&hospital.verifying_key()),
+        scopes: vec![Scope {
+            tier,
+            up_to: Height(7),
+            only: Vec::new(),
+        }],
+        purpose: GrantPurpose::Treatment,
+        from_ms: Millis(1_000),
+        until_ms: Millis(2_000),
+        key: OpeningKey::from_seed(Secret32::new([4; 32])).sealing_key(),
+    };
+    let mut rekeying = Rekeying::new(chain, &terms);
+    for record in &scene.records {
+        let capsule = record.check(&scene.key);
+        rekeying
+            .add(&scene.key, Height(7), &capsule, &mut scene.rng)
+            .expect("covered");
+    }
+    let (bundle, encapsulation) = rekeying.finish();
+    pinned::<Bundle>("grant_bundle", &bundle);
+    let hospital_signature = terms.sign(chain, &hospital);
+    let renewal = Renewal::signed(
+        chain,
+        terms.id(chain),
+        Millis(2_000),
+        Millis(3_000),
+        &hospital,
+    );
+    pinned::<Renewal>("grant_renewal", &renewal);
+    let deed = GrantDeed {
+        terms,
+        encapsulation,
+        hospital_signature,
+    };
+    pinned::<GrantDeed>("grant_deed", &deed);
 }

@@ -2,69 +2,15 @@
 
 mod sharing_support;
 
-use kithkin_protocol::crypto::group::{BASE, GroupError, Point, PointBytes, Scalar};
+use kithkin_protocol::crypto::group::{BASE, Point, PointBytes};
 use kithkin_protocol::crypto::{OpeningKey, Secret32};
 use kithkin_protocol::ids::{ChainId, PatientId, TxId};
 use kithkin_protocol::sharing::*;
 use kithkin_protocol::units::{Epoch, Height, ShareIndex, Tier};
 use kithkin_protocol::wire;
-use num_bigint::BigUint;
 use proptest::prelude::*;
+use sharing_support::oracle::{self, number, points, secret_number};
 use sharing_support::*;
-
-/// Arithmetic modulo the group order with nothing of `curve25519-dalek` in it.
-mod oracle {
-    use super::BigUint;
-
-    /// 2^252 + 27742317777372353535851937790883648493 (RFC 9496, section 4).
-    pub(crate) fn order() -> BigUint {
-        (BigUint::from(1u8) << 252u32)
-            + "27742317777372353535851937790883648493"
-                .parse::<BigUint>()
-                .expect("a number")
-    }
-
-    fn divide(numerator: &BigUint, denominator: &BigUint) -> BigUint {
-        // Fermat: the order is prime.
-        let inverse = denominator.modpow(&(order() - 2u8), &order());
-        numerator * inverse % order()
-    }
-
-    /// The Lagrange coefficient of point `i` among `points`, for the value at `at`.
-    pub(crate) fn coefficient(points: &[u64], i: u64, at: u64) -> BigUint {
-        let (mut numerator, mut denominator) = (BigUint::from(1u8), BigUint::from(1u8));
-        for &t in points.iter().filter(|&&t| t != i) {
-            numerator = numerator * (order() + at - t) % order();
-            denominator = denominator * (order() + i - t) % order();
-        }
-        divide(&numerator, &denominator)
-    }
-
-    /// The value at `at` of the polynomial through `points`.
-    pub(crate) fn interpolate(points: &[(u64, BigUint)], at: u64) -> BigUint {
-        let places: Vec<u64> = points.iter().map(|(i, _)| *i).collect();
-        points
-            .iter()
-            .map(|(i, value)| coefficient(&places, *i, at) * value)
-            .sum::<BigUint>()
-            % order()
-    }
-}
-
-fn number(scalar: &Scalar) -> BigUint {
-    BigUint::from_bytes_le(scalar.as_bytes())
-}
-
-fn points(shares: &[Share]) -> Vec<(u64, BigUint)> {
-    shares
-        .iter()
-        .map(|share| (u64::from(share.index().get()), number(&scalar_of(share))))
-        .collect()
-}
-
-fn secret_number(key: &TierKey) -> BigUint {
-    BigUint::from_bytes_le(key.to_secret().expose())
-}
 
 fn context() -> ShareContext {
     ShareContext {
@@ -74,38 +20,12 @@ fn context() -> ShareContext {
     }
 }
 
+/// With each threshold that is allowed, not only the smallest.
 #[test]
 fn every_subset_of_threshold_size_rebuilds_the_key_and_no_smaller_one() {
     for kin in 3..=9 {
-        let scene = Scene::majority(kin as u8, kin, 0);
-        let needed = majority(kin);
-        for subset in subsets(kin, needed) {
-            let shares: Vec<Share> = subset.iter().map(|&i| copy(&scene.shares[i])).collect();
-            let rebuilt = reconstruct(&shares, &scene.commitments).expect("enough");
-            assert_eq!(rebuilt.key.to_secret(), scene.key.to_secret());
-            assert!(rebuilt.refused.is_empty());
-            assert_eq!(
-                oracle::interpolate(&points(&shares), 0),
-                secret_number(&scene.key)
-            );
-        }
-        for subset in subsets(kin, needed - 1) {
-            let shares: Vec<Share> = subset.iter().map(|&i| copy(&scene.shares[i])).collect();
-            let good = needed - 1;
-            let refused = vec![];
-            assert_eq!(
-                reconstruct(&shares, &scene.commitments).expect_err("too few"),
-                ReconstructError::TooFew {
-                    good,
-                    needed,
-                    refused
-                }
-            );
-            // Not only refused: the mathematics does not give the key either.
-            assert_ne!(
-                oracle::interpolate(&points(&shares), 0),
-                secret_number(&scene.key)
-            );
+        for needed in majority(kin)..=kin {
+            Scene::new(kin as u8, needed, kin, 0).assert_exactly_threshold_many_rebuild();
         }
     }
 }
@@ -348,12 +268,10 @@ fn commitments_are_decoded_strictly_and_checked_against_the_threshold() {
     );
     assert_eq!(frame.len(), 1 + 2 + 3 * 32);
     for position in 0..good.len() {
-        for (bytes, fault) in [
-            ([0; 32], GroupError::Identity),
-            ([0xff; 32], GroupError::Point),
-        ] {
+        for bytes in bad_points() {
+            let fault = bytes.decode().expect_err("a bad encoding");
             let mut bad = good.clone();
-            bad[position] = PointBytes(bytes);
+            bad[position] = bytes;
             let raw: Vec<u8> = bad.iter().flat_map(|p| p.0).collect();
             let frame = wire::encode(&serde_bytes::ByteBuf::from(raw));
             assert!(wire::decode::<Commitments>(&frame).is_err());

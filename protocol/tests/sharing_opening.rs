@@ -7,55 +7,14 @@ use kithkin_protocol::crypto::{Digest, OpeningKey, SigningKey, hash};
 use kithkin_protocol::ids::{ChainId, HospitalId, PatientId, TxId};
 use kithkin_protocol::record::{self, CapsuleError, RecordError};
 use kithkin_protocol::sharing::*;
-use kithkin_protocol::units::{Epoch, Height, ShareIndex, Tier};
+use kithkin_protocol::units::{CircleKind, Epoch, Height, ShareIndex, Tier};
 use kithkin_protocol::wire;
 use sharing_support::*;
-
-fn scalar(bytes: &[u8; 32]) -> Scalar {
-    Option::from(Scalar::from_canonical_bytes(*bytes)).expect("canonical")
-}
 
 #[test]
 fn every_subset_of_threshold_size_opens_and_no_smaller_one() {
     for kin in 3..=9 {
-        let mut scene = Scene::majority(kin as u8, kin, 2);
-        let needed = majority(kin);
-        let (opening, partials) = (scene.opening(), scene.partials());
-        let capsules = scene.capsules();
-        for subset in subsets(kin, needed) {
-            let combined = combine(&opening, &scene.secret, &pick(&partials, &subset));
-            let combined = combined.expect("enough");
-            assert!(combined.refused.is_empty());
-            for ((key, capsule), written) in combined.keys.iter().zip(&capsules).zip(&scene.records)
-            {
-                let opened = record::open(key, capsule, &written.sealed.ciphertext);
-                assert_eq!(opened.as_deref(), Ok(written.plaintext.as_slice()));
-            }
-        }
-        let eps = scalar(scene.secret.to_secret().expose());
-        let x = scalar(scene.key.to_secret().expose());
-        for subset in subsets(kin, needed - 1) {
-            let few = pick(&partials, &subset);
-            let (good, refused) = (needed - 1, vec![]);
-            assert_eq!(
-                combine(&opening, &scene.secret, &few).expect_err("too few"),
-                CombineError::TooFew {
-                    good,
-                    needed,
-                    refused
-                }
-            );
-            // Not only refused: without the check the mathematics does not give the key either.
-            let indices: Vec<ShareIndex> = few.iter().map(|p| p.index).collect();
-            let lambdas = lagrange_at_zero(&indices).expect("all different");
-            let sum: Point = lambdas
-                .iter()
-                .zip(&few)
-                .map(|(lambda, p)| p.points[0].decode().expect("a point") * lambda)
-                .sum();
-            let wanted = (capsules[0].point() + Point::mul_base(&eps)) * x;
-            assert_ne!(sum, wanted);
-        }
+        Scene::majority(kin as u8, kin, 2).assert_exactly_threshold_many_open();
     }
 }
 
@@ -272,6 +231,62 @@ fn generations_do_not_mix() {
         copy(&shares[2]),
     ];
     assert!(reconstruct(&mixed, &commitments).is_err());
+}
+
+/// Two circles hold independent sharings of one key: each opens by itself, and what is too little in each stays too little.
+#[test]
+fn circles_open_apart_and_do_not_add_up() {
+    let mut scene = Scene::majority(85, 5, 2);
+    let (first, ours) = (scene.opening(), scene.partials());
+    let three = Threshold::majority(3).expect("three kin");
+    let (commitments, shares) = deal(&scene.key, three, &mut scene.rng).expect("dealt");
+    let context = OpeningContext {
+        circle: CircleKind::Second,
+        ..scene.context
+    };
+    let capsules = scene.capsules();
+    let second = Opening::new(&context, &commitments, &capsules).expect("the same key");
+    let rng = &mut scene.rng;
+    let theirs: Vec<PartialOpening> = shares
+        .iter()
+        .map(|share| partial_open(share, &second, rng).expect("a good share"))
+        .collect();
+    for two in subsets(3, 2) {
+        let combined = combine(&second, &scene.secret, &pick(&theirs, &two)).expect("enough");
+        for ((key, capsule), written) in combined.keys.iter().zip(&capsules).zip(&scene.records) {
+            let opened = record::open(key, capsule, &written.sealed.ciphertext);
+            assert_eq!(opened.as_deref(), Ok(written.plaintext.as_slice()));
+        }
+    }
+    // The transcript names the circle: with the same shares and commitments, nothing else differs.
+    let renamed = Opening::new(&context, &scene.commitments, &capsules).expect("the same key");
+    for partial in &ours {
+        let (index, fault) = (partial.index, PartialFault::Proof);
+        let bad = Err(BadPartial { index, fault });
+        assert_eq!(verify_partial(&renamed, partial), bad);
+        assert_eq!(verify_partial(&second, partial), bad);
+    }
+    let mixed = [&ours[..2], &theirs[2..]].concat();
+    for (opening, good, needed) in [(&first, 2, 3), (&second, 1, 2)] {
+        match combine(opening, &scene.secret, &mixed) {
+            Err(CombineError::TooFew {
+                good: g, needed: n, ..
+            }) => assert_eq!((g, n), (good, needed)),
+            other => panic!("one too few in each circle, got {other:?}"),
+        }
+    }
+    // Not only refused: the mathematics does not give the key either.
+    let scalar = |secret: &[u8; 32]| ScalarBytes(*secret).decode().expect("canonical");
+    let eps = scalar(scene.secret.to_secret().expose());
+    let x = scalar(scene.key.to_secret().expose());
+    let indices: Vec<ShareIndex> = mixed.iter().map(|partial| partial.index).collect();
+    let lambdas = lagrange_at_zero(&indices).expect("all different");
+    let sum: Point = lambdas
+        .iter()
+        .zip(&mixed)
+        .map(|(lambda, partial)| partial.points[0].decode().expect("a point") * lambda)
+        .sum();
+    assert_ne!(sum, (capsules[0].point() + Point::mul_base(&eps)) * x);
 }
 
 #[test]

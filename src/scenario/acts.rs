@@ -5,6 +5,7 @@
 use super::check::bundle_path;
 use super::expect::list;
 use super::player::{Done, PlayedCase, PlayedRecord, Player, StepError};
+use super::rosters::rules;
 use super::script::{
     Act, Approve, Enrol, Read, Refuse, Replay, Request, Restore, SourceKind, WaitCatchUp,
     WaitConvicted, WaitHeight, WaitPhase, WaitRelease, WaitRestart, Write,
@@ -25,7 +26,7 @@ use kithkin_protocol::units::{Height, Millis, Tier};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-type Outcome = Result<Done, StepError>;
+pub(super) type Outcome = Result<Done, StepError>;
 
 impl Player<'_> {
     /// Does what a step says.
@@ -42,6 +43,13 @@ impl Player<'_> {
             Act::Heal(links) => Ok(self.heal(links)),
             Act::Byzantine(byzantine) => self.byzantine(byzantine).await,
             Act::Request(request) => self.request(request).await,
+            Act::ChangeRoster(change) => self.change_roster(change).await,
+            Act::Roster(roster) => self.roster(roster).await,
+            Act::WaitEpoch(wait) => self.wait_epoch(wait).await,
+            Act::WaitDrill(wait) => self.wait_drill(wait).await,
+            Act::WaitRoster(wait) => self.wait_roster(wait).await,
+            Act::WaitPieces(wait) => self.wait_pieces(wait).await,
+            Act::Wipe(of) => self.wipe(of.kin).await,
             Act::Approve(approve) => self.approve(approve).await,
             Act::Refuse(refuse) => self.refuse(refuse).await,
             Act::Veto(of) => self.veto(&of.case).await,
@@ -73,7 +81,7 @@ impl Player<'_> {
         let (patient, sponsor) = (enrol.patient.0, enrol.sponsor.0);
         let enrolled = self
             .stage
-            .enrol(patient, sponsor, enrol.threshold, policies)
+            .enrol(patient, sponsor, enrol.threshold, policies, rules(enrol))
             .await?;
         let what = format!(
             "enrols with {} kin; {} of them can open",

@@ -1,7 +1,7 @@
 //! Looks over a script before anything is started: is everybody in the cast, was every case and record named before?
 
 use super::expect::Expect;
-use super::script::{Act, Cast, ConductKind, Script, Step};
+use super::script::{Act, Cast, ConductKind, RosterWord, Script, Step};
 use super::words::Target;
 use kithkin_actors::cluster::Shape;
 use kithkin_actors::ports::names::ActorName;
@@ -142,6 +142,37 @@ impl Check {
                     ));
                 }
             }
+            Act::ChangeRoster(change) => {
+                self.actor(change.who.0);
+                self.actor(change.patient.into());
+                for kin in change.out.iter().chain(&change.into) {
+                    self.actor((*kin).into());
+                }
+                if !matches!(change.who.0, ActorName::Patient(_) | ActorName::Kin(..)) {
+                    self.problem("only the patient or a kin can propose a change of the roster");
+                }
+            }
+            Act::Roster(roster) => {
+                self.some(roster.who.is_empty(), "who");
+                self.actor(roster.patient.into());
+                for who in &roster.who {
+                    self.actor(who.0);
+                    let is_patient = matches!(who.0, ActorName::Patient(_));
+                    let is_kin = matches!(who.0, ActorName::Kin(..));
+                    if !(is_kin && roster.say != RosterWord::Veto
+                        || is_patient && roster.say == RosterWord::Veto)
+                    {
+                        self.problem(
+                            "kin join, decline, resign, support and object; the patient vetoes",
+                        );
+                    }
+                }
+            }
+            Act::WaitEpoch(wait) => self.actor(wait.patient.into()),
+            Act::WaitDrill(wait) => self.actor(wait.patient.into()),
+            Act::WaitRoster(wait) => self.actor(wait.patient.into()),
+            Act::WaitPieces(wait) => self.actor(wait.kin.into()),
+            Act::Wipe(of) => self.actor(of.kin.into()),
             Act::Approve(approve) => self.decision(&approve.case, &approve.kin),
             Act::Refuse(refuse) => self.decision(&refuse.case, &refuse.kin),
             Act::Veto(of) | Act::Close(of) => self.case(&of.case),
@@ -201,6 +232,15 @@ impl Check {
                     self.actor((*validator).into());
                 }
             }
+            Expect::Epoch { patient, .. } | Expect::Proved { patient, .. } => {
+                self.actor((*patient).into());
+            }
+            Expect::Roster { patient, kin } => {
+                self.actor((*patient).into());
+                for kin in kin {
+                    self.actor((*kin).into());
+                }
+            }
             Expect::NothingLeft {} | Expect::ViewChanges { .. } | Expect::Height { .. } => {}
         }
     }
@@ -255,7 +295,7 @@ impl Check {
         match (name, conduct) {
             (ActorName::Kin(..), ConductKind::Equivocate | ConductKind::DoubleVote) => {
                 self.problem(
-                    "a kin can 'forge', 'withhold', be 'silent' or 'honest'; only validators vote",
+                    "a kin can 'forge', 'withhold', 'deal_wrong', be 'silent' or 'honest'; only validators vote",
                 );
             }
             (ActorName::Kin(..), _)
@@ -266,7 +306,10 @@ impl Check {
                 | ConductKind::DoubleVote
                 | ConductKind::Honest,
             ) => {}
-            (ActorName::Validator(_), ConductKind::Forge | ConductKind::Withhold) => {
+            (
+                ActorName::Validator(_),
+                ConductKind::Forge | ConductKind::Withhold | ConductKind::DealWrong,
+            ) => {
                 self.problem("a validator can be 'silent', 'equivocate', 'double_vote' or 'honest'")
             }
             _ => self.problem("only a kin or a validator can be Byzantine"),
@@ -344,6 +387,13 @@ impl Act {
             Self::Heal(_) => "heal",
             Self::Byzantine(_) => "byzantine",
             Self::Request(_) => "request",
+            Self::ChangeRoster(_) => "change_roster",
+            Self::Roster(_) => "roster",
+            Self::WaitEpoch(_) => "wait_epoch",
+            Self::WaitDrill(_) => "wait_drill",
+            Self::WaitRoster(_) => "wait_roster",
+            Self::WaitPieces(_) => "wait_pieces",
+            Self::Wipe(_) => "wipe",
             Self::Approve(_) => "approve",
             Self::Refuse(_) => "refuse",
             Self::Veto(_) => "veto",

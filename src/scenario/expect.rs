@@ -2,7 +2,7 @@
 //!
 //! Not here: looking whether it holds ([`super::judge`]).
 
-use super::words::{AnyName, KinName, ValidatorName};
+use super::words::{AnyName, KinName, PatientName, ValidatorName};
 use kithkin_protocol::emergency::{ClosedBy, Phase};
 use kithkin_protocol::record::BatchStatus;
 use kithkin_protocol::units::Tier;
@@ -86,6 +86,27 @@ pub enum Expect {
         #[serde(default)]
         moved: String,
     },
+    /// A patient's shares are of this epoch: one more with every refresh and every change of the roster.
+    Epoch {
+        /// Whose shares.
+        patient: PatientName,
+        /// Exactly this one.
+        is: u32,
+    },
+    /// So many kin proved their shares alive in the newest drill.
+    Proved {
+        /// Whose shares.
+        patient: PatientName,
+        /// Exactly so many.
+        exactly: usize,
+    },
+    /// Exactly these kin are on a patient's roster.
+    Roster {
+        /// Whose roster.
+        patient: PatientName,
+        /// All of them.
+        kin: Vec<KinName>,
+    },
     /// The file came back byte for byte.
     Restored {
         /// The record.
@@ -166,6 +187,13 @@ impl Expect {
                 list(validators)
             ),
             Self::ReplayRefused { kin, .. } => format!("both replays of {kin} were refused"),
+            Self::Epoch { patient, is } => format!("the shares of {patient} are of epoch {is}"),
+            Self::Proved { patient, exactly } => {
+                format!("{exactly} kin of {patient} proved their shares alive")
+            }
+            Self::Roster { patient, kin } => {
+                format!("the roster of {patient} is {}", list(kin))
+            }
             Self::Restored { record } => format!("record {record} came back byte for byte"),
             Self::Status { record, is } => format!("record {record} is {}", is.as_str()),
             Self::Height { at_least } => format!("the chain has come to height {at_least}"),

@@ -117,6 +117,7 @@ impl Player<'_> {
             let conduct = match byzantine.conduct {
                 ConductKind::Forge => Conduct::Forge,
                 ConductKind::Withhold => Conduct::Withhold,
+                ConductKind::DealWrong => Conduct::DealWrong,
                 ConductKind::Silent
                 | ConductKind::Equivocate
                 | ConductKind::DoubleVote
@@ -130,6 +131,7 @@ impl Player<'_> {
                 ConductKind::DoubleVote => Some(Lie::DoubleVote),
                 ConductKind::Forge
                 | ConductKind::Withhold
+                | ConductKind::DealWrong
                 | ConductKind::Silent
                 | ConductKind::Honest => None,
             };

@@ -2,13 +2,15 @@
 
 use super::expect::{Expect, closer, list};
 use super::player::{PlayedCase, PlayedRecord, Player};
-use super::words::ValidatorName;
+use super::rosters::proved;
+use super::words::{PatientName, ValidatorName};
 use crate::compare::equals_own;
 use crate::stage::StageError;
 use kithkin_actors::patient::messages::Source;
 use kithkin_actors::ports::names::ActorName;
 use kithkin_protocol::emergency::Case;
 use kithkin_protocol::ids::CaseId;
+use kithkin_protocol::ledger;
 use kithkin_protocol::record::BatchStatus;
 use kithkin_protocol::units::{Credit, Height, Tier};
 use std::collections::BTreeSet;
@@ -64,6 +66,23 @@ impl Player<'_> {
             Expect::Convicted { validators } => self.convicted(validators),
             Expect::ReplayRefused { kin, again, moved } => {
                 self.replay_refused((*kin).into(), again, moved)
+            }
+            Expect::Epoch { patient, is } => {
+                let found = self.entry(*patient).await?.epoch;
+                holds(found.0 == *is, found)
+            }
+            Expect::Proved { patient, exactly } => {
+                let found = proved(&self.entry(*patient).await?);
+                holds(found == *exactly, found)
+            }
+            Expect::Roster { patient, kin } => {
+                let entry = self.entry(*patient).await?;
+                let directory = &self.stage.cluster().setting().directory;
+                let names = entry.enrolment.roster.iter();
+                let found: BTreeSet<ActorName> =
+                    names.filter_map(|m| directory.name(m.id())).collect();
+                let wanted: BTreeSet<ActorName> = kin.iter().map(|kin| (*kin).into()).collect();
+                holds(found == wanted, list(&found))
             }
             Expect::Restored { record } => {
                 let restored = self.record(record)?.restored;
@@ -205,6 +224,12 @@ impl Player<'_> {
             }
         }
         Ok(list(found))
+    }
+
+    async fn entry(&self, patient: PatientName) -> Result<ledger::Patient, String> {
+        let entry = self.stage.patient(patient.0).await;
+        let entry = entry.map_err(|error| error.to_string())?;
+        entry.ok_or_else(|| format!("{patient} is not enrolled"))
     }
 
     fn played(&self, name: &str) -> Result<&PlayedCase, String> {

@@ -19,6 +19,7 @@ mod judge;
 mod load;
 mod player;
 mod report;
+mod rosters;
 mod script;
 mod words;
 

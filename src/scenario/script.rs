@@ -3,6 +3,12 @@
 //!
 //! Not here: whether the names and references fit together ([`super::check`]).
 
+mod rosters;
+
+pub(super) use rosters::{
+    ChangeRoster, OfKin, Roster, RosterWord, WaitDrill, WaitEpoch, WaitPieces, WaitRoster,
+};
+
 use super::words::{AnyName, HospitalName, KinName, PatientName, Span, Target, ValidatorName};
 use kithkin_protocol::emergency::{Phase, Purpose, Reason, RefusalReason};
 use kithkin_protocol::ledger::Profile;
@@ -89,6 +95,8 @@ pub enum Act {
     Write(Write),
     /// An actor crashes and is started again by the supervisor.
     Crash(Crash),
+    /// A kin loses everything that it keeps but its identity.
+    Wipe(OfKin),
     /// An actor is stopped and stays stopped.
     Hold(Hold),
     /// An actor that was held is started again.
@@ -105,6 +113,18 @@ pub enum Act {
     Byzantine(Byzantine),
     /// A clinician asks to open records.
     Request(Request),
+    /// A change of a patient's roster is proposed.
+    ChangeRoster(ChangeRoster),
+    /// Somebody has something to say about a patient's roster.
+    Roster(Roster),
+    /// Waits until a patient's shares have come to an epoch.
+    WaitEpoch(WaitEpoch),
+    /// Waits until so many kin have proved their shares alive.
+    WaitDrill(WaitDrill),
+    /// Waits until no change of a patient's roster is under way.
+    WaitRoster(WaitRoster),
+    /// Waits until a kin keeps so many pieces of records.
+    WaitPieces(WaitPieces),
     /// Kin approve.
     Approve(Approve),
     /// Kin refuse.
@@ -149,6 +169,18 @@ pub struct Enrol {
     /// Whether kin may open the sensitive tier.
     #[serde(default)]
     pub sensitive: bool,
+    /// How long kin may object to a change of the roster.
+    pub objection: Option<Span>,
+    /// How long the patient may veto what the kin have decided about the roster.
+    pub veto: Option<Span>,
+    /// How long dealing, and then accepting, new shares may take.
+    pub step: Option<Span>,
+    /// How long a dealer has to answer a complaint.
+    pub answer: Option<Span>,
+    /// How often shares are refreshed.
+    pub refresh: Option<Span>,
+    /// How often kin have to prove that their shares are alive.
+    pub drill: Option<Span>,
 }
 
 /// `do.write`
@@ -268,6 +300,8 @@ pub enum ConductKind {
     Forge,
     /// A kin approves and releases nothing.
     Withhold,
+    /// A kin deals sub-shares that do not fit when a roster changes.
+    DealWrong,
     /// A kin or validator says nothing to anybody: all its links are cut.
     Silent,
     /// A validator proposes two blocks whenever it is master.
@@ -285,6 +319,7 @@ impl ConductKind {
         match self {
             Self::Forge => "forge",
             Self::Withhold => "withhold",
+            Self::DealWrong => "dealing wrongly",
             Self::Silent => "silent",
             Self::Equivocate => "equivocating",
             Self::DoubleVote => "voting twice",

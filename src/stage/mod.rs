@@ -5,6 +5,7 @@
 //! an onlooker sees: heights, masters, credit, view changes, events, restarts.
 
 mod board;
+mod rosters;
 
 pub use board::{Board, Glance, Restart};
 
@@ -28,6 +29,7 @@ use kithkin_actors::upload::OpenedRecord;
 use kithkin_protocol::crypto::Digest;
 use kithkin_protocol::emergency::{Case, Phase, Purpose, Reason, TierPolicy};
 use kithkin_protocol::ids::{CaseId, HospitalId, PatientId};
+use kithkin_protocol::roster::RosterRules;
 use kithkin_protocol::units::{Height, Millis, Tier};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -172,12 +174,14 @@ impl Stage {
         sponsor: u16,
         threshold: Option<usize>,
         policies: Vec<(Tier, TierPolicy)>,
+        rules: RosterRules,
     ) -> Result<Enrolled, StageError> {
         let message = Enrol {
             roster: self.cluster.roster(patient),
             sponsor: self.hospital_id(sponsor)?,
             threshold,
             policies,
+            rules,
         };
         let to = ActorName::Patient(patient);
         Ok(self.ask::<Patient, _>(to, message).await??)

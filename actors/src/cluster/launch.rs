@@ -25,6 +25,7 @@ use kithkin_protocol::consensus::{self, Algorithm, Timing};
 use kithkin_protocol::crypto::SigningKey;
 use kithkin_protocol::ids::{HospitalId, KinId, PatientId};
 use kithkin_protocol::ledger::Member;
+use kithkin_protocol::roster::Relation;
 use kithkin_protocol::units::Millis;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -33,6 +34,16 @@ use tokio::sync::watch;
 
 /// Most validators of one process: every one sends every other each vote.
 pub const VALIDATORS_IN_PROCESS_MAX: u16 = 200;
+
+/// What the kin of a patient of this cluster are to it, in their order.
+const RELATIONS: [Relation; 6] = [
+    Relation::Spouse,
+    Relation::Child,
+    Relation::Sibling,
+    Relation::Friend,
+    Relation::Neighbour,
+    Relation::Extended,
+];
 
 /// Least timeout of the first view for each validator in the process, in milliseconds.
 const VIEW_MS_PER_VALIDATOR: u64 = 25;
@@ -345,7 +356,11 @@ impl Cluster {
         self.members
             .iter()
             .filter(|(name, _)| matches!(name, ActorName::Kin(of, _) if *of == patient))
-            .map(|(_, member)| member.clone())
+            .zip(RELATIONS.into_iter().cycle())
+            .map(|((_, member), relation)| Member {
+                relation,
+                ..member.clone()
+            })
             .collect()
     }
 

@@ -42,9 +42,9 @@ pub(super) async fn reach(
     let directory = &desk.setting.directory;
     match from {
         ActorName::Patient(_) if directory.patient(from) == Some(kept.patient) => Ok(Reach::new()),
-        // A kin that missed an upload needs its capsules to answer for them; of the ciphertext it gets its own shard
-        // from the hospital.
-        ActorName::Kin(..) if wanted == Wanted::Upload => {
+        // A kin that missed an upload needs its capsules to answer for them, and the pieces of others to make its own anew
+        // when no hospital and no patient is there to do it. It is ciphertext; the keys take a quorum all the same.
+        ActorName::Kin(..) => {
             let ward = desk.ward(kept.patient);
             let fellow = ward
                 .zip(directory.kin(from))
@@ -66,7 +66,6 @@ pub(super) async fn reach(
             by_case(desk, hospital, kept, case).await
         }
         ActorName::Patient(_)
-        | ActorName::Kin(..)
         | ActorName::Validator(_)
         | ActorName::Leader(_)
         | ActorName::Driver => Err(forbidden(format!("{from} may not have this"))),

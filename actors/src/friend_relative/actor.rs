@@ -4,12 +4,13 @@
 //! actor. Rules: `kithkin_protocol::{sharing, record, emergency, ledger}`.
 
 use super::desk::Desk;
+use super::messages::{AboutRoster, Bundle, FetchBundle, Wipe};
 use super::messages::{
     Conduct, Decide, Decided, FetchShards, FetchUpload, Held, Inventory, KinError, OfferShares,
     Pending, PendingRequest, ReplayApproval, Replayed, StoreShards,
 };
 use super::release::{Outcome, pursue};
-use super::{decide, offers, prepare, requests, shards};
+use super::{decide, offers, passage, prepare, requests, roster, shards};
 use crate::identity::{Identity, Setting};
 use crate::ports::names::ActorName;
 use crate::ports::network::{Delivered, Port};
@@ -24,7 +25,7 @@ use actix::{
 };
 use kithkin_protocol::crypto::Signature;
 use kithkin_protocol::emergency::{Case, CaseEvent, Phase};
-use kithkin_protocol::ids::{CaseId, RecordId};
+use kithkin_protocol::ids::{CaseId, PatientId, RecordId};
 use kithkin_protocol::ledger::What;
 use kithkin_protocol::record::{Receipt, Shard};
 use kithkin_protocol::units::Height;
@@ -40,6 +41,14 @@ const FOLLOW_TICKS: u32 = 4;
 const PROVING_MAX: usize = 16;
 /// After failures a case is left alone for so many ticks at most.
 const PAUSE_TICKS_MAX: u32 = 16;
+/// For so many ticks after something happened to a roster it is looked at in each.
+const KEEP_TICKS: u32 = 6;
+/// A start's first looks are spread over so many ticks.
+const START_TICKS: u32 = 12;
+/// So many ticks after something happened a kin looks whether it holds every piece that it should.
+const MEND_TICKS: u32 = 2;
+/// Every so many ticks a quiet roster is looked at.
+const KEEP_EVERY_TICKS: u32 = 40;
 
 /// A friend or relative: keeps shares and shards, proves requests, decides, releases partial openings.
 pub struct FriendRelative {
@@ -50,7 +59,19 @@ pub struct FriendRelative {
     looking: bool,
     /// Requests that are being proved before anybody asks.
     proving: BTreeSet<CaseId>,
+    /// Rosters that are seen to, or have to be.
+    rosters: BTreeMap<PatientId, Keeping>,
     ticks: u32,
+}
+
+/// One patient's roster.
+#[derive(Default)]
+struct Keeping {
+    busy: bool,
+    /// Something happened meanwhile: look again.
+    again: bool,
+    /// Ticks since something last happened to it.
+    quiet: u32,
 }
 
 /// One case with unfinished business.
@@ -88,6 +109,7 @@ impl FriendRelative {
             tasks,
             looking: false,
             proving: BTreeSet::new(),
+            rosters: BTreeMap::new(),
             ticks: 0,
         })
     }
@@ -106,6 +128,56 @@ impl FriendRelative {
             task.pause = task.pause.saturating_sub(1);
         }
         self.look(ctx);
+        self.keep_rosters(ctx);
+    }
+
+    /// Sees to every roster in the first ticks after something happened to it, and now and then: notices may be lost.
+    fn keep_rosters(&mut self, ctx: &mut Context<Self>) {
+        let circles = self.desk.circles();
+        self.rosters.retain(|patient, _| circles.contains(patient));
+        let mut due = Vec::new();
+        // After a start every roster is looked at soon, but not by all kin of a house in the same moment.
+        let [turn, ..] = self.desk.me.0;
+        let first = KEEP_EVERY_TICKS - 2 - u32::from(turn) % START_TICKS;
+        for patient in circles {
+            let keeping = self.rosters.entry(patient).or_insert(Keeping {
+                quiet: first,
+                ..Keeping::default()
+            });
+            keeping.quiet = keeping.quiet.saturating_add(1);
+            if keeping.quiet <= KEEP_TICKS || keeping.quiet.is_multiple_of(KEEP_EVERY_TICKS) {
+                due.push(patient);
+            }
+        }
+        for patient in due {
+            self.keep_roster(patient, ctx);
+        }
+    }
+
+    fn keep_roster(&mut self, patient: PatientId, ctx: &mut Context<Self>) {
+        let keeping = self.rosters.entry(patient).or_default();
+        if keeping.busy {
+            keeping.again = true;
+            return;
+        }
+        keeping.busy = true;
+        let waited = keeping.quiet;
+        let desk = self.desk.clone();
+        // Some time after something happened, and now and then: whatever should be here is here.
+        let mend = waited == MEND_TICKS || (waited > 0 && waited.is_multiple_of(KEEP_EVERY_TICKS));
+        let flow = async move { roster::pursue(&desk, patient, waited, mend).await };
+        ctx.spawn(flow.into_actor(self).map(move |done, this, ctx| {
+            if let Err(error) = done {
+                tracing::warn!(kin = %this.desk.me, %patient, %error, "the roster is looked at again");
+            }
+            let Some(keeping) = this.rosters.get_mut(&patient) else {
+                return;
+            };
+            keeping.busy = false;
+            if std::mem::take(&mut keeping.again) {
+                this.keep_roster(patient, ctx);
+            }
+        }));
     }
 
     /// Asks a validator which cases there are, as a hint what to have proved.
@@ -254,14 +326,23 @@ impl Handler<Delivered<Notice>> for FriendRelative {
         }
         let mut newest: BTreeMap<CaseId, Height> = BTreeMap::new();
         let mut requested = false;
+        let mut rosters = BTreeSet::new();
         for event in delivered.message.0.iter() {
             if let What::Case { case, step, .. } = &event.what {
-                requested |= *step == CaseEvent::Requested;
+                requested |= matches!(step, CaseEvent::Requested | CaseEvent::Remind);
                 if self.tasks.contains_key(case) {
                     let height = newest.entry(*case).or_default();
                     *height = event.height.max(*height);
                 }
             }
+            if let What::Roster { patient, .. } = &event.what {
+                rosters.insert(*patient);
+            }
+        }
+        let circles = self.desk.circles();
+        for patient in rosters.intersection(&circles) {
+            self.rosters.entry(*patient).or_default().quiet = 0;
+            self.keep_roster(*patient, ctx);
         }
         for (case, height) in newest {
             self.pursue(case, height, ctx);
@@ -373,6 +454,39 @@ impl Handler<Delivered<Inventory>> for FriendRelative {
         Box::pin(async move {
             Self::refuse_unless_driver(inventory.from)?;
             desk.heavy(Desk::held).await
+        })
+    }
+}
+
+impl Handler<Delivered<FetchBundle>> for FriendRelative {
+    type Result = ResponseFuture<Result<Bundle, KinError>>;
+
+    fn handle(&mut self, fetch: Delivered<FetchBundle>, _: &mut Self::Context) -> Self::Result {
+        let desk = self.desk.clone();
+        Box::pin(passage::fetch_bundle(desk, fetch.from, fetch.message))
+    }
+}
+
+impl Handler<Delivered<Wipe>> for FriendRelative {
+    type Result = ResponseFuture<Result<(), KinError>>;
+
+    fn handle(&mut self, wipe: Delivered<Wipe>, _: &mut Self::Context) -> Self::Result {
+        let desk = self.desk.clone();
+        Box::pin(async move {
+            Self::refuse_unless_driver(wipe.from)?;
+            desk.wipe().await
+        })
+    }
+}
+
+impl Handler<Delivered<AboutRoster>> for FriendRelative {
+    type Result = ResponseFuture<Result<(), KinError>>;
+
+    fn handle(&mut self, about: Delivered<AboutRoster>, _: &mut Self::Context) -> Self::Result {
+        let desk = self.desk.clone();
+        Box::pin(async move {
+            Self::refuse_unless_driver(about.from)?;
+            roster::wish(desk, about.message).await
         })
     }
 }

@@ -149,6 +149,7 @@ fn approval(case: &Case) -> Approval {
     Approval {
         case: case.id,
         epoch: case.request.epoch,
+        circle: case.request.circle,
         hospital: case.hospital,
         purpose: case.request.purpose,
         reason: case.request.reason,

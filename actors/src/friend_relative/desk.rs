@@ -50,8 +50,12 @@ pub(super) struct Desk {
     pub(super) client: LedgerClient,
     /// Offers are taken one at a time: each may replace the one before.
     pub(super) offers: tokio::sync::Mutex<()>,
+    /// Rosters are seen to one at a time. With the newest height at which something was proved of each.
+    pub(super) rosters: tokio::sync::Mutex<BTreeMap<PatientId, Height>>,
     /// Decisions are submitted one at a time, so that an older try cannot undo what the person said since.
     pub(super) deciding: tokio::sync::Mutex<()>,
+    /// Patients whose invitation the person has accepted.
+    pub(super) joining: Mutex<BTreeSet<PatientId>>,
     /// How many uploads are kept.
     pub(super) uploads: AtomicUsize,
     heavy: Arc<Semaphore>,
@@ -73,8 +77,11 @@ impl Desk {
     ) -> Result<Self, KinError> {
         let store = Storage::new(space);
         let wards = store.wards()?;
+        let passages = store.passages()?;
+        let coming = passages.iter().filter_map(|passage| passage.next.as_ref());
         let used: BTreeSet<&str> = wards
             .iter()
+            .chain(coming.map(|(_, ward)| ward))
             .flat_map(|ward| ward.shares.iter().map(|share| share.key.as_str()))
             .collect();
         for name in keys.names()? {
@@ -95,6 +102,7 @@ impl Desk {
         Ok(Self {
             me: identity.account().into(),
             uploads: AtomicUsize::new(store.all_kept()?.len()),
+            joining: Mutex::new(store.joining()?),
             conduct: Mutex::new(store.conduct()?),
             wards: Mutex::new(
                 wards
@@ -109,6 +117,7 @@ impl Desk {
             store,
             client,
             offers: tokio::sync::Mutex::new(()),
+            rosters: tokio::sync::Mutex::default(),
             deciding: tokio::sync::Mutex::default(),
             heavy: Arc::new(Semaphore::new(HEAVY_MAX)),
             requests: Mutex::default(),
@@ -146,6 +155,18 @@ impl Desk {
     /// Takes over what is durable now.
     pub(super) fn put_ward(&self, ward: Arc<Ward>) {
         lock(&self.wards).insert(ward.patient, ward);
+    }
+
+    /// Forgets a patient whose roster this kin is no longer on; that is durable.
+    pub(super) fn drop_ward(&self, patient: PatientId) {
+        lock(&self.wards).remove(&patient);
+    }
+
+    /// Patients whose rosters concern this kin: those on which it is, and those that it is joining.
+    pub(super) fn circles(&self) -> BTreeSet<PatientId> {
+        let mut patients = lock(&self.joining).clone();
+        patients.extend(lock(&self.wards).keys());
+        patients
     }
 
     /// The ward, once its enrolment is proved to stand on chain; asked once, then remembered for good.
@@ -186,13 +207,23 @@ impl Desk {
         patient: PatientId,
         patience: Duration,
     ) -> Result<Option<ledger::Patient>, KinError> {
+        let found = self.enrolled_at(patient, patience).await?;
+        Ok(found.map(|(entry, _)| entry))
+    }
+
+    /// As [`Self::enrolled`], with the height of the proof.
+    pub(super) async fn enrolled_at(
+        &self,
+        patient: PatientId,
+        patience: Duration,
+    ) -> Result<Option<(ledger::Patient, Height)>, KinError> {
         let until = Instant::now() + patience;
         let deadline = Instant::now() + PROVE_WITHIN;
         loop {
             let key = State::patient_key(patient);
-            let (value, _) = self.client.prove(key, deadline).await?;
+            let (value, head) = self.client.prove(key, deadline).await?;
             if let Some(value) = value {
-                return decode(&value).map(Some);
+                return Ok(Some((decode(&value)?, head.height)));
             }
             if Instant::now() >= until {
                 return Ok(None);
@@ -257,11 +288,8 @@ impl Desk {
 
     /// Asks validators to tell what happens to this kin's patients.
     pub(super) fn follow(&self) {
-        let patients = self.wards();
-        let concerns: Vec<_> = patients
-            .iter()
-            .map(|ward| Concern::Patient(ward.patient))
-            .collect();
+        let patients = self.circles().into_iter();
+        let concerns: Vec<_> = patients.map(Concern::Patient).collect();
         if !concerns.is_empty() {
             self.client.follow(&concerns);
         }
@@ -279,8 +307,29 @@ impl Desk {
             shares: wards.iter().map(|ward| ward.shares.len()).sum(),
             uploads: kept.len(),
             shards: records.sum(),
+            epoch: wards.iter().map(|ward| ward.epoch.0).max().unwrap_or(0),
             released: self.store.released()?,
         })
+    }
+
+    /// Loses everything but the own identity, as a broken or replaced device does. For demonstrations.
+    pub(super) async fn wipe(self: &Arc<Self>) -> Result<(), KinError> {
+        let _turn = self.rosters.lock().await;
+        let mut batch = Batch::default();
+        batch.nothing();
+        self.store.write(batch).await?;
+        lock(&self.wards).clear();
+        lock(&self.joining).clear();
+        self.uploads.store(0, Ordering::Relaxed);
+        self.heavy(|desk| {
+            for name in desk.keys.names()? {
+                if name.starts_with(super::offers::KEY_PREFIX) {
+                    desk.keys.destroy(&name)?;
+                }
+            }
+            Ok(())
+        })
+        .await
     }
 
     pub(super) fn upload_count(&self) -> usize {
@@ -288,7 +337,7 @@ impl Desk {
     }
 }
 
-fn decode<T: serde::de::DeserializeOwned>(value: &[u8]) -> Result<T, KinError> {
+pub(super) fn decode<T: serde::de::DeserializeOwned>(value: &[u8]) -> Result<T, KinError> {
     State::decode_value(value).map_err(|error| KinError::Ledger {
         reason: format!("a proved entry cannot be read: {error}"),
     })
@@ -303,7 +352,7 @@ fn remember<V>(memory: &mut BTreeMap<CaseId, V>, case: CaseId, value: V) {
 }
 
 /// None of these locks guards a state that a panic could leave half changed.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

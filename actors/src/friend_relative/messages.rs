@@ -2,12 +2,14 @@
 
 use crate::upload::Upload;
 use actix::Message;
-use kithkin_protocol::crypto::{Digest, Sealed, Signature};
+use kithkin_protocol::crypto::{Digest, Sealed, Signature, hash};
 use kithkin_protocol::emergency::{Phase, Purpose, Reason, RefusalReason};
-use kithkin_protocol::ids::{CaseId, HospitalId, PatientId, RecordId};
+use kithkin_protocol::ids::{CaseId, HandoverId, HospitalId, PatientId, RecordId};
 use kithkin_protocol::ledger::Enrolment;
 use kithkin_protocol::record::{Receipt, Shard};
+use kithkin_protocol::roster::Plan;
 use kithkin_protocol::units::{Height, Millis, ShareIndex, Tier};
+use kithkin_protocol::wire;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -57,6 +59,58 @@ pub struct FetchShards {
     pub only: Vec<RecordId>,
     /// The case that allows it; the patient needs none.
     pub case: Option<CaseId>,
+}
+
+/// Sealed sub-shares of one dealer: for each tier, in order, one for each recipient, in order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bundle(pub Vec<Vec<Sealed>>);
+
+impl Bundle {
+    /// What stands on chain of it.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        hash("kithkin/bundle/1", &[&wire::encode(self)])
+    }
+}
+
+/// Another kin of the patient, also one that is to become so -> FriendRelative. "Send me what this dealer has sealed for us."
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "Result<Bundle, KinError>")]
+pub struct FetchBundle {
+    /// Whose roster changes.
+    pub patient: PatientId,
+    /// The handover.
+    pub handover: HandoverId,
+    /// Who dealt: the index in the present roster.
+    pub dealer: ShareIndex,
+}
+
+/// Driver (the kin's screen) -> FriendRelative. The person wants something of a patient's roster. The reply comes when it is
+/// final, for what goes on chain.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Result<(), KinError>")]
+pub struct AboutRoster {
+    /// Whose roster.
+    pub patient: PatientId,
+    /// What.
+    pub wish: RosterWish,
+}
+
+/// What a person on a roster, or invited to one, may want.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RosterWish {
+    /// I accept the invitation: take my share when it is dealt.
+    Join,
+    /// I decline it, or take the acceptance back before the share is taken.
+    Decline,
+    /// I do not want to be kin any more; I stay until I am replaced.
+    Resign,
+    /// This shall become of the roster, since the patient cannot say so.
+    Propose(Box<Plan>),
+    /// I support what another kin has proposed.
+    Support,
+    /// I object to what is proposed.
+    Object,
 }
 
 /// Driver (the kin's screen) -> FriendRelative. Which requests wait for an answer?
@@ -122,6 +176,8 @@ pub enum Conduct {
     Forge,
     /// Approves, but never releases.
     Withhold,
+    /// Deals sub-shares that do not fit their commitments when a roster changes.
+    DealWrong,
 }
 
 /// Driver -> FriendRelative. Misuses an approval that this kin gave before: sends the very same transaction again, and
@@ -144,6 +200,12 @@ pub struct Replayed {
     pub moved: Option<String>,
 }
 
+/// Driver -> FriendRelative. Lose everything but the own identity, as a broken device does: for demonstrations and scenarios.
+/// Never crosses a machine.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "Result<(), KinError>")]
+pub struct Wipe;
+
 /// Driver -> FriendRelative. What this kin keeps and what it has let go.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "Result<Held, KinError>")]
@@ -160,6 +222,8 @@ pub struct Held {
     pub uploads: usize,
     /// Shards.
     pub shards: usize,
+    /// The newest epoch of shares that it holds.
+    pub epoch: u32,
     /// Partial openings that ever left this kin, by case.
     pub released: Vec<CaseId>,
 }
@@ -194,6 +258,14 @@ pub enum KinError {
     /// The asker may not have it.
     #[error("not allowed: {reason}")]
     Forbidden {
+        /// Why.
+        reason: String,
+    },
+    /// A change of a roster does not go on.
+    #[error("the roster of patient {patient}: {reason}")]
+    Roster {
+        /// The patient.
+        patient: PatientId,
         /// Why.
         reason: String,
     },

@@ -9,6 +9,9 @@
 //! | `offers` | becoming a patient's kin: checking and keeping shares |
 //! | `shards` | keeping and handing out shards of sealed records |
 //! | `access` | who may fetch them |
+//! | `roster` | what a roster that changes asks of this kin; drills; the person's wishes |
+//! | `passage` | dealing, complaining, taking new shares |
+//! | `mend` | pieces of records that are missing made anew from those of other kin; showing that they are there |
 //! | `requests` | proving a request before it is shown or signed |
 //! | `decide` | approving and refusing; the replay that scenarios ask for |
 //! | `prepare` | making the partial openings of one case |
@@ -20,11 +23,14 @@ mod access;
 mod actor;
 mod decide;
 mod desk;
+mod mend;
 pub mod messages;
 mod offers;
+mod passage;
 mod prepare;
 mod release;
 mod requests;
+mod roster;
 mod shards;
 mod storage;
 #[cfg(test)]

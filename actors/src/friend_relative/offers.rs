@@ -11,9 +11,10 @@ use crate::ports::names::ActorName;
 use crate::ports::random::SystemRng;
 use crate::ports::store::Batch;
 use kithkin_protocol::crypto::{Digest, Secret32, Signature};
+use kithkin_protocol::ids::PatientId;
 use kithkin_protocol::ledger::Enrolment;
 use kithkin_protocol::sharing::{KIN_MAX, Share, ShareContext, open_share, store_share};
-use kithkin_protocol::units::Tier;
+use kithkin_protocol::units::{Epoch, Tier};
 use rand_core::Rng as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +22,7 @@ use std::time::Duration;
 /// What names of share keys in the vault start with.
 pub(super) const KEY_PREFIX: &str = "share-";
 /// Most bytes of one sealed share: it has 49, and the sender decides what arrives.
-const SEALED_BYTES_MAX: usize = 256;
+pub(super) const SEALED_BYTES_MAX: usize = 256;
 
 /// Checks and keeps the shares; signs the acceptance when they are durable.
 pub(super) async fn accept(
@@ -108,14 +109,42 @@ async fn refuse_if_another_stands(
 /// Checks everything and seals each share under a fresh key of its own.
 fn keep(desk: &Desk, offer: &OfferShares) -> Result<Ward, KinError> {
     let shares = check(desk, offer)?;
+    let kept = keep_shares(desk, offer.patient, Enrolment::EPOCH, shares)?;
+    let enrolment = Enrolment {
+        acceptances: Vec::new(),
+        ..Enrolment::clone(&offer.enrolment)
+    };
+    Ok(Ward {
+        patient: offer.patient,
+        index: offer.index,
+        epoch: Enrolment::EPOCH,
+        since: Enrolment::EPOCH,
+        digest: enrolment.digest(desk.client.chain(), offer.patient),
+        active: false,
+        enrolment,
+        shares: kept,
+    })
+}
+
+/// Seals each share under a fresh key of its own, which is in the vault on return.
+pub(super) fn keep_shares(
+    desk: &Desk,
+    patient: PatientId,
+    epoch: Epoch,
+    shares: Vec<(Tier, Share)>,
+) -> Result<Vec<KeptShare>, KinError> {
     let mut kept = Vec::new();
     let mut keys = Vec::new();
     let mut rng = SystemRng;
     for (tier, share) in shares {
-        let context = context(offer, tier);
+        let context = ShareContext {
+            patient,
+            tier,
+            epoch,
+        };
         let key = Secret32::random(&mut rng);
         let sealed = store_share(&share, &key, &context, &mut rng).map_err(refused)?;
-        let patient = offer.patient.to_hex();
+        let patient = patient.to_hex();
         let name = format!(
             "{KEY_PREFIX}{}-{tier}-{}-{:08x}",
             patient.get(..16).unwrap_or(&patient),
@@ -134,26 +163,15 @@ fn keep(desk: &Desk, offer: &OfferShares) -> Result<Ward, KinError> {
         .map(|(name, key)| (name.as_str(), key))
         .collect();
     desk.keys.create_many(&named)?;
-    let enrolment = Enrolment {
-        acceptances: Vec::new(),
-        ..Enrolment::clone(&offer.enrolment)
-    };
-    Ok(Ward {
-        patient: offer.patient,
-        index: offer.index,
-        epoch: Enrolment::EPOCH,
-        digest: enrolment.digest(desk.client.chain(), offer.patient),
-        active: false,
-        enrolment,
-        shares: kept,
-    })
+    Ok(kept)
 }
 
 fn check(desk: &Desk, offer: &OfferShares) -> Result<Vec<(Tier, Share)>, KinError> {
     let enrolment = &offer.enrolment;
     enrolment.check_shape(offer.patient).map_err(refused)?;
     let mine = enrolment.roster.get(offer.index.position());
-    if mine != Some(&desk.identity.member()) {
+    let me = desk.identity.member();
+    if mine.is_none_or(|mine| (mine.key, mine.sealing) != (me.key, me.sealing)) {
         return Err(KinError::Offer {
             reason: format!("place {} of the roster is not this kin's", offer.index),
         });

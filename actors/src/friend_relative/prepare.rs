@@ -129,7 +129,7 @@ async fn headers(
 }
 
 /// The header at a place, proved once; a batch never moves and its manifest never changes.
-async fn batch(desk: &Arc<Desk>, place: BatchPlace) -> Result<BatchHeader, KinError> {
+pub(super) async fn batch(desk: &Arc<Desk>, place: BatchPlace) -> Result<BatchHeader, KinError> {
     if let Some(entry) = desk.store.batch_entry(&place)? {
         return Ok(entry.header);
     }
@@ -149,7 +149,7 @@ async fn batch(desk: &Arc<Desk>, place: BatchPlace) -> Result<BatchHeader, KinEr
 }
 
 /// The upload that a header stands for: from the own store, or from another kin when it was stored without this one.
-async fn upload(
+pub(super) async fn upload(
     desk: &Arc<Desk>,
     ward: &Arc<Ward>,
     header: &BatchHeader,
@@ -236,7 +236,7 @@ fn capsules(
     Ok(capsules)
 }
 
-fn share(desk: &Desk, ward: &Ward, tier: Tier) -> Result<Share, KinError> {
+pub(super) fn share(desk: &Desk, ward: &Ward, tier: Tier) -> Result<Share, KinError> {
     let lost = |reason: String| KinError::Store {
         reason: format!("the share of tier {tier} is lost: {reason}"),
     };

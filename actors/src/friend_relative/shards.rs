@@ -12,6 +12,7 @@ use crate::upload::{Upload, shard_threshold};
 use kithkin_protocol::crypto::Digest;
 use kithkin_protocol::ids::RecordId;
 use kithkin_protocol::record::{RECORDS_MAX, Receipt, ReceiptBody, Shard, held_digest};
+use kithkin_protocol::units::ShareIndex;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -22,7 +23,7 @@ pub(super) const STORE_BYTES_MAX: usize = 512 * 1024 * 1024;
 /// Most bytes of shards in one answer; name fewer records to get the rest.
 pub(super) const FETCH_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// About how many bytes of shards are written at once.
-const WRITE_BYTES: usize = 4 * 1024 * 1024;
+pub(super) const WRITE_BYTES: usize = 4 * 1024 * 1024;
 
 fn refused(reason: impl core::fmt::Display) -> KinError {
     KinError::Shards {
@@ -47,7 +48,9 @@ pub(super) async fn store(
         patient: upload.patient,
     })?;
     let ward = desk.active_ward(upload.patient).await?;
-    if upload.chain != desk.client.chain() || upload.epoch != ward.epoch {
+    // Shares may have been refreshed since it was cut; the roster must be the same.
+    let fits = (ward.since..=ward.epoch).contains(&upload.epoch);
+    if upload.chain != desk.client.chain() || !fits {
         return Err(refused("the upload is for another ledger or roster epoch"));
     }
     desk.heavy(move |desk| keep(desk, &ward, &message)).await
@@ -86,6 +89,8 @@ fn keep(desk: &Desk, ward: &Ward, message: &StoreShards) -> Result<Receipt, KinE
         author: upload.author,
         epoch: upload.epoch,
         records: u32::try_from(message.shards.len()).unwrap_or(u32::MAX),
+        slots: vec![ward.index],
+        damaged: false,
         held,
     };
     batch.upload(&root, upload).kept(&root, &kept);
@@ -182,28 +187,38 @@ pub(super) async fn fetch_shards(
     let proved = reach(&desk, from, &kept, message.case, Wanted::Shards);
     let reach = in_time(proved).await?;
     let wanted = within(&reach, &message.only)?;
-    desk.heavy(move |desk| read(desk, &root, &wanted)).await
+    desk.heavy(move |desk| read(desk, &root, &kept.slots, &wanted))
+        .await
 }
 
-fn read(desk: &Desk, root: &Digest, wanted: &Reach) -> Result<Vec<(RecordId, Shard)>, KinError> {
+fn read(
+    desk: &Desk,
+    root: &Digest,
+    slots: &[ShareIndex],
+    wanted: &Reach,
+) -> Result<Vec<(RecordId, Shard)>, KinError> {
     let unknown = KinError::Unknown { root: *root };
-    let upload = desk.store.upload(root)?.ok_or(unknown.clone())?;
+    let upload = desk.store.upload(root)?.ok_or(unknown)?;
     let mut shards = Vec::new();
     let mut bytes = 0usize;
     for entry in upload.manifest.entries() {
         if !wanted.is_empty() && !wanted.contains(&entry.record) {
             continue;
         }
-        let shard = desk.store.shard(root, &entry.record)?;
-        let shard = shard.ok_or(unknown.clone())?;
-        bytes = bytes.saturating_add(shard.bytes.len());
-        if bytes > FETCH_BYTES_MAX {
-            return Err(KinError::TooMuch {
-                what: "bytes of shards in one answer",
-                limit: FETCH_BYTES_MAX,
-            });
+        for slot in slots {
+            // One that is lost must not keep the others from who needs them.
+            let Some(shard) = desk.store.shard(root, &entry.record, *slot)? else {
+                continue;
+            };
+            bytes = bytes.saturating_add(shard.bytes.len());
+            if bytes > FETCH_BYTES_MAX {
+                return Err(KinError::TooMuch {
+                    what: "bytes of shards in one answer",
+                    limit: FETCH_BYTES_MAX,
+                });
+            }
+            shards.push((entry.record, shard));
         }
-        shards.push((entry.record, shard));
     }
     Ok(shards)
 }

@@ -5,28 +5,32 @@
 //! w patient            the patient's enrolment and this kin's sealed shares
 //! i root               an upload that a receipt was signed for: written last, so it is there only with all the rest
 //! u root               manifest and capsules
-//! s root record        this kin's shard of one record
+//! s root record slot   one shard of one record
 //! e place              a batch on chain, proved once
 //! d case               this kin's decision
 //! o case               partial openings on their way out
+//! p patient            this kin's part in a change of the roster that is under way
+//! j patient            an invitation that the person has accepted
 //! ```
 //!
 //! Values are frames of `wire`. Keys of shares are in the vault: destroying one
 //! erases the share (opening.md section 1).
 
-use super::messages::{Conduct, Decision, KinError};
+use super::messages::{Bundle, Conduct, Decision, KinError};
 use crate::ports::store::{Batch, Space, StoreError};
 use crate::ports::vault::VaultError;
 use crate::upload::Upload;
 use kithkin_protocol::crypto::{Digest, Sealed};
-use kithkin_protocol::ids::{CaseId, HospitalId, KinId, PatientId, RecordId};
+use kithkin_protocol::ids::{CaseId, HandoverId, HospitalId, KinId, PatientId, RecordId};
 use kithkin_protocol::ledger::{BatchEntry, BatchPlace, Enrolment, Member, SignedTransaction};
 use kithkin_protocol::record::Shard;
+use kithkin_protocol::roster::TierDealing;
 use kithkin_protocol::sharing::{Commitments, ShareContext};
 use kithkin_protocol::units::{Epoch, Height, ShareIndex, Tier};
 use kithkin_protocol::wire;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
 
 const CONDUCT: &[u8] = b"c";
 const WARD: u8 = b'w';
@@ -36,6 +40,8 @@ const SHARD: u8 = b's';
 const BATCH: u8 = b'e';
 const DOCKET: u8 = b'd';
 const OUTGOING: u8 = b'o';
+const PASSAGE: u8 = b'p';
+const JOINING: u8 = b'j';
 
 /// A patient whose kin this is, or shall become: what was offered, and the shares.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -44,6 +50,8 @@ pub(super) struct Ward {
     /// This kin's place in the roster.
     pub(super) index: ShareIndex,
     pub(super) epoch: Epoch,
+    /// Since which epoch the roster has had its members: shards cut since then fit it.
+    pub(super) since: Epoch,
     pub(super) digest: Digest,
     /// Whether it was proved that this enrolment stands on chain.
     pub(super) active: bool,
@@ -80,6 +88,29 @@ impl Ward {
     }
 }
 
+/// This kin's part in one handover (opening.md sections 4 and 5). What it deals and what it will hold are durable before anything
+/// about them leaves.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Passage {
+    pub(super) handover: HandoverId,
+    /// Kin of the old and of the new roster: they may fetch what dealers sent.
+    pub(super) readers: BTreeSet<KinId>,
+    pub(super) own: Option<OwnDealing>,
+    /// What dealers sent, by their index; another kin may have to ask for it here.
+    pub(super) bundles: BTreeMap<ShareIndex, Bundle>,
+    /// What this kin will hold, and the digest of the dealings that it comes of.
+    pub(super) next: Option<(Digest, Ward)>,
+}
+
+/// What this kin deals.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct OwnDealing {
+    pub(super) dealings: Vec<TierDealing>,
+    pub(super) bundle: Bundle,
+    /// The same sub-shares sealed to this kin itself: to answer complaints.
+    pub(super) copies: Bundle,
+}
+
 /// An upload that this kin holds its shards of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Kept {
@@ -88,6 +119,10 @@ pub(super) struct Kept {
     pub(super) author: HospitalId,
     pub(super) epoch: Epoch,
     pub(super) records: u32,
+    /// Whose pieces of the records: this kin's own, and those that it has taken over.
+    pub(super) slots: Vec<ShareIndex>,
+    /// Whether a drill has found a piece missing: they are looked through and made anew.
+    pub(super) damaged: bool,
     /// What the receipt says is held.
     pub(super) held: Digest,
 }
@@ -226,8 +261,12 @@ impl Storage {
         &self,
         root: &Digest,
         record: &RecordId,
+        slot: ShareIndex,
     ) -> Result<Option<Shard>, KinError> {
-        self.read(&key(SHARD, &[root.as_ref(), record.as_ref()]))
+        self.read(&key(
+            SHARD,
+            &[root.as_ref(), record.as_ref(), &[slot.get()]],
+        ))
     }
 
     pub(super) fn batch_entry(&self, place: &BatchPlace) -> Result<Option<BatchEntry>, KinError> {
@@ -244,6 +283,22 @@ impl Storage {
 
     pub(super) fn outgoing(&self, case: CaseId) -> Result<Option<Outgoing>, KinError> {
         self.read(&key(OUTGOING, &[case.as_ref()]))
+    }
+
+    pub(super) fn passage(&self, patient: PatientId) -> Result<Option<Passage>, KinError> {
+        self.read(&key(PASSAGE, &[patient.as_ref()]))
+    }
+
+    pub(super) fn passages(&self) -> Result<Vec<Passage>, KinError> {
+        let passages = self.scan(PASSAGE)?.into_iter();
+        Ok(passages.map(|(_, passage)| passage).collect())
+    }
+
+    /// Patients whose invitation the person has accepted.
+    pub(super) fn joining(&self) -> Result<BTreeSet<PatientId>, KinError> {
+        let entries = self.scan::<()>(JOINING)?.into_iter();
+        let ids = entries.filter_map(|(id, ())| id.try_into().ok());
+        Ok(ids.map(PatientId).collect())
     }
 
     /// Cases of which anything ever left.
@@ -266,6 +321,12 @@ pub(super) trait Put {
     fn batch_entry(&mut self, place: &BatchPlace, entry: &BatchEntry) -> &mut Self;
     fn docket(&mut self, case: CaseId, docket: &Docket) -> &mut Self;
     fn outgoing(&mut self, case: CaseId, outgoing: &Outgoing) -> &mut Self;
+    fn passage(&mut self, patient: PatientId, passage: &Passage) -> &mut Self;
+    fn no_passage(&mut self, patient: PatientId) -> &mut Self;
+    fn joining(&mut self, patient: PatientId) -> &mut Self;
+    fn joined(&mut self, patient: PatientId) -> &mut Self;
+    fn no_ward(&mut self, patient: PatientId) -> &mut Self;
+    fn nothing(&mut self) -> &mut Self;
 }
 
 impl Put for Batch {
@@ -286,7 +347,8 @@ impl Put for Batch {
     }
 
     fn shard(&mut self, root: &Digest, record: &RecordId, shard: &Shard) -> &mut Self {
-        let key = key(SHARD, &[root.as_ref(), record.as_ref()]);
+        let slot = [shard.index.get()];
+        let key = key(SHARD, &[root.as_ref(), record.as_ref(), &slot]);
         self.put(key, wire::encode(shard))
     }
 
@@ -300,5 +362,34 @@ impl Put for Batch {
 
     fn outgoing(&mut self, case: CaseId, outgoing: &Outgoing) -> &mut Self {
         self.put(key(OUTGOING, &[case.as_ref()]), wire::encode(outgoing))
+    }
+
+    fn passage(&mut self, patient: PatientId, passage: &Passage) -> &mut Self {
+        self.put(key(PASSAGE, &[patient.as_ref()]), wire::encode(passage))
+    }
+
+    fn no_passage(&mut self, patient: PatientId) -> &mut Self {
+        self.delete(key(PASSAGE, &[patient.as_ref()]))
+    }
+
+    fn joining(&mut self, patient: PatientId) -> &mut Self {
+        self.put(key(JOINING, &[patient.as_ref()]), wire::encode(&()))
+    }
+
+    fn joined(&mut self, patient: PatientId) -> &mut Self {
+        self.delete(key(JOINING, &[patient.as_ref()]))
+    }
+
+    fn no_ward(&mut self, patient: PatientId) -> &mut Self {
+        self.delete(key(WARD, &[patient.as_ref()]))
+    }
+
+    fn nothing(&mut self) -> &mut Self {
+        for kind in [
+            WARD, KEPT, UPLOAD, SHARD, BATCH, DOCKET, OUTGOING, PASSAGE, JOINING,
+        ] {
+            self.delete_prefix([kind]);
+        }
+        self
     }
 }

@@ -8,12 +8,13 @@ use kithkin_protocol::crypto::group::PointBytes;
 use kithkin_protocol::crypto::{Digest, Sealed};
 use kithkin_protocol::emergency::Request;
 use kithkin_protocol::ids::{CaseId, KinId};
-use kithkin_protocol::ledger::Enrolment;
+use kithkin_protocol::ledger::{Enrolment, Era};
 use kithkin_protocol::record::{BatchHeader, BatchStatus, Receipt};
 use kithkin_protocol::sharing::{KIN_MAX, SignedPartial};
-use kithkin_protocol::units::{Height, Millis, ShareIndex, Tier};
+use kithkin_protocol::units::{Epoch, Height, Millis, ShareIndex, Tier};
 use kithkin_protocol::wire;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Where an upload stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,6 +58,8 @@ pub(super) struct CaseFile {
     pub(super) case: CaseId,
     pub(super) request: Request,
     pub(super) enrolment: Enrolment,
+    /// How records were cut, and who holds the pieces, by the epoch since which they have been cut so.
+    pub(super) eras: BTreeMap<Epoch, Era>,
 }
 
 /// A partial opening that its kin signed and that is bad. Masked by `E`, so it may be kept and shown.

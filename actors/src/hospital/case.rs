@@ -172,6 +172,7 @@ impl Desk {
             case: id,
             request: case.request,
             enrolment: enrolled.enrolment,
+            eras: enrolled.eras,
         };
         self.books.put_case(&file).await?;
         Ok(file)

@@ -11,10 +11,11 @@ use crate::hospital::case::CaseWork;
 use crate::hospital::desk::{Desk, off_thread};
 use crate::hospital::messages::HospitalError;
 use crate::hospital::puzzle::{Gathered, Puzzle};
-use crate::upload::{Upload, shard_threshold};
+use crate::upload::Upload;
 use futures_util::stream::{FuturesUnordered, StreamExt as _, TryStreamExt as _, iter};
 use kithkin_protocol::crypto::Digest;
 use kithkin_protocol::ids::{KinId, RecordId};
+use kithkin_protocol::ledger::Era;
 use kithkin_protocol::record::Shard;
 use kithkin_protocol::units::ShareIndex;
 use std::collections::{BTreeMap, BTreeSet};
@@ -91,16 +92,16 @@ async fn one_upload(
             missing: BTreeMap::new(),
         });
     }
-    let threshold = shard_threshold(&work.file.enrolment);
-    let Some(threshold) = threshold.filter(|_| upload.epoch == work.file.request.epoch) else {
-        let reason = "cut for a roster that is no more".to_owned();
+    let eras = work.file.eras.range(..=upload.epoch);
+    let Some((_, era)) = eras.last() else {
+        let reason = "the ledger does not say how it was cut".to_owned();
         return Ok(Gathered {
             ciphertexts: BTreeMap::new(),
             missing: wanted.into_iter().map(|id| (id, reason.clone())).collect(),
         });
     };
-    let mut puzzle = Puzzle::new(upload, &wanted, threshold);
-    from_kin(desk, work, root, &mut puzzle, deadline).await?;
+    let mut puzzle = Puzzle::new(upload, &wanted, era.shape);
+    from_kin(desk, work, era, root, &mut puzzle, deadline).await?;
     Ok(puzzle.finish())
 }
 
@@ -108,27 +109,29 @@ async fn one_upload(
 async fn from_kin(
     desk: &Desk,
     work: &CaseWork,
+    era: &Era,
     root: Digest,
     puzzle: &mut Puzzle,
     deadline: Instant,
 ) -> Result<(), HospitalError> {
     let questions = puzzle.questions();
     let case = work.file.case;
-    let mut asked: FuturesUnordered<_> = work
-        .kin()
-        .flat_map(|(index, member)| {
-            let kin = member.id();
+    let holders: BTreeSet<KinId> = era.holders.iter().copied().collect();
+    let mut asked: FuturesUnordered<_> = holders
+        .iter()
+        .flat_map(|kin| {
+            let kin = *kin;
             questions.iter().map(move |only| async move {
                 let question = FetchShards {
                     root,
                     only: only.clone(),
                     case: Some(case),
                 };
-                (index, kin, ask(desk, kin, question, deadline).await)
+                (kin, ask(desk, kin, question, deadline).await)
             })
         })
         .collect();
-    while let Some((index, kin, answer)) = asked.next().await {
+    while let Some((kin, answer)) = asked.next().await {
         let shards = match answer {
             Ok(shards) => shards,
             Err(reason) => {
@@ -136,7 +139,11 @@ async fn from_kin(
                 continue;
             }
         };
-        let mut faults = puzzle.add(index, shards);
+        let slots: Vec<ShareIndex> = era.slots_of(kin).collect();
+        let mut faults: BTreeSet<KinId> = BTreeSet::new();
+        if !puzzle.add(&slots, shards) {
+            faults.insert(kin);
+        }
         if puzzle.is_ready() {
             let mut taken = std::mem::take(puzzle);
             let (back, bad) = off_thread(move || {
@@ -145,10 +152,11 @@ async fn from_kin(
             })
             .await?;
             *puzzle = back;
-            faults.extend(bad);
+            let holder = |slot: ShareIndex| era.holders.get(slot.position()).copied();
+            faults.extend(bad.into_iter().filter_map(holder));
         }
-        for index in faults {
-            accuse(desk, work, index).await?;
+        for kin in faults {
+            accuse(desk, work, kin).await?;
         }
         if puzzle.is_solved() {
             return Ok(());
@@ -157,13 +165,10 @@ async fn from_kin(
     Ok(())
 }
 
-async fn accuse(desk: &Desk, work: &CaseWork, index: ShareIndex) -> Result<(), HospitalError> {
-    let Some(member) = work.member(index) else {
-        return Ok(());
-    };
+async fn accuse(desk: &Desk, work: &CaseWork, kin: KinId) -> Result<(), HospitalError> {
     let forgery = Forgery {
-        kin: member.id(),
-        fault: format!("sent a shard {index} that was not stored"),
+        kin,
+        fault: "sent a shard that was not stored".to_owned(),
         partial: None,
     };
     desk.accuse(work, forgery).await

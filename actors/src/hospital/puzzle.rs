@@ -55,24 +55,20 @@ impl Puzzle {
         portions
     }
 
-    /// Takes a kin's shards in. Names the kin when it sent somebody else's.
-    pub(super) fn add(
-        &mut self,
-        from: ShareIndex,
-        shards: Vec<(RecordId, Shard)>,
-    ) -> BTreeSet<ShareIndex> {
-        let mut faults = BTreeSet::new();
+    /// Takes in the shards of a kin that holds these slots. False when it sent somebody else's.
+    pub(super) fn add(&mut self, slots: &[ShareIndex], shards: Vec<(RecordId, Shard)>) -> bool {
+        let mut all_own = true;
         for (record, shard) in shards {
             let Some((_, collected)) = self.open.get_mut(&record) else {
                 continue;
             };
-            if shard.index != from {
-                faults.insert(from);
-            } else if collected.iter().all(|known| known.index != from) {
+            if !slots.contains(&shard.index) {
+                all_own = false;
+            } else if collected.iter().all(|known| known.index != shard.index) {
                 collected.push(shard);
             }
         }
-        faults
+        all_own
     }
 
     pub(super) fn is_solved(&self) -> bool {
@@ -195,10 +191,10 @@ mod tests {
             let (upload, of_kin, threshold) = upload();
             let mut puzzle = Puzzle::new(&upload, &both(), threshold);
             for kin in [a, b] {
-                assert!(puzzle.add(index(kin), of_kin[kin].clone()).is_empty());
+                assert!(puzzle.add(&[index(kin)], of_kin[kin].clone()));
             }
             assert!(!puzzle.is_ready());
-            puzzle.add(index(c), of_kin[c].clone());
+            puzzle.add(&[index(c)], of_kin[c].clone());
             assert!(puzzle.solve().is_empty());
             assert!(puzzle.is_solved());
             assert_eq!(
@@ -214,11 +210,11 @@ mod tests {
         let mut puzzle = Puzzle::new(&upload, &both(), threshold);
         of_kin[1][0].1.bytes[7] ^= 1;
         for (kin, shards) in of_kin.iter().enumerate().take(3) {
-            puzzle.add(index(kin), shards.clone());
+            puzzle.add(&[index(kin)], shards.clone());
         }
         assert_eq!(puzzle.solve(), BTreeSet::from([index(1)]));
         assert!(!puzzle.is_solved());
-        puzzle.add(index(3), of_kin[3].clone());
+        puzzle.add(&[index(3)], of_kin[3].clone());
         assert!(puzzle.solve().is_empty());
         assert!(puzzle.is_solved());
     }
@@ -227,8 +223,7 @@ mod tests {
     fn who_sends_the_shard_of_another_is_named() {
         let (upload, of_kin, threshold) = upload();
         let mut puzzle = Puzzle::new(&upload, &both(), threshold);
-        let faults = puzzle.add(index(4), of_kin[0].clone());
-        assert_eq!(faults, BTreeSet::from([index(4)]));
+        assert!(!puzzle.add(&[index(4)], of_kin[0].clone()));
         let missing = puzzle.finish().missing;
         assert_eq!(missing.len(), 2);
     }
@@ -240,7 +235,7 @@ mod tests {
         let mut puzzle = Puzzle::new(&upload, &one, threshold);
         assert_eq!(puzzle.questions(), vec![vec![RecordId([1; 32])]]);
         for (kin, shards) in of_kin.iter().enumerate() {
-            puzzle.add(index(kin), shards.clone());
+            puzzle.add(&[index(kin)], shards.clone());
         }
         puzzle.solve();
         assert_eq!(puzzle.finish().ciphertexts.len(), 1);

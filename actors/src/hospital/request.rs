@@ -13,7 +13,7 @@ use crate::validator::messages::{Answer, Concern, Look};
 use kithkin_protocol::crypto::aead::derive_key;
 use kithkin_protocol::crypto::group::{PointBytes, ScalarBytes};
 use kithkin_protocol::crypto::{OpeningKey, Signature, hash};
-use kithkin_protocol::emergency::{CaseEvent, Request, Scope};
+use kithkin_protocol::emergency::{CaseEvent, Circle, Request, Scope};
 use kithkin_protocol::ids::CaseId;
 use kithkin_protocol::ledger::{Confirmed, Event, Patient as Enrolled, TxBody, What};
 use kithkin_protocol::sharing::{SchnorrProof, SessionPublic, SessionSecret};
@@ -68,6 +68,7 @@ pub(super) async fn request(
         case,
         request,
         enrolment: enrolled.enrolment,
+        eras: enrolled.eras,
     };
     desk.books.put_case(&file).await?;
     tracing::info!(%case, height = %requested.height, "an opening is requested");
@@ -111,6 +112,7 @@ fn compose(
     let mut request = Request {
         patient: asked.patient,
         epoch: enrolled.epoch,
+        circle: Circle::First,
         scopes: scopes.collect(),
         purpose: asked.purpose,
         reason: asked.reason,
@@ -272,7 +274,11 @@ pub(super) fn on_notice(desk: &Arc<Desk>, events: &[Event]) {
             CaseEvent::Refused | CaseEvent::Vetoed | CaseEvent::Expired | CaseEvent::Closed(..) => {
                 over = true
             }
+            CaseEvent::SecondCircle => {
+                tracing::info!(%case, "nobody of the first circle has decided it; the second one may be asked");
+            }
             CaseEvent::Requested
+            | CaseEvent::Remind
             | CaseEvent::Approved(_)
             | CaseEvent::KinRefused(..)
             | CaseEvent::Waiting

@@ -251,8 +251,9 @@ fn fault(error: impl core::fmt::Display) -> HospitalError {
 mod tests {
     use super::*;
     use kithkin_protocol::crypto::{OpeningKey, Signature, SigningKey};
-    use kithkin_protocol::emergency::TierPolicy;
+    use kithkin_protocol::emergency::{Escalation, TierPolicy};
     use kithkin_protocol::ledger::{Member, TierShares};
+    use kithkin_protocol::roster::{Relation, RosterRules};
     use kithkin_protocol::sharing::{TierKey, deal};
 
     fn sealer() -> Sealer {
@@ -261,6 +262,7 @@ mod tests {
         let member = |_| Member {
             key: SigningKey::random(&mut SystemRng).verifying_key(),
             sealing,
+            relation: Relation::Friend,
         };
         let tier = |tier| {
             let key = TierKey::random(&mut SystemRng);
@@ -281,6 +283,9 @@ mod tests {
                 sealing,
                 roster: (0..5).map(member).collect(),
                 tiers: Tier::ALL.into_iter().map(tier).collect(),
+                rules: RosterRules::default(),
+                escalation: Escalation::default(),
+                second: None,
                 sponsor: author,
                 sponsor_signature: Signature([0; 64]),
                 acceptances: Vec::new(),

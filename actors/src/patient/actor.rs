@@ -1,8 +1,8 @@
 //! Patient shell: mailbox and timers. The flows are in the files beside it.
 
 use super::device::Device;
-use super::messages::{Enrol, Enrolled, PatientError, ReadAll, Veto};
-use super::{enrol, read};
+use super::messages::{AboutRoster, Enrol, Enrolled, PatientError, ReadAll, Veto};
+use super::{enrol, read, roster};
 use crate::identity::{Identity, Setting};
 use crate::ports::names::ActorName;
 use crate::ports::network::{Delivered, Port};
@@ -92,6 +92,15 @@ impl Handler<Delivered<Notice>> for Patient {
             return;
         }
         for event in delivered.message.0.iter() {
+            if let What::Attempt {
+                hospital, reason, ..
+            } = &event.what
+            {
+                tracing::warn!(patient = %self.device.me, %hospital, %reason, "a hospital asked for your records and was refused");
+            }
+            if let What::Roster { step, .. } = &event.what {
+                tracing::info!(patient = %self.device.me, ?step, "about your roster");
+            }
             if let What::Case {
                 case,
                 hospital,
@@ -140,6 +149,17 @@ impl Handler<Delivered<Veto>> for Patient {
             let body = TxBody::Veto { case };
             let finalized = device.client.submit(body, deadline).await?;
             Ok(finalized.proof.header.height)
+        })
+    }
+}
+
+impl Handler<Delivered<AboutRoster>> for Patient {
+    type Result = ResponseFuture<Result<Height, PatientError>>;
+
+    fn handle(&mut self, message: Delivered<AboutRoster>, _: &mut Self::Context) -> Self::Result {
+        let Delivered { from, message } = message;
+        self.at_the_screen(from, async move |device| {
+            roster::about(device, message).await
         })
     }
 }

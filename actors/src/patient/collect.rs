@@ -11,16 +11,17 @@ use crate::hospital::Hospital;
 use crate::hospital::messages::FetchRecords;
 use crate::ports::names::ActorName;
 use crate::scope::belongs;
-use crate::upload::{Upload, shard_threshold};
+use crate::upload::Upload;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use kithkin_protocol::crypto::Digest;
 use kithkin_protocol::ids::{KinId, RecordId};
-use kithkin_protocol::ledger::Enrolment;
+use kithkin_protocol::ledger::{Enrolment, Era};
 use kithkin_protocol::record::{
     BatchHeader, RecordEntry, Shard, ShardError, ciphertext_digest, rebuild,
 };
 use kithkin_protocol::sharing::Threshold;
-use std::collections::BTreeMap;
+use kithkin_protocol::units::ShareIndex;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -113,19 +114,18 @@ pub(super) async fn upload_from_kin(
 /// Puts the ciphertexts that are missing in `have` together from the kin's shards.
 pub(super) async fn fill_from_kin(
     device: &Arc<Device>,
-    enrolment: &Enrolment,
+    era: &Era,
     upload: &Upload,
     have: &mut Ciphertexts,
 ) -> Result<(), PatientError> {
     let root = upload.root();
-    let threshold = shard_threshold(enrolment).ok_or_else(|| lost(root, "no usable roster"))?;
     let entries = upload.manifest.entries().iter();
     let missing: Vec<RecordEntry> = entries
         .filter(|entry| !have.contains_key(&entry.record))
         .cloned()
         .collect();
     for group in groups(missing) {
-        fill_group(device, enrolment, root, threshold, group, have).await?;
+        fill_group(device, era, root, group, have).await?;
     }
     Ok(())
 }
@@ -152,16 +152,18 @@ fn groups(entries: Vec<RecordEntry>) -> Vec<Vec<RecordEntry>> {
 
 async fn fill_group(
     device: &Arc<Device>,
-    enrolment: &Enrolment,
+    era: &Era,
     root: Digest,
-    threshold: Threshold,
     group: Vec<RecordEntry>,
     have: &mut Ciphertexts,
 ) -> Result<(), PatientError> {
     let only: Vec<RecordId> = group.iter().map(|entry| entry.record).collect();
-    let mut answers: FuturesUnordered<_> = kin(device, enrolment)
+    let holders: BTreeSet<KinId> = era.holders.iter().copied().collect();
+    let named = |kin| Some((kin, device.setting.directory.name(kin)?));
+    let mut answers: FuturesUnordered<_> = holders
         .into_iter()
-        .map(|(position, name)| {
+        .filter_map(named)
+        .map(|(kin, name)| {
             let fetch = FetchShards {
                 root,
                 only: only.clone(),
@@ -171,15 +173,15 @@ async fn fill_group(
                 let asked = device
                     .port
                     .ask::<FriendRelative, _>(name, fetch, FETCH_WITHIN);
-                (position, name, asked.await)
+                (kin, name, asked.await)
             }
         })
         .collect();
-    let mut work = Work::new(group, threshold);
+    let mut work = Work::new(group, era.shape);
     let mut last = String::from("no kin was asked");
-    while let Some((position, name, answer)) = answers.next().await {
+    while let Some((kin, name, answer)) = answers.next().await {
         match answer {
-            Ok(Ok(shards)) => work.take(position, shards),
+            Ok(Ok(shards)) => work.take(&era.slots_of(kin).collect::<Vec<_>>(), shards),
             Ok(Err(error)) => last = format!("{name}: {error}"),
             Err(error) => last = error.to_string(),
         }
@@ -225,10 +227,10 @@ impl Work {
         }
     }
 
-    /// Takes a kin's shards: its own ones, one per record. Whatever else it sends is left out.
-    fn take(&mut self, position: usize, shards: Vec<(RecordId, Shard)>) {
+    /// Takes the shards of a kin that holds these slots. Whatever else it sends is left out.
+    fn take(&mut self, slots: &[ShareIndex], shards: Vec<(RecordId, Shard)>) {
         for (record, shard) in shards {
-            if shard.index.position() != position {
+            if !slots.contains(&shard.index) {
                 continue;
             }
             if let Some((_, gathered)) = self.missing.get_mut(&record)
@@ -327,8 +329,12 @@ mod tests {
                 shard.bytes[0] ^= 1;
             }
             // Somebody else's shard, and a second one, do not count.
-            work.take(position + 1, vec![(record, shard.clone())]);
-            work.take(position, vec![(record, shard.clone()), (record, shard)]);
+            let other = ShareIndex::from_position(position + 1).expect("few");
+            work.take(&[other], vec![(record, shard.clone())]);
+            work.take(
+                &[shard.index],
+                vec![(record, shard.clone()), (record, shard)],
+            );
             let enough = work.askable();
             assert_eq!(enough, position >= 2);
             if enough {

@@ -9,7 +9,7 @@ use super::device::{Device, tier_key_name};
 use super::messages::{Enrol, PatientError};
 use crate::ports::random::SystemRng;
 use kithkin_protocol::crypto::{Sealed, Secret32, Signature};
-use kithkin_protocol::emergency::TierPolicy;
+use kithkin_protocol::emergency::{Escalation, TierPolicy};
 use kithkin_protocol::ids::PatientId;
 use kithkin_protocol::ledger::{Enrolment, TierShares};
 use kithkin_protocol::sharing::{
@@ -40,6 +40,7 @@ impl Draft {
         let enrolment = &self.enrolment;
         enrolment.roster == wish.enrol.roster
             && enrolment.sponsor == wish.enrol.sponsor
+            && enrolment.rules == wish.enrol.rules
             && enrolment.tiers.iter().all(|shares| {
                 shares.commitments.threshold() == wish.threshold.needed()
                     && shares.policy == wish.policy(shares.tier)
@@ -75,7 +76,10 @@ impl Wish {
     fn policy(&self, tier: Tier) -> TierPolicy {
         let mut policies = self.enrol.policies.iter();
         let own = policies.find(|(of, _)| *of == tier);
-        own.map_or_else(|| TierPolicy::default_for(tier), |(_, policy)| *policy)
+        own.map_or_else(
+            || TierPolicy::default_for(tier),
+            |(_, policy)| policy.clone(),
+        )
     }
 }
 
@@ -100,6 +104,9 @@ pub(super) fn draw(device: &Device, wish: &Wish, round: u32) -> Result<Draft, Pa
         sealing: device.identity.opening.sealing_key(),
         roster: wish.enrol.roster.clone(),
         tiers,
+        rules: wish.enrol.rules,
+        escalation: Escalation::default(),
+        second: None,
         sponsor: wish.enrol.sponsor,
         sponsor_signature: Signature([0; Signature::LEN]),
         acceptances: Vec::new(),

@@ -6,6 +6,7 @@ use kithkin_protocol::crypto::Digest;
 use kithkin_protocol::emergency::TierPolicy;
 use kithkin_protocol::ids::{CaseId, HospitalId, KinId, RecordId};
 use kithkin_protocol::ledger::Member;
+use kithkin_protocol::roster::{Plan, RosterRules};
 use kithkin_protocol::units::{Height, Tier};
 
 /// Driver (the patient's screen) -> Patient. Chooses kin and deals them shares of fresh tier keys. The reply comes when
@@ -21,6 +22,8 @@ pub struct Enrol {
     pub threshold: Option<usize>,
     /// Rules that differ from the default.
     pub policies: Vec<(Tier, TierPolicy)>,
+    /// How much time changes of the roster take, and how often shares are refreshed and tried.
+    pub rules: RosterRules,
 }
 
 /// A final enrolment.
@@ -44,6 +47,17 @@ pub struct ReadAll {
     pub only: Vec<Digest>,
     /// Where the ciphertexts are to come from.
     pub source: Source,
+}
+
+/// Driver (the patient's screen) -> Patient. Something about the own roster. The reply comes when it is final; what becomes of it
+/// is seen on the ledger.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Result<Height, PatientError>")]
+pub enum AboutRoster {
+    /// This shall become of it, after the delay in which kin may object.
+    Propose(Box<Plan>),
+    /// What is under way shall not be.
+    Veto,
 }
 
 /// Where ciphertexts come from.

@@ -19,6 +19,7 @@ mod draft;
 mod enrol;
 pub mod messages;
 mod read;
+mod roster;
 #[cfg(test)]
 mod tests;
 

@@ -8,7 +8,7 @@ use crate::upload::{OpenedRecord, Upload};
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use kithkin_protocol::crypto::Digest;
 use kithkin_protocol::ids::RecordId;
-use kithkin_protocol::ledger::{BatchPlace, Enrolment};
+use kithkin_protocol::ledger::{self, BatchPlace};
 use kithkin_protocol::record::{self, BatchHeader, CheckedCapsule};
 use kithkin_protocol::sharing::{TierKey, capsule_key_direct};
 use kithkin_protocol::units::{Height, Tier};
@@ -41,8 +41,7 @@ pub(super) async fn read_all(
                 continue;
             }
             let enrolment = &patient.enrolment;
-            let (upload, ciphertexts) =
-                collect(&device, enrolment, &header, message.source).await?;
+            let (upload, ciphertexts) = collect(&device, &patient, &header, message.source).await?;
             let commitments = enrolment
                 .tier(tier)
                 .map(|shares| shares.commitments.clone());
@@ -104,7 +103,7 @@ async fn header(
 
 async fn collect(
     device: &Arc<Device>,
-    enrolment: &Enrolment,
+    entry: &ledger::Patient,
     header: &BatchHeader,
     source: Source,
 ) -> Result<(Arc<Upload>, Ciphertexts), PatientError> {
@@ -115,11 +114,18 @@ async fn collect(
     let (upload, mut ciphertexts) = match sent {
         Some(sent) => sent,
         None => {
-            let upload = upload_from_kin(device, enrolment, header).await?;
+            let upload = upload_from_kin(device, &entry.enrolment, header).await?;
             (upload, Ciphertexts::new())
         }
     };
-    fill_from_kin(device, enrolment, &upload, &mut ciphertexts).await?;
+    let era = entry.era_of(header.epoch);
+    let era = era.ok_or_else(|| {
+        lost(
+            header.manifest_root,
+            "the ledger does not say how it was cut",
+        )
+    })?;
+    fill_from_kin(device, era, &upload, &mut ciphertexts).await?;
     Ok((upload, ciphertexts))
 }
 

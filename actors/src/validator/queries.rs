@@ -30,12 +30,23 @@ impl Concern {
             (
                 What::Enrolled { patient }
                 | What::Batch { patient, .. }
-                | What::Case { patient, .. },
+                | What::Roster { patient, .. }
+                | What::Attempt { patient, .. }
+                | What::Case { patient, .. }
+                | What::Grant { patient, .. },
                 Self::Patient(concerned),
             ) => patient == concerned,
-            (What::Case { hospital, .. }, Self::Hospital(concerned)) => hospital == concerned,
+            (
+                What::Case { hospital, .. }
+                | What::Attempt { hospital, .. }
+                | What::Grant { hospital, .. },
+                Self::Hospital(concerned),
+            ) => hospital == concerned,
             (What::Rejected { .. } | What::Amended { .. }, _)
-            | (What::Enrolled { .. } | What::Batch { .. }, Self::Hospital(_)) => false,
+            | (
+                What::Enrolled { .. } | What::Batch { .. } | What::Roster { .. },
+                Self::Hospital(_),
+            ) => false,
         }
     }
 

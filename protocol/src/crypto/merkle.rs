@@ -106,12 +106,18 @@ fn parent(left: &[u8; 32], right: &[u8; 32]) -> [u8; 32] {
 }
 
 impl MerklePath {
+    /// The root that the path names; only [`verify`](Self::verify) shows that it leads there.
+    #[must_use]
+    pub fn root(&self) -> Digest {
+        bind(&self.inner.0, u64::from(self.leaves))
+    }
+
     /// Checks that the path leads from `leaf` to `root`.
     ///
     /// # Errors
     /// [`MerkleError`] when it does not.
     pub fn verify(&self, leaf: &[u8], root: &Digest) -> Result<(), MerkleError> {
-        if bind(&self.inner.0, u64::from(self.leaves)) != *root {
+        if self.root() != *root {
             return Err(MerkleError);
         }
         let proof = InclusionProof::<Sha256>::try_from_bytes(self.siblings.clone())

@@ -1,193 +1,19 @@
 //! The states of a case and every step between them.
 
+use super::{
+    CaseError, CaseEvent, ClosedBy, Phase, RELEASES_MAX, RefusalReason, Request, Stage, Timing,
+    Verdict,
+};
 use crate::crypto::{Digest, HashWriter};
-use crate::emergency::{Purpose, RefusalReason, Request};
 use crate::ids::{CaseId, ChainId, HospitalId, KinId, PatientId, TxId};
 use crate::ledger::Approval;
 use crate::sharing::{OpeningContext, Rho};
-use crate::units::{Epoch, Height, Millis, Tier};
+use crate::units::{CircleKind, Height, Millis, Tier};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Most releases that one kin may announce in one case (a kin may restart and answer anew).
-pub const RELEASES_MAX: usize = 4;
-
 /// How often an overdue review costs the hospital again (design, consensus section 4, rule 6).
 const OVERDUE_EVERY_MS: Millis = Millis(24 * 3_600_000);
-
-/// Where a case stands.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Phase {
-    /// Waiting for approvals.
-    Requested,
-    /// Enough approvals; only the waiting time is missing.
-    Waiting,
-    /// Enough approvals, nothing released yet.
-    Granted,
-    /// A kin has released.
-    Open,
-    /// Over; a verdict is due.
-    Closed,
-    /// A reviewer has judged.
-    Reviewed,
-    /// Too many kin refused.
-    Refused,
-    /// The patient stopped it before it was granted.
-    Vetoed,
-    /// Too few kin approved in time.
-    Expired,
-}
-
-impl Phase {
-    /// Whether kin may release partial openings.
-    #[must_use]
-    pub fn opens(self) -> bool {
-        matches!(self, Self::Granted | Self::Open)
-    }
-
-    /// Whether the case can still come to an opening; the roster must not change meanwhile.
-    #[must_use]
-    pub fn is_live(self) -> bool {
-        matches!(
-            self,
-            Self::Requested | Self::Waiting | Self::Granted | Self::Open
-        )
-    }
-
-    /// The state's name in text.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Requested => "requested",
-            Self::Waiting => "waiting",
-            Self::Granted => "granted",
-            Self::Open => "open",
-            Self::Closed => "closed",
-            Self::Reviewed => "reviewed",
-            Self::Refused => "refused",
-            Self::Vetoed => "vetoed",
-            Self::Expired => "expired",
-        }
-    }
-}
-
-/// What ended a granted case.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ClosedBy {
-    /// The session's time was over.
-    Time,
-    /// The hospital closed it.
-    Hospital,
-    /// The patient vetoed it.
-    Veto,
-}
-
-/// A reviewer's verdict.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Verdict {
-    /// There was an emergency.
-    Justified,
-    /// There was none.
-    Unjustified,
-    /// It cannot be told.
-    Inconclusive,
-}
-
-/// What a step did, for those who follow the case.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub enum CaseEvent {
-    /// The request stands on chain.
-    Requested,
-    /// A kin approved.
-    Approved(KinId),
-    /// A kin refused.
-    KinRefused(KinId, RefusalReason),
-    /// Only the waiting time is missing.
-    Waiting,
-    /// Kin may release.
-    Granted,
-    /// A kin announced its release.
-    Released(KinId, Digest),
-    /// The first release: the records can be opened.
-    Opened,
-    /// The hospital reported a read of so many records.
-    Read(u32),
-    /// Too many refusals.
-    Refused,
-    /// Stopped by the patient before it was granted.
-    Vetoed,
-    /// Too few approvals in time.
-    Expired,
-    /// Over; a verdict is due at this time.
-    Closed(ClosedBy, Millis),
-    /// The verdict is overdue.
-    Overdue,
-    /// Judged.
-    Reviewed(Verdict),
-}
-
-/// Why a step is not possible. Nothing changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum CaseError {
-    /// The step does not fit the state.
-    #[error("the case is {}", phase.as_str())]
-    Phase {
-        /// The state that the case is in.
-        phase: Phase,
-    },
-    /// The signer is not on the roster of the case's epoch.
-    #[error("{kin} is not on the roster of epoch {epoch}")]
-    NotKin {
-        /// The signer.
-        kin: KinId,
-        /// The roster's epoch.
-        epoch: Epoch,
-    },
-    /// The signer has already approved or refused.
-    #[error("{kin} has already decided")]
-    AlreadyDecided {
-        /// The signer.
-        kin: KinId,
-    },
-    /// The signer releases without having approved.
-    #[error("{kin} has not approved")]
-    NotApproved {
-        /// The signer.
-        kin: KinId,
-    },
-    /// The approval was made for something else: another case, epoch, hospital, purpose, reason or expiry.
-    #[error("the approval does not fit this request: {field} differs")]
-    Mismatch {
-        /// The first field that differs.
-        field: &'static str,
-    },
-    /// The signer may not do this.
-    #[error("only the {role} may do this")]
-    NotAllowed {
-        /// Who may.
-        role: &'static str,
-    },
-    /// A kin announced too many releases.
-    #[error("{kin} has announced {RELEASES_MAX} releases already")]
-    TooManyReleases {
-        /// The signer.
-        kin: KinId,
-    },
-}
-
-/// Rules of the patient's tiers, drawn together for one request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Timing {
-    /// Not granted before this time.
-    pub not_before_ms: Millis,
-    /// How long the session lasts once granted.
-    pub session_ms: Millis,
-    /// How long after closing a verdict may take.
-    pub review_within_ms: Millis,
-}
 
 /// One case as it stands on the ledger.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -204,14 +30,17 @@ pub struct Case {
     pub index: u32,
     /// Block time of the request.
     pub requested_ms: Millis,
-    /// Kin of the roster, in the order of their share indices.
+    /// Kin of the circle that is asked, in the order of their share indices. Their partial openings are checked against
+    /// that circle's commitments ([`Enrolment::commitments`](crate::ledger::Enrolment::commitments)).
     pub roster: Vec<KinId>,
-    /// Approvals needed: the highest threshold of the tiers in scope.
+    /// Approvals needed: the highest threshold of the tiers in scope, in this circle.
     pub threshold: u16,
     /// Deadlines.
     pub timing: Timing,
     /// Where the case stands.
     pub phase: Phase,
+    /// Who has been asked so far.
+    pub stage: Stage,
     /// Who approved, and at which block time.
     pub approvals: BTreeMap<KinId, Millis>,
     /// Who refused, and why.
@@ -250,6 +79,7 @@ impl Case {
             request: self.request.binding(chain, self.hospital),
             patient: self.patient(),
             tier,
+            circle: self.circle(),
             epoch: self.request.epoch,
             session: self.request.session,
         }
@@ -262,6 +92,12 @@ impl Case {
         self.phase.opens() && now < self.session_end()
     }
 
+    /// The circle that is asked.
+    #[must_use]
+    pub fn circle(&self) -> CircleKind {
+        self.request.circle.kind()
+    }
+
     /// Whose records.
     #[must_use]
     pub fn patient(&self) -> PatientId {
@@ -271,6 +107,12 @@ impl Case {
     /// The next time at which the case changes by itself, if any.
     #[must_use]
     pub fn deadline(&self) -> Option<Millis> {
+        let stage = self.next_stage().map(|(at, _)| at);
+        self.phase_deadline().into_iter().chain(stage).min()
+    }
+
+    /// When the phase changes by itself.
+    fn phase_deadline(&self) -> Option<Millis> {
         match self.phase {
             Phase::Requested => Some(self.request.expires_ms),
             Phase::Waiting => Some(self.timing.not_before_ms.min(self.request.expires_ms)),
@@ -280,6 +122,17 @@ impl Case {
         }
     }
 
+    /// Who is to be asked next, and when. Kin are reminded while approvals are missing; the second circle may be turned
+    /// to as long as the first has neither granted nor said no, also after the request has expired.
+    fn next_stage(&self) -> Option<(Millis, Stage)> {
+        if self.phase == Phase::Requested && self.stage == Stage::Asked {
+            return Some((self.timing.remind_at_ms, Stage::Reminded));
+        }
+        let next = self.phase.is_undecided() && self.stage < Stage::SecondCircle;
+        let at = self.timing.second_circle_at_ms.filter(|_| next)?;
+        Some((at, Stage::SecondCircle))
+    }
+
     /// Notes a transaction of this case in the running digest.
     pub(crate) fn note(&mut self, transaction: TxId) {
         let mut writer = HashWriter::new("kithkin/case-log/1");
@@ -287,13 +140,24 @@ impl Case {
         self.log = (writer.finish(), self.log.1.saturating_add(1));
     }
 
-    /// Lets block time pass: expiry, end of waiting, end of session, overdue review.
+    /// Lets block time pass: reminder, second circle, expiry, end of waiting, end of session, overdue review.
     pub(crate) fn on_time(&mut self, now: Millis) -> Vec<CaseEvent> {
         let mut events = Vec::new();
         // A case can pass several deadlines at once after a long pause of the chain.
         while let Some(deadline) = self.deadline()
             && now >= deadline
         {
+            // What changes the phase comes first: who expires with the reminder is not reminded.
+            if self.phase_deadline() != Some(deadline)
+                && let Some((_, stage)) = self.next_stage()
+            {
+                self.stage = stage;
+                events.push(match stage {
+                    Stage::SecondCircle => CaseEvent::SecondCircle,
+                    Stage::Asked | Stage::Reminded => CaseEvent::Remind,
+                });
+                continue;
+            }
             match self.phase {
                 Phase::Requested => {
                     self.phase = Phase::Expired;
@@ -330,6 +194,7 @@ impl Case {
         let request = &self.request;
         let differs = [
             ("case", approval.case != self.id),
+            ("circle", approval.circle != request.circle),
             ("epoch", approval.epoch != request.epoch),
             ("hospital", approval.hospital != self.hospital),
             ("purpose", approval.purpose != request.purpose),
@@ -352,7 +217,8 @@ impl Case {
         Ok(events)
     }
 
-    /// A kin does not agree.
+    /// A kin does not agree. That is the last word, as an approval is: who errs asks the hospital to request anew. A
+    /// refusal that could be taken back would leave a kin under pressure for as long as the case lives.
     pub(crate) fn on_refuse(
         &mut self,
         kin: KinId,
@@ -505,36 +371,5 @@ impl Case {
     }
 }
 
-impl Timing {
-    /// Draws the rules together: a threat to life waits for nothing but the quorum.
-    #[must_use]
-    pub fn draw(
-        policies: &[super::TierPolicy],
-        request: &Request,
-        now: Millis,
-        review_within_ms: Millis,
-    ) -> Self {
-        let waiting = match request.purpose {
-            Purpose::BreakGlass => Millis(0),
-            Purpose::EmergencyTreatment => policies
-                .iter()
-                .map(|policy| policy.waiting_ms)
-                .max()
-                .unwrap_or_default(),
-        };
-        let session_ms = policies
-            .iter()
-            .map(|policy| policy.session_ms_max)
-            .min()
-            .unwrap_or_default()
-            .min(request.session_ms);
-        Self {
-            not_before_ms: now.plus(waiting.0),
-            session_ms,
-            review_within_ms,
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

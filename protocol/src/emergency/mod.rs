@@ -14,14 +14,28 @@
 //!   |-- the patient's veto ------------------------> Vetoed
 //!   `-- the request's expiry ----------------------> Expired
 //! ```
+//!
+//! While approvals are missing, time brings two events: kin are to be asked again, and the hospital may turn to the
+//! patient's second circle. That is a case of its own, with its own roster and majority, for the summary only; when it
+//! may be opened stands in [`SecondCircleError`].
 
 mod case;
+#[cfg(test)]
+mod model_tests;
+mod phase;
 mod policy;
 mod request;
+mod second;
+mod step;
+mod timing;
 
-pub use case::{Case, CaseError, CaseEvent, ClosedBy, Phase, RELEASES_MAX, Timing, Verdict};
-pub use policy::{TierPolicy, WAITING_MS_MAX};
+pub use case::Case;
+pub use phase::{ClosedBy, Phase, Verdict};
+pub use policy::{Escalation, LISTED_MAX, REMIND_MS_MIN, TierPolicy, WAITING_MS_MAX, WhoMayAsk};
 pub use request::{
-    Purpose, REQUEST_MS_MAX, Reason, RefusalReason, Request, SCOPE_RECORDS_MAX, SESSION_MS_MAX,
-    Scope,
+    Circle, Purpose, REQUEST_MS_MAX, Reason, RefusalReason, Request, SCOPE_RECORDS_MAX,
+    SESSION_MS_MAX, Scope,
 };
+pub use second::{SECOND_CIRCLE_WITHIN_MS, SecondCircleError};
+pub use step::{CaseError, CaseEvent, RELEASES_MAX};
+pub use timing::{Stage, Timing};

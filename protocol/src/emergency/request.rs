@@ -1,9 +1,9 @@
 //! What a clinician asks for, and the closed lists of why.
 
 use crate::crypto::{Digest, HashWriter, SealingKey, Signature, SigningKey, VerifyingKey};
-use crate::ids::{ChainId, HospitalId, PatientId, RecordId};
+use crate::ids::{CaseId, ChainId, HospitalId, PatientId, RecordId};
 use crate::sharing::SessionPublic;
-use crate::units::{Epoch, Height, Millis, Tier};
+use crate::units::{CircleKind, Epoch, Height, Millis, Tier};
 use crate::wire;
 use serde::{Deserialize, Serialize};
 
@@ -74,6 +74,29 @@ pub enum RefusalReason {
     Unstated,
 }
 
+/// Whom a request asks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Circle {
+    /// The patient's roster.
+    First,
+    /// The second circle, for the summary only, because the first could not be reached.
+    Second {
+        /// The case in which the first circle was asked.
+        after: CaseId,
+    },
+}
+
+impl Circle {
+    /// Which circle it is.
+    #[must_use]
+    pub fn kind(self) -> CircleKind {
+        match self {
+            Self::First => CircleKind::First,
+            Self::Second { .. } => CircleKind::Second,
+        }
+    }
+}
+
 /// One tier of one request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scope {
@@ -92,6 +115,8 @@ pub struct Request {
     pub patient: PatientId,
     /// The roster epoch that the request counts on.
     pub epoch: Epoch,
+    /// Whose approval is asked.
+    pub circle: Circle,
     /// Which records; tiers ascending, none twice.
     pub scopes: Vec<Scope>,
     /// What for.
@@ -107,7 +132,7 @@ pub struct Request {
     pub session: SessionPublic,
     /// One-time key that partial openings are sealed to.
     pub session_key: SealingKey,
-    /// Approvals after this time are void.
+    /// What has not been granted by then is void.
     pub expires_ms: Millis,
     /// How long the case stays open once granted.
     pub session_ms: Millis,
@@ -124,7 +149,7 @@ impl Request {
             .field(chain)
             .field(hospital)
             .field(self.patient)
-            .field(wire::encode(&(self.epoch, &self.scopes)))
+            .field(wire::encode(&(self.epoch, self.circle, &self.scopes)))
             .field(wire::encode(&(self.purpose, self.reason)))
             .field(self.encounter)
             .field(self.clinician)

@@ -1,14 +1,17 @@
 //! What a block did: for those who follow the chain, and for storing it.
 
+use crate::consent::{ConsentError, GrantEvent};
 use crate::credit::CreditChange;
 use crate::crypto::Digest;
-use crate::emergency::{CaseError, CaseEvent};
-use crate::ids::{AccountId, BatchId, CaseId, HospitalId, PatientId, TxId};
+use crate::emergency::{CaseError, CaseEvent, SecondCircleError};
+use crate::ids::{AccountId, BatchId, CaseId, GrantId, HospitalId, PatientId, TxId};
 use crate::ledger::enrolment::EnrolmentError;
+use crate::ledger::execute::RequestLimit;
 use crate::ledger::governance::{Change, GovernanceError};
 use crate::ledger::snapshot::Due;
 use crate::ledger::table::Write;
 use crate::ledger::tree::StateProof;
+use crate::roster::{RosterError, RosterEvent};
 use crate::units::{Height, Millis, Tier};
 
 /// One thing that happened in a block.
@@ -54,6 +57,23 @@ pub enum What {
         /// The step.
         step: CaseEvent,
     },
+    /// Something happened about a patient's roster.
+    Roster {
+        /// Whose roster.
+        patient: PatientId,
+        /// What.
+        step: RosterEvent,
+    },
+    /// An accredited hospital asked for a patient's records and was refused; a [`What::Rejected`] of the same transaction
+    /// tells the hospital, this one tells the patient.
+    Attempt {
+        /// Whose records.
+        patient: PatientId,
+        /// Who asked.
+        hospital: HospitalId,
+        /// Why it was refused.
+        reason: Rejection,
+    },
     /// An amendment was adopted; a change of the validators takes effect two heights later.
     Amended {
         /// Its number.
@@ -61,7 +81,19 @@ pub enum What {
         /// What it changes.
         changes: Vec<Change>,
     },
-    /// A transaction stands on chain, but what it asked for was refused; nothing else changed.
+    /// A grant took a step.
+    Grant {
+        /// The grant.
+        grant: GrantId,
+        /// Whose records.
+        patient: PatientId,
+        /// Who may read them.
+        hospital: HospitalId,
+        /// The step.
+        step: GrantEvent,
+    },
+    /// A transaction stands on chain, but what it asked for was refused; nothing else changed, except that a request for
+    /// records counts towards the hospital's limits.
     Rejected {
         /// Who signed it.
         signer: AccountId,
@@ -102,6 +134,16 @@ pub enum Rejection {
         /// When it may again.
         until: Millis,
     },
+    /// The hospital has made too many requests within a day.
+    #[error("{hospital} has asked too often {limit}; it may ask again from {until} on")]
+    TooOften {
+        /// The hospital.
+        hospital: HospitalId,
+        /// The limit that is reached; if both are, the one that lasts longer.
+        limit: RequestLimit,
+        /// When it may ask again, should it not ask elsewhere meanwhile.
+        until: Millis,
+    },
     /// The batch does not fit the patient's roster or the chain.
     #[error("the batch cannot stand: {field} is wrong")]
     Batch {
@@ -126,6 +168,9 @@ pub enum Rejection {
         /// What is wrong.
         field: &'static str,
     },
+    /// The second circle cannot be asked.
+    #[error(transparent)]
+    SecondCircle(#[from] SecondCircleError),
     /// Too many cases of one patient at once, of this hospital or of all.
     #[error("{patient} has {live} cases open already; close one first")]
     TooManyCases {
@@ -146,6 +191,12 @@ pub enum Rejection {
     /// The case does not allow the step.
     #[error(transparent)]
     Case(#[from] CaseError),
+    /// The roster does not allow the step.
+    #[error(transparent)]
+    Roster(#[from] RosterError),
+    /// The grant does not stand, or does not allow the step.
+    #[error(transparent)]
+    Consent(#[from] ConsentError),
     /// The signer is no accredited reviewer, or one of the hospital's own.
     #[error("{signer} is not an accredited reviewer")]
     NotReviewer {

@@ -5,12 +5,23 @@
 //! only the sequence number is used up and the refusal is an event.
 
 mod case;
+mod consent;
+mod drill;
+mod limits;
+mod roster;
 mod upload;
 
 pub use case::{LIVE_CASES_MAX, LIVE_CASES_PER_HOSPITAL_MAX, SUSPENSION_MS};
+pub use drill::duties;
+pub(super) use limits::{AttemptKey, Attempts};
+pub use limits::{
+    REQUESTS_PER_HOSPITAL_MAX, REQUESTS_PER_PATIENT_MAX, RequestLimit, URGENT_PER_HOSPITAL_MAX,
+    URGENT_PER_PATIENT_MAX,
+};
 
 use crate::credit::Standings;
 use crate::crypto::VerifyingKey;
+use crate::emergency::CaseError;
 use crate::ids::{AccountId, CaseId, HospitalId, KinId, PatientId, TxId};
 use crate::ledger::BlockError;
 use crate::ledger::block::Block;
@@ -20,12 +31,12 @@ use crate::ledger::genesis::Workload;
 use crate::ledger::governance::{Change, Governance, GovernanceError};
 use crate::ledger::lookup::TxSet;
 use crate::ledger::sequence::{SequenceError, SequenceWindow};
-use crate::ledger::state::{Meta, Patient, State};
+use crate::ledger::state::{Drill, Era, Meta, Patient, State};
 use crate::ledger::transaction::{
     OPAQUE_BYTES_MAX, SignedTransaction, TRANSACTION_BYTES_MAX, TxBody, VALIDITY_MS_MAX,
 };
 use crate::units::{Height, Millis};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// An envelope that no block may contain.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -187,7 +198,7 @@ impl State {
     fn knows(&self, account: AccountId) -> bool {
         let kin = KinId::from(account);
         self.hospitals.contains(&account.into())
-            || self.patients.contains(&account.into())
+            || self.devices.contains(&account)
             || self.reviewers.contains(&account)
             || self
                 .kin
@@ -235,10 +246,15 @@ impl State {
             windows: BTreeMap::new(),
         };
         run.effects.credit = run.standings.apply(header, block.id());
-        self.pass_time(&mut run);
+        // All of them on the state that their master chose them on. Who may speak can change within the block: then what is
+        // asked for is refused, and the block stands all the same.
         for (index, transaction) in block.transactions.iter().enumerate() {
             self.check_content(transaction, run.now)
-                .and_then(|()| self.run_transaction(&mut run, transaction, index))
+                .map_err(|source| BlockError::Envelope { index, source })?;
+        }
+        self.pass_time(&mut run);
+        for (index, transaction) in block.transactions.iter().enumerate() {
+            self.run_transaction(&mut run, transaction, index)
                 .map_err(|source| BlockError::Envelope { index, source })?;
         }
         for (account, window) in run.windows {
@@ -263,8 +279,9 @@ impl State {
         Ok(run.effects)
     }
 
-    /// Moves every case whose deadline has come.
+    /// Moves every case and every grant whose deadline has come.
     fn pass_time(&mut self, run: &mut Run) {
+        self.forget_attempts(run.now);
         let due: Vec<(Millis, CaseId)> = self
             .deadlines
             .range(..=(run.now, CaseId([0xff; 32])))
@@ -277,6 +294,28 @@ impl State {
                 self.put_case(run, None, next, &steps);
             }
         }
+        self.pass_time_of_rosters(run);
+        self.expire_grants(run);
+    }
+
+    /// The patient's device stops a case.
+    fn veto(
+        &mut self,
+        run: &mut Run,
+        signer: AccountId,
+        cause: (TxId, u32),
+        id: CaseId,
+    ) -> Result<(), Rejection> {
+        let patient = self
+            .cases
+            .get(&id)
+            .ok_or(Rejection::UnknownCase { case: id })?
+            .patient();
+        if !self.speaks_for(signer, patient) {
+            return Err(CaseError::NotAllowed { role: "patient" }.into());
+        }
+        let now = run.now;
+        self.step(run, cause, id, |case| case.on_veto(patient, now))
     }
 
     fn run_transaction(
@@ -320,15 +359,16 @@ impl State {
             TxBody::Restock { batch, receipts } => {
                 self.restock(run, signer, cause, *batch, receipts)
             }
-            TxBody::Request(request) => self.open_case(run, signer, cause, request),
+            TxBody::Request(request) => self.request(run, signer, cause, request),
             TxBody::Approve(approval) => self.step(run, cause, approval.case, |case| {
                 case.on_approve(signer.into(), approval, now)
             }),
             TxBody::Refuse { case, reason } => self.step(run, cause, *case, |case| {
                 case.on_refuse(signer.into(), *reason)
             }),
-            TxBody::Veto { case } => {
-                self.step(run, cause, *case, |case| case.on_veto(signer.into(), now))
+            TxBody::Veto { case } => self.veto(run, signer, cause, *case),
+            TxBody::Roster { patient, step } => {
+                self.roster_step(run, signer, cause, *patient, step)
             }
             TxBody::Release { case, digest } => self.step(run, cause, *case, |case| {
                 case.on_release(signer.into(), *digest)
@@ -342,6 +382,15 @@ impl State {
             TxBody::Governance(governance) => Ok(self.govern(run, cause, governance)?),
             // The envelope is all there is to it.
             TxBody::Opaque(_) => Ok(()),
+            TxBody::Grant(deed) => self.grant_access(run, signer, cause, deed),
+            TxBody::Renew(renewal) => self.renew_grant(run, signer, cause, renewal),
+            TxBody::Revoke { grant } => self.revoke_grant(run, signer, cause, *grant),
+            TxBody::GrantRead {
+                grant,
+                tier,
+                records,
+                ..
+            } => self.read_grant(run, signer, cause, (*grant, *tier, *records)),
             TxBody::Review { case, verdict } => self.review(run, signer, cause, *case, *verdict),
         }
     }
@@ -385,7 +434,7 @@ impl State {
         cause: (TxId, u32),
         enrolment: &Enrolment,
     ) -> Result<(), Rejection> {
-        if self.patients.contains(&patient) {
+        if self.patients.contains(&patient) || self.devices.contains(&patient.into()) {
             return Err(Rejection::AlreadyEnrolled { patient });
         }
         enrolment.check_shape(patient)?;
@@ -396,17 +445,33 @@ impl State {
             let sponsor = enrolment.sponsor;
             return Err(EnrolmentError::Sponsor { sponsor }.into());
         }
-        for member in &enrolment.roster {
+        for member in enrolment.members() {
             self.kin.put((member.id(), patient), ());
         }
-        self.patients.put(
-            patient,
-            Patient {
-                epoch: Enrolment::EPOCH,
-                enrolment: enrolment.clone(),
-                live_cases: 0,
-            },
-        );
+        let rules = enrolment.rules;
+        let drill = Drill {
+            due_ms: run.now.plus(rules.drill_every_ms.0),
+            ..Drill::default()
+        };
+        self.devices.put(patient.into(), patient);
+        let entry = Patient {
+            epoch: Enrolment::EPOCH,
+            enrolment: enrolment.clone(),
+            live_cases: 0,
+            device: patient.into(),
+            roster_since: Enrolment::EPOCH,
+            resigned: BTreeSet::new(),
+            exposed: None,
+            is_recovering: false,
+            refresh_due_ms: run.now.plus(rules.refresh_every_ms.0),
+            wants_refresh: false,
+            drill,
+            eras: Era::of(&enrolment.roster)
+                .into_iter()
+                .map(|era| (Enrolment::EPOCH, era))
+                .collect(),
+        };
+        self.put_roster(patient, entry, None);
         run.emit(Some(cause), What::Enrolled { patient });
         Ok(())
     }

@@ -11,6 +11,7 @@ mod event;
 mod execute;
 mod genesis;
 mod governance;
+mod grants;
 pub mod light;
 mod lookup;
 mod mempool;
@@ -25,9 +26,14 @@ mod transaction;
 mod tree;
 
 pub use block::{BLOCK_BYTES_MAX, Block, BlockParts, Header};
-pub use enrolment::{Enrolment, EnrolmentError, Member, TierShares};
+pub use enrolment::{Enrolment, EnrolmentError, Member, Seat, SecondCircle, TierShares};
 pub use event::{Effects, Event, Rejection, What};
-pub use execute::{EnvelopeError, LIVE_CASES_MAX, LIVE_CASES_PER_HOSPITAL_MAX, SUSPENSION_MS};
+pub use execute::duties;
+pub use execute::{
+    EnvelopeError, LIVE_CASES_MAX, LIVE_CASES_PER_HOSPITAL_MAX, REQUESTS_PER_HOSPITAL_MAX,
+    REQUESTS_PER_PATIENT_MAX, RequestLimit, SUSPENSION_MS, URGENT_PER_HOSPITAL_MAX,
+    URGENT_PER_PATIENT_MAX,
+};
 pub use genesis::{
     Genesis, GenesisError, HospitalInfo, Profile, VALIDATORS_MAX, ValidatorInfo, Workload,
 };
@@ -40,7 +46,9 @@ pub use proof::{
     Confirmed, HEAD_AGE_MS_MAX, HeadStatement, ProofError, TxProof, confirm_head, confirm_state,
 };
 pub use sequence::{SEQUENCE_WINDOW, SequenceError, SequenceWindow};
-pub use state::{BatchEntry, BatchPlace, Hospital, Meta, Patient, RestoreError, State};
+pub use state::{
+    BatchEntry, BatchPlace, Drill, Era, Hospital, Meta, Patient, RestoreError, Shown, State,
+};
 pub use table::Write;
 pub use transaction::{
     Approval, Envelope, Judged, OPAQUE_BYTES_MAX, SignedTransaction, TRANSACTION_BYTES_MAX,

@@ -3,20 +3,28 @@
 //! Cloning is cheap, so a block is tried on a copy. How a block changes the
 //! state is in [`super::execute`].
 
+use crate::consent::Grant;
 use crate::credit::{Electorate, Standings};
+use crate::crypto::Digest;
 use crate::crypto::group::PointBytes;
 use crate::emergency::Case;
-use crate::ids::{AccountId, BatchId, BlockId, CaseId, ChainId, HospitalId, KinId, PatientId};
+use crate::ids::{
+    AccountId, BatchId, BlockId, CaseId, ChainId, GrantId, HospitalId, KinId, PatientId,
+};
 use crate::ledger::SignedTransaction;
-use crate::ledger::enrolment::{Enrolment, Member};
+use crate::ledger::enrolment::{Enrolment, Member, Seat};
+use crate::ledger::execute::{AttemptKey, Attempts};
 use crate::ledger::genesis::{Genesis, HospitalInfo, Workload};
 use crate::ledger::lookup::TxSet;
 use crate::ledger::sequence::SequenceWindow;
 use crate::ledger::table::{Table, Write};
 use crate::record::BatchHeader;
-use crate::units::{Epoch, Height, Millis, ShareIndex, Tier};
+use crate::roster::{Handover, Present};
+use crate::sharing::Threshold;
+use crate::units::{CircleKind, Epoch, Height, Millis, ShareIndex, Tier};
 use crate::wire::{self, WireError};
 use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Where the chain stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,15 +61,107 @@ pub struct Patient {
     pub enrolment: Enrolment,
     /// Cases that can still come to an opening.
     pub live_cases: u16,
+    /// The account of the device that speaks for the patient: the patient's own until it was lost.
+    pub device: AccountId,
+    /// Since which epoch the roster has had its present members, in their present places.
+    pub roster_since: Epoch,
+    /// Kin who want to leave and have not been replaced yet.
+    pub resigned: BTreeSet<KinId>,
+    /// The last epoch whose keys were handed out to a new device. Whatever was sealed until then stays exposed.
+    pub exposed: Option<Epoch>,
+    /// Whether the new device has not dealt yet.
+    pub is_recovering: bool,
+    /// When the next refresh is due.
+    pub refresh_due_ms: Millis,
+    /// Whether a refresh is due and has not been made.
+    pub wants_refresh: bool,
+    /// Which kin have shown that their shares are alive.
+    pub drill: Drill,
+    /// How records were cut and who holds the pieces now, by the epoch since which records have been cut so.
+    pub eras: BTreeMap<Epoch, Era>,
+}
+
+/// How records that were sealed in a time were cut, and who holds each slot (ADR 33).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Era {
+    /// Into how many pieces, and how many of them give a record.
+    pub shape: Threshold,
+    /// The holder of each slot, in the order of the indices.
+    pub holders: Vec<KinId>,
+}
+
+impl Era {
+    /// A new roster that cuts for itself; none for a size that no roster has.
+    #[must_use]
+    pub fn of(roster: &[Member]) -> Option<Self> {
+        Some(Self {
+            shape: Threshold::majority(roster.len()).ok()?,
+            holders: roster.iter().map(Member::id).collect(),
+        })
+    }
+
+    /// The slots that one kin holds, in order.
+    pub fn slots_of(&self, kin: KinId) -> impl Iterator<Item = ShareIndex> {
+        let holders = self.holders.iter().enumerate();
+        let own = holders.filter(move |(_, holder)| **holder == kin);
+        own.filter_map(|(position, _)| ShareIndex::from_position(position))
+    }
+}
+
+/// The readiness drill of one roster (design, opening section 7).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drill {
+    /// When the next one begins.
+    pub due_ms: Millis,
+    /// The present one: the height that it was drawn from and its seed; none before the first.
+    pub round: Option<(Height, Digest)>,
+    /// When each kin, by share index, last proved the shares of all tiers: height and block time.
+    pub proved: BTreeMap<ShareIndex, (Height, Millis)>,
+    /// What each kin last showed of the pieces of records that it should hold.
+    pub shown: BTreeMap<(ShareIndex, Tier), Shown>,
+}
+
+/// What a kin showed of the pieces that it should hold, in one drill and tier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shown {
+    /// The drill.
+    pub height: Height,
+    /// Places that it showed.
+    pub held: u8,
+    /// Places that it says itself it has lost.
+    pub lost: u8,
 }
 
 impl Patient {
-    /// The roster's member with this identifier and the share index it has.
+    /// How records sealed in `epoch` were cut, and who holds the pieces now.
     #[must_use]
-    pub fn member(&self, kin: KinId) -> Option<(ShareIndex, &Member)> {
-        let roster = &self.enrolment.roster;
-        let position = roster.iter().position(|member| member.id() == kin)?;
-        Some((ShareIndex::from_position(position)?, roster.get(position)?))
+    pub fn era_of(&self, epoch: Epoch) -> Option<&Era> {
+        self.eras.range(..=epoch).next_back().map(|(_, era)| era)
+    }
+
+    /// The roster as a handover sees it.
+    #[must_use]
+    pub fn present(&self, patient: PatientId) -> Present<'_> {
+        Present {
+            patient,
+            enrolment: &self.enrolment,
+            device: self.device,
+            is_recovering: self.is_recovering,
+            wants_refresh: self.wants_refresh,
+        }
+    }
+
+    /// The member of the first circle with this identifier, and the share index it has.
+    #[must_use]
+    pub fn in_roster(&self, kin: KinId) -> Option<(ShareIndex, &Member)> {
+        let seat = self.enrolment.member(kin)?;
+        (seat.circle == CircleKind::First).then_some((seat.index, seat.member))
+    }
+
+    /// The member with this identifier, in whichever circle.
+    #[must_use]
+    pub fn member(&self, kin: KinId) -> Option<Seat<'_>> {
+        self.enrolment.member(kin)
     }
 }
 
@@ -94,6 +194,16 @@ pub struct State {
     pub(crate) kin: Table<(KinId, PatientId), ()>,
     pub(crate) patient_cases: Table<(PatientId, Height, u32), CaseId>,
     pub(crate) electorate: Table<(), Electorate>,
+    pub(crate) handovers: Table<PatientId, Handover>,
+    pub(crate) roster_deadlines: Table<(Millis, PatientId), ()>,
+    pub(crate) devices: Table<AccountId, PatientId>,
+    /// Roster, commitments and rules of the epochs in which cases were opened: what was in force then stays provable.
+    pub(crate) rosters: Table<(PatientId, Epoch), Enrolment>,
+    pub(crate) grants: Table<GrantId, Grant>,
+    /// By patient: first those that are live, then those that have ended.
+    pub(crate) patient_grants: Table<(PatientId, bool, Height, u32), GrantId>,
+    pub(crate) grant_deadlines: Table<(Millis, GrantId), ()>,
+    pub(crate) attempts: Table<AttemptKey, Attempts>,
 }
 
 /// A stored state that cannot be read back.
@@ -178,6 +288,38 @@ macro_rules! each_table {
             let $table = &mut $state.electorate;
             $do;
         }
+        {
+            let $table = &mut $state.handovers;
+            $do;
+        }
+        {
+            let $table = &mut $state.roster_deadlines;
+            $do;
+        }
+        {
+            let $table = &mut $state.devices;
+            $do;
+        }
+        {
+            let $table = &mut $state.rosters;
+            $do;
+        }
+        {
+            let $table = &mut $state.grants;
+            $do;
+        }
+        {
+            let $table = &mut $state.patient_grants;
+            $do;
+        }
+        {
+            let $table = &mut $state.grant_deadlines;
+            $do;
+        }
+        {
+            let $table = &mut $state.attempts;
+            $do;
+        }
     }};
 }
 
@@ -198,6 +340,14 @@ impl State {
             kin: Table::new(11),
             patient_cases: Table::new(12),
             electorate: Table::new(13),
+            handovers: Table::new(14),
+            roster_deadlines: Table::new(15),
+            devices: Table::new(16),
+            rosters: Table::new(22),
+            grants: Table::new(17),
+            patient_grants: Table::new(18),
+            grant_deadlines: Table::new(19),
+            attempts: Table::new(20),
         }
     }
 
@@ -266,6 +416,14 @@ impl State {
             11 => self.kin.load(key, value),
             12 => self.patient_cases.load(key, value),
             13 => self.electorate.load(key, value),
+            14 => self.handovers.load(key, value),
+            15 => self.roster_deadlines.load(key, value),
+            16 => self.devices.load(key, value),
+            22 => self.rosters.load(key, value),
+            17 => self.grants.load(key, value),
+            18 => self.patient_grants.load(key, value),
+            19 => self.grant_deadlines.load(key, value),
+            20 => self.attempts.load(key, value),
             table => return Err(RestoreError::UnknownTable { table: Some(table) }),
         };
         loaded.map_err(|source| RestoreError::Entry { table: tag, source })
@@ -294,6 +452,14 @@ impl State {
             .chain(self.sessions.entries())
             .chain(kin)
             .chain(self.electorate.entries())
+            .chain(self.handovers.entries())
+            .chain(self.roster_deadlines.entries())
+            .chain(self.devices.entries())
+            .chain(self.rosters.entries())
+            .chain(self.grants.entries())
+            .chain(self.patient_grants.entries())
+            .chain(self.grant_deadlines.entries())
+            .chain(self.attempts.entries())
     }
 
     /// Where the chain stands.
@@ -322,6 +488,44 @@ impl State {
     #[must_use]
     pub fn patient(&self, id: PatientId) -> Option<&Patient> {
         self.patients.get(&id)
+    }
+
+    /// The change of a patient's roster that is under way.
+    #[must_use]
+    pub fn handover(&self, patient: PatientId) -> Option<&Handover> {
+        self.handovers.get(&patient)
+    }
+
+    /// Roster, commitments and rules of an epoch in which a case was opened.
+    #[must_use]
+    pub fn roster_of(&self, patient: PatientId, epoch: Epoch) -> Option<&Enrolment> {
+        self.rosters.get(&(patient, epoch))
+    }
+
+    /// Whom a device speaks for.
+    #[must_use]
+    pub fn patient_of(&self, device: AccountId) -> Option<PatientId> {
+        self.devices.get(&device).copied()
+    }
+
+    /// Whether `signer` is the device that speaks for `patient`.
+    #[must_use]
+    pub fn speaks_for(&self, signer: AccountId, patient: PatientId) -> bool {
+        self.patients
+            .get(&patient)
+            .is_some_and(|entry| entry.device == signer)
+    }
+
+    /// The account that `signer` speaks for where `patient` is concerned: the patient's for its present device, nobody's for a
+    /// device that was replaced.
+    pub(crate) fn party(&self, signer: AccountId, patient: PatientId) -> AccountId {
+        if self.speaks_for(signer, patient) {
+            patient.into()
+        } else if signer == patient.into() {
+            AccountId([0; 32])
+        } else {
+            signer
+        }
     }
 
     /// A case.
@@ -436,6 +640,18 @@ impl State {
     #[must_use]
     pub fn patient_key(id: PatientId) -> Vec<u8> {
         Table::<PatientId, Patient>::new(5).state_key(&id)
+    }
+
+    /// The key of a patient's handover in the authenticated state.
+    #[must_use]
+    pub fn handover_key(id: PatientId) -> Vec<u8> {
+        Table::<PatientId, Handover>::new(14).state_key(&id)
+    }
+
+    /// The key of what was in force in an epoch in which a case was opened, in the authenticated state.
+    #[must_use]
+    pub fn roster_key(id: PatientId, epoch: Epoch) -> Vec<u8> {
+        Table::<(PatientId, Epoch), Enrolment>::new(22).state_key(&(id, epoch))
     }
 
     /// The key of a batch's place in the authenticated state.

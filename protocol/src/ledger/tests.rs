@@ -1,6 +1,10 @@
 //! The ledger from the outside: blocks by a lone validator, so that consensus stays out of the way.
 
 mod chain;
+mod consent;
+mod requests;
+mod roster;
+mod second_circle;
 
 use self::chain::*;
 use super::*;
@@ -137,7 +141,7 @@ fn an_enrolment_needs_every_kin_and_its_sponsor() {
     let cases: [(Spoil, Expected); 6] = [
         (
             |e, _| e.roster.truncate(2),
-            |e| matches!(e, EnrolmentError::RosterSize { count: 2 }),
+            |e| matches!(e, EnrolmentError::RosterSize { count: 2, .. }),
         ),
         (
             |e, _| e.roster[2] = e.roster[0].clone(),
@@ -158,7 +162,8 @@ fn an_enrolment_needs_every_kin_and_its_sponsor() {
                     e,
                     EnrolmentError::AcceptanceCount {
                         found: 2,
-                        expected: 3
+                        expected: 3,
+                        ..
                     }
                 )
             },
@@ -253,6 +258,15 @@ fn a_request_is_checked_field_by_field() {
 
 /// A batch with receipts by these kin, and their lines.
 fn batch(chain: &Chain, by: &[u8]) -> (BatchHeader, Vec<ReceiptLine>) {
+    batch_with(chain, by, |_| ())
+}
+
+/// [`batch`], changed before the kin sign.
+fn batch_with(
+    chain: &Chain,
+    by: &[u8],
+    change: impl FnOnce(&mut BatchHeader),
+) -> (BatchHeader, Vec<ReceiptLine>) {
     let mut header = BatchHeader {
         chain: chain.ledger.chain(),
         patient: patient(),
@@ -266,6 +280,7 @@ fn batch(chain: &Chain, by: &[u8]) -> (BatchHeader, Vec<ReceiptLine>) {
         receipts: u8::try_from(by.len()).expect("few"),
         status: BatchStatus::of(by.len(), KIN.len()).unwrap_or(BatchStatus::Degraded),
     };
+    change(&mut header);
     let receipts: Vec<Receipt> = by
         .iter()
         .map(|n| {

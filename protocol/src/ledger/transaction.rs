@@ -5,13 +5,17 @@
 //! [`super::execute`]: a well-formed transaction whose request is refused still
 //! stands on chain, so attempts leave a trace.
 
+use crate::consent::{GrantDeed, Renewal};
 use crate::crypto::Digest;
 use crate::crypto::{Signature, SignatureError, SigningKey, VerifyingKey, hash, verify_until};
-use crate::emergency::{Purpose, Reason, RefusalReason, Request, Verdict};
-use crate::ids::{AccountId, BatchId, CaseId, ChainId, HospitalId, RecordId, TxId};
+use crate::emergency::{Circle, Purpose, Reason, RefusalReason, Request, Verdict};
+use crate::ids::{
+    AccountId, BatchId, CaseId, ChainId, GrantId, HospitalId, PatientId, RecordId, TxId,
+};
 use crate::ledger::enrolment::Enrolment;
 use crate::ledger::governance::Governance;
 use crate::record::{BatchHeader, ReceiptLine};
+use crate::roster::RosterStep;
 use crate::units::{Millis, Sequence, Tier};
 use crate::wire;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -93,9 +97,36 @@ pub enum TxBody {
     },
     /// Validator, with its vote key: a quorum has decided this about the ledger itself.
     Governance(Box<Governance>),
+    /// Patient or kin: a step about a patient's roster or shares.
+    Roster {
+        /// Whose roster.
+        patient: PatientId,
+        /// The step.
+        step: Box<RosterStep>,
+    },
     /// A payload that means nothing to the ledger. Only a ledger that was founded for it takes it
     /// ([`Workload`](crate::ledger::Workload)), and executes its envelope alone. At most [`OPAQUE_BYTES_MAX`] bytes.
     Opaque(#[serde(with = "serde_bytes")] Vec<u8>),
+    /// Patient: this hospital, which has signed the same terms, may read these records of mine.
+    Grant(Box<GrantDeed>),
+    /// Patient: the grant ends later; the hospital has signed that too.
+    Renew(Box<Renewal>),
+    /// Patient or hospital: the grant ends now.
+    Revoke {
+        /// The grant.
+        grant: GrantId,
+    },
+    /// Hospital: its clinician is about to read these records under a grant.
+    GrantRead {
+        /// The grant.
+        grant: GrantId,
+        /// Tier of the records.
+        tier: Tier,
+        /// How many records.
+        records: u32,
+        /// Digest over the identifiers of the records, in ascending order ([`read_digest`]).
+        digest: Digest,
+    },
 }
 
 /// A kin's agreement. Every field that the kin was shown is signed, so the approval fits this request only.
@@ -103,6 +134,8 @@ pub enum TxBody {
 pub struct Approval {
     /// The case: the digest of the whole request transaction.
     pub case: CaseId,
+    /// The circle that the kin belongs to, as the request names it.
+    pub circle: Circle,
     /// Roster epoch that the kin belongs to.
     pub epoch: crate::units::Epoch,
     /// Who asks.
@@ -115,7 +148,7 @@ pub struct Approval {
     pub expires_ms: Millis,
 }
 
-/// The digest that a [`TxBody::Read`] carries.
+/// The digest that a [`TxBody::Read`] or a [`TxBody::GrantRead`] carries.
 #[must_use]
 pub fn read_digest(records: &std::collections::BTreeSet<RecordId>) -> Digest {
     let mut writer = crate::crypto::HashWriter::new("kithkin/read/1");

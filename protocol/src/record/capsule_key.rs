@@ -37,7 +37,8 @@ impl CapsuleKey {
             .ok_or(CapsuleError::Unwrap)
     }
 
-    pub(super) fn unwrap(&self, capsule: &Capsule) -> Result<Secret32, CapsuleError> {
+    /// `DEK`, the key of the record itself.
+    pub(crate) fn unwrap(&self, capsule: &Capsule) -> Result<Secret32, CapsuleError> {
         let dek = aead::open(
             &self.wrapping_key(&capsule.label, &capsule.u),
             [0; aead::NONCE_BYTES],

@@ -120,17 +120,39 @@ pub fn open(
     capsule: &CheckedCapsule,
     ciphertext: &[u8],
 ) -> Result<Vec<u8>, RecordError> {
-    let entry = capsule.entry();
-    if ciphertext_digest(ciphertext) != entry.ciphertext {
-        return Err(RecordError::Ciphertext);
-    }
-    let dek = key.unwrap(capsule.capsule())?;
+    check_ciphertext(capsule, ciphertext)?;
+    decrypt(&key.unwrap(capsule.capsule())?, capsule, ciphertext)
+}
+
+/// Opens a record with its own key, however the caller came by it.
+///
+/// # Errors
+/// [`RecordError::Ciphertext`] when the ciphertext is not that of the capsule, [`RecordError::Decrypt`] also when the key
+/// is not.
+pub(crate) fn open_with(
+    dek: &Secret32,
+    capsule: &CheckedCapsule,
+    ciphertext: &[u8],
+) -> Result<Vec<u8>, RecordError> {
+    check_ciphertext(capsule, ciphertext)?;
+    decrypt(dek, capsule, ciphertext)
+}
+
+fn check_ciphertext(capsule: &CheckedCapsule, ciphertext: &[u8]) -> Result<(), RecordError> {
+    let fits = ciphertext_digest(ciphertext) == capsule.entry().ciphertext;
+    fits.then_some(()).ok_or(RecordError::Ciphertext)
+}
+
+fn decrypt(
+    dek: &Secret32,
+    capsule: &CheckedCapsule,
+    ciphertext: &[u8],
+) -> Result<Vec<u8>, RecordError> {
     let (nonce, sealed) = ciphertext.split_first_chunk().ok_or(RecordError::Decrypt)?;
     let aad = capsule.context().associated_data();
-    let packed =
-        aead::open(&dek, *nonce, aad.as_ref(), sealed).map_err(|_| RecordError::Decrypt)?;
+    let packed = aead::open(dek, *nonce, aad.as_ref(), sealed).map_err(|_| RecordError::Decrypt)?;
     let plaintext = unpack(&Zeroizing::new(packed))?;
-    if commitment(&dek, &plaintext) != entry.commitment {
+    if commitment(dek, &plaintext) != capsule.entry().commitment {
         return Err(RecordError::Commitment);
     }
     Ok(plaintext)

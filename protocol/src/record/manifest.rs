@@ -1,6 +1,10 @@
 //! The manifest of one upload: a line for each record, in order, under one Merkle root (opening.md section 2).
 //!
 //! Kept whole by every kin and by the hospital; only its root stands on chain.
+//! A leaf also binds where the line's ciphertext starts when all of the upload's
+//! stand one behind the other. So a place drawn from the total length on chain,
+//! which is all that a verifier knows, belongs to one line only, and a line shows
+//! that it is the one ([`crate::record::Challenge`]).
 
 use crate::crypto::merkle::{MerkleError, MerklePath, MerkleTree};
 use crate::crypto::{Digest, HashWriter};
@@ -53,27 +57,53 @@ pub enum ManifestError {
     Path(#[from] MerkleError),
 }
 
+/// A line with the proof that it stands in a manifest, and where.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ManifestLine {
+    /// What the line says.
+    pub entry: RecordEntry,
+    /// Length of the ciphertexts of all lines before it, in bytes.
+    pub start: u64,
+    /// From the line to the manifest's root.
+    pub path: MerklePath,
+}
+
 impl RecordEntry {
-    /// The entry's Merkle leaf; covers every field.
-    #[must_use]
-    pub fn leaf(&self) -> Digest {
-        let mut writer = HashWriter::new("kithkin/manifest-entry/1");
+    /// The entry's Merkle leaf; covers every field and the place.
+    fn leaf(&self, start: u64) -> Digest {
+        let mut writer = HashWriter::new("kithkin/manifest-entry/2");
         writer
             .field(self.record)
             .field(self.commitment)
             .field(self.ciphertext)
             .field(self.capsule)
             .field(self.shard_root)
-            .number(u64::from(self.bytes));
+            .number(u64::from(self.bytes))
+            .number(start);
         writer.finish()
     }
+}
 
-    /// Checks that the entry stands in the manifest of `root`.
+impl ManifestLine {
+    /// Checks that the line stands in the manifest of `root`, at this place.
     ///
     /// # Errors
     /// [`ManifestError::Path`].
-    pub fn verify(&self, path: &MerklePath, root: &Digest) -> Result<(), ManifestError> {
-        Ok(path.verify(self.leaf().as_ref(), root)?)
+    pub fn verify(&self, root: &Digest) -> Result<(), ManifestError> {
+        let leaf = self.entry.leaf(self.start);
+        Ok(self.path.verify(leaf.as_ref(), root)?)
+    }
+
+    /// Where the line's ciphertext ends, in bytes.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        self.start.saturating_add(u64::from(self.entry.bytes))
+    }
+
+    /// Whether no line stands behind it.
+    #[must_use]
+    pub fn is_last(&self) -> bool {
+        self.path.index.checked_add(1) == Some(self.path.leaves)
     }
 }
 
@@ -121,6 +151,24 @@ impl Manifest {
         self.tree().path(position)
     }
 
+    /// The line at `position` (from 0) with its proof; none past the end.
+    #[must_use]
+    pub fn line(&self, position: usize) -> Option<ManifestLine> {
+        let (start, entry) = self.placed().nth(position)?;
+        Some(ManifestLine {
+            entry: entry.clone(),
+            start,
+            path: self.path(position)?,
+        })
+    }
+
+    /// Position of the line whose ciphertext has the byte at `offset`, when all stand one behind the other; none past the end.
+    #[must_use]
+    pub fn position_at(&self, offset: u64) -> Option<usize> {
+        self.placed()
+            .position(|(start, entry)| offset < start.saturating_add(u64::from(entry.bytes)))
+    }
+
     /// Length of all ciphertexts together in bytes.
     #[must_use]
     pub fn bytes(&self) -> u64 {
@@ -128,7 +176,16 @@ impl Manifest {
     }
 
     fn tree(&self) -> MerkleTree {
-        MerkleTree::new(self.0.iter().map(RecordEntry::leaf))
+        MerkleTree::new(self.placed().map(|(start, entry)| entry.leaf(start)))
+    }
+
+    /// Every line with the length of those before it.
+    fn placed(&self) -> impl Iterator<Item = (u64, &RecordEntry)> {
+        self.0.iter().scan(0u64, |next, entry| {
+            let start = *next;
+            *next = start.saturating_add(u64::from(entry.bytes));
+            Some((start, entry))
+        })
     }
 }
 

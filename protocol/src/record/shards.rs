@@ -4,12 +4,14 @@
 //! back. The code is systematic: the first shards are pieces of the ciphertext
 //! itself, the others are made from them. Confidentiality is the envelope's job.
 //!
-//! Each Merkle leaf binds index, threshold and length of the ciphertext, so a
-//! root stands for one way of cutting only.
+//! The tree has two levels: a shard's digest stands on the Merkle root of its
+//! chunks ([`super::CHUNK_BYTES`]), the shard root on the digests. The digest binds
+//! index, threshold and length of the ciphertext, so a root stands for one way of cutting only.
 
-use super::{CIPHERTEXT_BYTES_MAX, RecordEntry, ciphertext_digest};
-use crate::crypto::merkle::{MerklePath, MerkleTree};
-use crate::crypto::{Digest, HashWriter};
+use super::chunks::shard_digest;
+use super::{CHUNK_BYTES, CIPHERTEXT_BYTES_MAX, RecordEntry, ciphertext_digest};
+use crate::crypto::Digest;
+use crate::crypto::merkle::{self, MerklePath, MerkleTree};
 use crate::sharing::{KIN_MAX, Threshold};
 use crate::units::ShareIndex;
 use serde::{Deserialize, Serialize};
@@ -140,8 +142,7 @@ impl Shard {
     pub fn verify(&self, entry: &RecordEntry, threshold: Threshold) -> Result<(), ShardFault> {
         let index = self.index;
         let wrong = ShardFault::Wrong { index };
-        let length = usize::try_from(entry.bytes).map_err(|_| wrong)?;
-        let cut = Cut::new(length, threshold).map_err(|_| wrong)?;
+        let cut = Cut::of(entry, threshold).map_err(|_| wrong)?;
         let (position, kin) = (self.path.index as usize, self.path.leaves as usize);
         if self.bytes.len() != cut.shard_bytes
             || position != index.position()
@@ -154,7 +155,7 @@ impl Shard {
             .map_err(|_| wrong)
     }
 
-    /// The shard's Merkle leaf: what a kin's receipt covers.
+    /// The shard's digest and Merkle leaf: what a kin's receipt covers.
     #[must_use]
     pub fn leaf(&self, entry: &RecordEntry, threshold: Threshold) -> Digest {
         leaf(self.index, threshold, u64::from(entry.bytes), &self.bytes)
@@ -174,8 +175,7 @@ pub fn rebuild(
         let found = shards.len();
         return Err(ShardError::TooMany { found });
     }
-    let bytes = usize::try_from(entry.bytes).unwrap_or(usize::MAX);
-    let cut = Cut::new(bytes, threshold)?;
+    Cut::of(entry, threshold)?;
     let (mut good, mut refused) = (BTreeMap::new(), Vec::new());
     for shard in shards {
         let index = shard.index;
@@ -194,22 +194,33 @@ pub fn rebuild(
             refused,
         });
     }
-    let mut ciphertext = cut.join(&good)?;
-    ciphertext.truncate(bytes);
-    if ciphertext_digest(&ciphertext) != entry.ciphertext {
-        return Err(ShardError::Inconsistent);
-    }
     Ok(Rebuilt {
-        ciphertext,
+        ciphertext: join(&good, threshold, entry)?,
         refused,
     })
 }
 
+/// The ciphertext of `entry` from `threshold.needed()` or more shards that were verified.
+pub(super) fn join(
+    good: &BTreeMap<ShareIndex, &[u8]>,
+    threshold: Threshold,
+    entry: &RecordEntry,
+) -> Result<Vec<u8>, ShardError> {
+    let cut = Cut::of(entry, threshold)?;
+    let mut ciphertext = cut.join(good)?;
+    ciphertext.truncate(cut.length as usize);
+    if ciphertext_digest(&ciphertext) != entry.ciphertext {
+        return Err(ShardError::Inconsistent);
+    }
+    Ok(ciphertext)
+}
+
 /// How a ciphertext of some length is cut.
-struct Cut {
+pub(super) struct Cut {
     threshold: Threshold,
     length: u64,
-    shard_bytes: usize,
+    /// Length of each shard.
+    pub(super) shard_bytes: usize,
 }
 
 impl Cut {
@@ -223,6 +234,23 @@ impl Cut {
             // The code works on pairs of bytes.
             shard_bytes: bytes.div_ceil(threshold.needed()).next_multiple_of(2),
         })
+    }
+
+    pub(super) fn of(entry: &RecordEntry, threshold: Threshold) -> Result<Self, ShardError> {
+        let bytes = usize::try_from(entry.bytes).unwrap_or(usize::MAX);
+        Self::new(bytes, threshold)
+    }
+
+    /// Number of chunks of each shard.
+    pub(super) fn chunks(&self) -> usize {
+        self.shard_bytes.div_ceil(CHUNK_BYTES)
+    }
+
+    /// Length of one chunk; none past the last.
+    pub(super) fn chunk_bytes(&self, number: usize) -> Option<usize> {
+        let before = number.checked_mul(CHUNK_BYTES)?;
+        let rest = self.shard_bytes.checked_sub(before)?;
+        (rest > 0).then(|| rest.min(CHUNK_BYTES))
     }
 
     fn recovery(&self) -> usize {
@@ -266,12 +294,6 @@ impl Cut {
 }
 
 fn leaf(index: ShareIndex, threshold: Threshold, length: u64, bytes: &[u8]) -> Digest {
-    let mut writer = HashWriter::new("kithkin/shard/1");
-    writer
-        .number(u64::from(index.get()))
-        .number(threshold.needed() as u64)
-        .number(threshold.kin() as u64)
-        .number(length)
-        .field(bytes);
-    writer.finish()
+    let chunks = merkle::root(bytes.chunks(CHUNK_BYTES));
+    shard_digest(index, threshold, length, &chunks)
 }

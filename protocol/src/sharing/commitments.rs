@@ -38,15 +38,7 @@ impl Commitments {
         if !(majority(KIN_MIN)..=KIN_MAX).contains(&found) {
             return Err(SharingError::CommitmentCount { found });
         }
-        let points = encoded
-            .iter()
-            .enumerate()
-            .map(|(position, point)| {
-                point
-                    .decode()
-                    .map_err(|fault| SharingError::Commitment { position, fault })
-            })
-            .collect::<Result<Vec<_>, _>>()?;
+        let points = decode(&encoded, 0)?;
         let public = encoded
             .first()
             .and_then(|first| TierPublicKey::try_from(*first).ok())
@@ -90,14 +82,35 @@ impl Commitments {
     /// `S_i = sum_j i^j A_j`, the public key of share `i`.
     #[must_use]
     pub fn share_key(&self, index: ShareIndex) -> Point {
-        let i = Scalar::from(index.get());
-        // Collected, because the library insists on knowing the number beforehand.
-        let powers: Vec<Scalar> =
-            core::iter::successors(Some(Scalar::ONE), |power| Some(power * i))
-                .take(self.points.len())
-                .collect();
-        Point::vartime_multiscalar_mul(powers, &self.points)
+        evaluate(&self.points, Scalar::ONE, index)
     }
+
+    /// The decoded commitments, `A_0` first.
+    pub(super) fn points(&self) -> &[Point] {
+        &self.points
+    }
+}
+
+/// Decodes commitments of which the first stands at place `first` of its polynomial.
+pub(super) fn decode(encoded: &[PointBytes], first: usize) -> Result<Vec<Point>, SharingError> {
+    (first..)
+        .zip(encoded)
+        .map(|(position, point)| {
+            point
+                .decode()
+                .map_err(|fault| SharingError::Commitment { position, fault })
+        })
+        .collect()
+}
+
+/// `first (C_0 + i C_1 + i^2 C_2 + ...)`: the committed polynomial's value at `index`, times `G`. Nothing here is secret.
+pub(super) fn evaluate(points: &[Point], first: Scalar, index: ShareIndex) -> Point {
+    let i = Scalar::from(index.get());
+    // Collected, because the library insists on knowing the number beforehand.
+    let powers: Vec<Scalar> = core::iter::successors(Some(first), |power| Some(power * i))
+        .take(points.len())
+        .collect();
+    Point::vartime_multiscalar_mul(powers, points)
 }
 
 impl TryFrom<Encoded> for Commitments {

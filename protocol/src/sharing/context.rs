@@ -4,7 +4,7 @@ use super::SessionPublic;
 use crate::bytes::byte_newtype;
 use crate::crypto::{Digest, HashWriter};
 use crate::ids::{ChainId, PatientId, TxId};
-use crate::units::{Epoch, Height, Tier};
+use crate::units::{CircleKind, Epoch, Height, Tier};
 
 byte_newtype!(
     /// `rho`: the one finalized request that an opening serves.
@@ -39,6 +39,8 @@ pub struct OpeningContext {
     pub patient: PatientId,
     /// Of which tier.
     pub tier: Tier,
+    /// Whose shares open: both circles count their indices from 1, and the commitments are those of this circle.
+    pub circle: CircleKind,
     /// The generation of shares that opens.
     pub epoch: Epoch,
     /// The requester's point with its proof.

@@ -4,17 +4,23 @@
 //! In an emergency each approving kin turns its share into a [`PartialOpening`] of
 //! exactly the requested capsules; any threshold of them give the capsules' keys,
 //! and the tier key itself is never formed. [`reconstruct`] forms it, for the one
-//! case that needs it: a patient who lost the device.
+//! case that needs it: a patient who lost the device. The kin renew their shares
+//! among themselves ([`Refresh`]) and hand the key on to another roster
+//! ([`Resharing`]), also while the patient is unconscious.
 //!
 //! | file | opening.md | holds |
 //! |---|---|---|
 //! | `keys` | 1 | the tier key pair |
-//! | `threshold`, `commitments`, `share`, `deal`, `lagrange` | 1 | the sharing itself |
+//! | `threshold`, `polynomial`, `commitments`, `share`, `deal`, `lagrange` | 1 | the sharing itself |
 //! | `transport` | 1, 6 | sealing a share to a person and to the disk |
 //! | `session` | 3 | the requester's one-time point and its proof |
 //! | `context`, `opening`, `dleq`, `combine` | 3 | partial openings: making, checking, combining |
 //! | `release` | 3 | a partial opening on its way to the requester: signed, then sealed |
+//! | `dealing`, `renewal` | 4, 5 | what kin deal to each other, complaints, sums over a set of dealings |
+//! | `refresh` | 4 | new shares of the same key for the same kin |
+//! | `reshare` | 5 | shares of the same key for another roster |
 //! | `reconstruct` | 6 | rebuilding the key |
+//! | `drill` | 7 | showing that a share is still there |
 //!
 //! Not here: capsules and records ([`crate::record`]), who may ask and when
 //! ([`crate::emergency`]). The protocol in prose: `docs/spec/opening.md`.
@@ -23,13 +29,19 @@ mod combine;
 mod commitments;
 mod context;
 mod deal;
+mod dealing;
 mod dleq;
+mod drill;
 mod encoding;
 mod keys;
 mod lagrange;
 mod opening;
+mod polynomial;
 mod reconstruct;
+mod refresh;
 mod release;
+mod renewal;
+mod reshare;
 mod session;
 mod share;
 mod threshold;
@@ -39,7 +51,12 @@ pub use combine::{CombineError, Combined, combine};
 pub use commitments::Commitments;
 pub use context::{OpeningContext, Rho};
 pub use deal::deal;
+pub use dealing::{
+    BadDealing, BadSubShare, Dealing, DealingFault, PublishedShare, SubShare, SubShareFault,
+    Verdict,
+};
 pub use dleq::DleqProof;
+pub use drill::{AnswerFault, BadAnswer, DrillAnswer, DrillContext};
 pub use keys::{TierKey, TierPublicKey, capsule_key_direct};
 pub use lagrange::lagrange_at_zero;
 pub use opening::{
@@ -47,7 +64,10 @@ pub use opening::{
     partial_open, verify_partial,
 };
 pub use reconstruct::{ReconstructError, Reconstructed, reconstruct};
+pub use refresh::{Refresh, ZeroDealing};
 pub use release::{ReleaseError, SignedPartial};
+pub use renewal::RenewalError;
+pub use reshare::{Resharing, ResharingDealing};
 pub use session::{SchnorrProof, SessionError, SessionPublic, SessionSecret};
 pub use share::Share;
 pub use threshold::{KIN_MAX, KIN_MIN, Threshold, majority};

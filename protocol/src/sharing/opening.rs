@@ -113,7 +113,7 @@ pub struct Opening {
 }
 
 impl Opening {
-    /// Checks everything that does not depend on a share. `commitments` are those of the context's epoch.
+    /// Checks everything that does not depend on a share. `commitments` are those of the context's circle and epoch.
     ///
     /// # Errors
     /// Every [`OpeningError`] but [`OpeningError::WrongShare`].
@@ -173,7 +173,7 @@ impl Opening {
         self.blinded.len()
     }
 
-    /// `seed = H(domain, rho, patient, tier, epoch, i, S_i, E, m, all L, U, D)`.
+    /// `seed = H(domain, rho, patient, tier, circle, epoch, i, S_i, E, m, all L, U, D)`.
     fn seed(&self, index: ShareIndex, share_key: &Point, points: &[PointBytes]) -> Digest {
         let context = &self.context;
         let mut writer = HashWriter::new("kithkin/opening-seed/1");
@@ -181,6 +181,7 @@ impl Opening {
             .field(context.rho)
             .field(context.patient)
             .field(context.tier.as_str())
+            .field(context.circle.as_str())
             .number(u64::from(context.epoch.0))
             .number(u64::from(index.get()))
             .field(PointBytes::from(share_key))

@@ -118,6 +118,7 @@ fn info(context: &OpeningContext) -> Digest {
         .field(context.rho)
         .field(context.patient)
         .field(context.tier.as_str())
+        .field(context.circle.as_str())
         .number(u64::from(context.epoch.0));
     writer.finish()
 }

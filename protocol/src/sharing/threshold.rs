@@ -1,6 +1,7 @@
 //! How many of how many: opening.md section 1.
 
 use super::SharingError;
+use crate::units::ShareIndex;
 use serde::{Deserialize, Serialize};
 
 /// Fewest kin of a patient.
@@ -54,6 +55,17 @@ impl Threshold {
     #[must_use]
     pub fn kin(self) -> usize {
         usize::from(self.kin)
+    }
+
+    /// Whether there is a share of this index.
+    #[must_use]
+    pub fn contains(self, index: ShareIndex) -> bool {
+        index.get() <= self.kin
+    }
+
+    /// The indices of the shares, `1..=kin`, ascending.
+    pub fn indices(self) -> impl Iterator<Item = ShareIndex> {
+        (0..self.kin()).filter_map(ShareIndex::from_position)
     }
 }
 

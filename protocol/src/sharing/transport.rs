@@ -26,13 +26,19 @@ pub struct ShareContext {
 }
 
 impl ShareContext {
-    fn bind(&self, domain: &str, index: ShareIndex, rho: Option<&Rho>) -> Digest {
+    /// Starts a digest with `domain` and every field.
+    pub(super) fn writer(&self, domain: &str) -> HashWriter {
         let mut writer = HashWriter::new(domain);
         writer
             .field(self.patient)
             .field(self.tier.as_str())
-            .number(u64::from(self.epoch.0))
-            .number(u64::from(index.get()));
+            .number(u64::from(self.epoch.0));
+        writer
+    }
+
+    fn bind(&self, domain: &str, index: ShareIndex, rho: Option<&Rho>) -> Digest {
+        let mut writer = self.writer(domain);
+        writer.number(u64::from(index.get()));
         if let Some(rho) = rho {
             writer.field(rho);
         }

@@ -5,6 +5,7 @@ use crate::commands::stop::Stop;
 use crate::stage::{Stage, StageError};
 use anyhow::Context as _;
 use kithkin_actors::validator::messages::{Answer, Look};
+use kithkin_protocol::roster::RosterRules;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
@@ -59,6 +60,8 @@ async fn is_enrolled(stage: &Stage, patient: u16) -> anyhow::Result<bool> {
 
 async fn enrol(stage: &Stage, patient: u16) -> Result<(), StageError> {
     let sponsor = patient % stage.cluster().shape().hospitals;
-    stage.enrol(patient, sponsor, None, Vec::new()).await?;
+    stage
+        .enrol(patient, sponsor, None, Vec::new(), RosterRules::default())
+        .await?;
     Ok(())
 }

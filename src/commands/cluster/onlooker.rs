@@ -130,7 +130,10 @@ fn phase_after(step: CaseEvent) -> Option<Phase> {
         CaseEvent::Expired => Some(Phase::Expired),
         CaseEvent::Closed(..) | CaseEvent::Overdue => Some(Phase::Closed),
         CaseEvent::Reviewed(_) => Some(Phase::Reviewed),
-        CaseEvent::Approved(_) | CaseEvent::KinRefused(..) => None,
+        CaseEvent::Approved(_)
+        | CaseEvent::KinRefused(..)
+        | CaseEvent::Remind
+        | CaseEvent::SecondCircle => None,
     }
 }
 

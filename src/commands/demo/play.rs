@@ -15,6 +15,7 @@ use kithkin_actors::upload::OpenedRecord;
 use kithkin_protocol::emergency::{CaseEvent, Phase};
 use kithkin_protocol::ids::{CaseId, KinId, ValidatorId};
 use kithkin_protocol::ledger::What;
+use kithkin_protocol::roster::RosterRules;
 use kithkin_protocol::units::{Height, Tier};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng as _, SeedableRng as _};
@@ -156,7 +157,7 @@ pub async fn play(
 }
 
 async fn enrol(stage: &Stage, timeline: &mut Timeline) -> Result<Enrolled, StageError> {
-    let step = stage.enrol(PATIENT, WRITER, None, Vec::new());
+    let step = stage.enrol(PATIENT, WRITER, None, Vec::new(), RosterRules::default());
     let (enrolled, took) = timeline.while_waiting("enrolling the patient", step).await;
     let enrolled = enrolled?;
     let what = format!(

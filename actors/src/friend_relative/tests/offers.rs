@@ -5,8 +5,9 @@ use crate::ports::names::ActorName;
 use crate::ports::random::SystemRng;
 use crate::testing::{AUTHOR, House, PATIENT, SPONSOR, kin};
 use kithkin_protocol::crypto::Signature;
-use kithkin_protocol::emergency::TierPolicy;
+use kithkin_protocol::emergency::{Escalation, TierPolicy};
 use kithkin_protocol::ledger::{Enrolment, TierShares};
+use kithkin_protocol::roster::RosterRules;
 use kithkin_protocol::sharing::{Share, ShareContext, Threshold, TierKey, deal, seal_share};
 use kithkin_protocol::units::{ShareIndex, Tier};
 use std::sync::Arc;
@@ -37,6 +38,9 @@ impl Dealt {
             sealing: house.identity(PATIENT).opening.sealing_key(),
             roster,
             tiers,
+            rules: RosterRules::default(),
+            escalation: Escalation::default(),
+            second: None,
             sponsor: house.hospital(SPONSOR),
             sponsor_signature: Signature([0; Signature::LEN]),
             acceptances: Vec::new(),
@@ -96,6 +100,7 @@ async fn an_acceptance_is_signed_for_good_shares_which_survive_a_crash() {
     let held = Held {
         patients: 1,
         shares: 3,
+        epoch: 1,
         ..Held::default()
     };
     assert_eq!(house.held(0).await, held);
@@ -125,7 +130,7 @@ async fn a_wrong_share_names_the_patients_device_and_nothing_is_kept() {
         (foreign, "share 1 does not fit the commitments"),
         (too_few, "one share for each tier"),
         (misplaced, "place 2 of the roster is not this kin's"),
-        (weak, "a roster has 3 to 64 kin"),
+        (weak, "a circle has 3 to 64 kin"),
         (of_neighbour, "share 1 cannot be unsealed"),
         (huge, "too much at once: bytes of one sealed share"),
     ] {

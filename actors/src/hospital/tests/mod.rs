@@ -24,9 +24,10 @@ use crate::supervisor::{Fault, Hold, Inject, Release, WhenRunning};
 use crate::upload::OpenedRecord;
 use actix::{Handler, Message};
 use kithkin_protocol::crypto::Signature;
-use kithkin_protocol::emergency::{Case, Purpose, Reason, TierPolicy};
+use kithkin_protocol::emergency::{Case, Escalation, Purpose, Reason, TierPolicy};
 use kithkin_protocol::ids::{CaseId, PatientId};
 use kithkin_protocol::ledger::{Enrolment, Event, TierShares, TxBody};
+use kithkin_protocol::roster::RosterRules;
 use kithkin_protocol::sharing::{ShareContext, Threshold, TierKey, deal, seal_share};
 use kithkin_protocol::units::{Millis, ShareIndex, Tier};
 use std::collections::BTreeMap;
@@ -133,6 +134,9 @@ impl House {
             sealing: identity.opening.sealing_key(),
             roster,
             tiers,
+            rules: RosterRules::default(),
+            escalation: Escalation::default(),
+            second: None,
             sponsor: self.cluster.hospital(0).expect("it has one"),
             sponsor_signature: Signature([0; 64]),
             acceptances: Vec::new(),

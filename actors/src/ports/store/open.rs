@@ -15,7 +15,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// Format of the database: the layout of its keys. Values carry their own version.
-pub(super) const FORMAT: u32 = 2;
+pub(super) const FORMAT: u32 = 3;
 
 /// Under 0 lies what the database says about itself, under 1 the actors' key spaces.
 pub(super) const KEY_FORMAT: &[u8] = b"\0format";

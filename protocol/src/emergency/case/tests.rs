@@ -1,22 +1,23 @@
 use super::*;
 use crate::crypto::group::ScalarBytes;
 use crate::crypto::{SealingKey, Signature, VerifyingKey};
-use crate::emergency::{Reason, TierPolicy};
+use crate::emergency::{Circle, Escalation, Purpose, Reason, TierPolicy};
 use crate::sharing::{SchnorrProof, SessionPublic};
-use crate::units::Tier;
+use crate::units::{Epoch, Tier};
 
 const CASE: CaseId = CaseId([9; 32]);
-const HOSPITAL: HospitalId = HospitalId([8; 32]);
-const PATIENT: PatientId = PatientId([7; 32]);
+pub(crate) const HOSPITAL: HospitalId = HospitalId([8; 32]);
+pub(crate) const PATIENT: PatientId = PatientId([7; 32]);
 
-fn kin(n: u8) -> KinId {
+pub(crate) fn kin(n: u8) -> KinId {
     KinId([n; 32])
 }
 
-fn case(kin_count: u8, threshold: u16) -> Case {
+pub(crate) fn case(kin_count: u8, threshold: u16) -> Case {
     let request = Request {
         patient: PATIENT,
         epoch: Epoch(1),
+        circle: Circle::First,
         scopes: Vec::new(),
         purpose: Purpose::BreakGlass,
         reason: Reason::Unconscious,
@@ -46,9 +47,12 @@ fn case(kin_count: u8, threshold: u16) -> Case {
             not_before_ms: Millis(100),
             session_ms: Millis(500),
             review_within_ms: Millis(10_000),
+            remind_at_ms: Millis(5_000),
+            second_circle_at_ms: None,
         },
         request,
         phase: Phase::Requested,
+        stage: Stage::Asked,
         approvals: BTreeMap::new(),
         refusals: BTreeMap::new(),
         releases: BTreeMap::new(),
@@ -62,9 +66,10 @@ fn case(kin_count: u8, threshold: u16) -> Case {
     }
 }
 
-fn approval() -> Approval {
+pub(crate) fn approval() -> Approval {
     Approval {
         case: CASE,
+        circle: Circle::First,
         epoch: Epoch(1),
         hospital: HOSPITAL,
         purpose: Purpose::BreakGlass,
@@ -115,8 +120,9 @@ fn the_threshold_grants_and_the_first_release_opens() {
 #[test]
 fn an_approval_fits_one_request_only() {
     type Spoil = fn(&mut Approval);
-    let spoilt: [(&str, Spoil); 6] = [
+    let spoilt: [(&str, Spoil); 7] = [
         ("case", |a| a.case = CaseId([1; 32])),
+        ("circle", |a| a.circle = Circle::Second { after: CASE }),
         ("epoch", |a| a.epoch = Epoch(2)),
         ("hospital", |a| a.hospital = HospitalId([1; 32])),
         ("purpose", |a| a.purpose = Purpose::EmergencyTreatment),
@@ -236,13 +242,24 @@ fn a_threat_to_life_waits_for_nothing_and_the_strictest_session_counts() {
     let mut strict = TierPolicy::default_for(Tier::Chart);
     strict.waiting_ms = Millis(60_000);
     strict.session_ms_max = Millis(300);
-    let policies = [TierPolicy::default_for(Tier::Summary), strict];
+    let policies = [&TierPolicy::default_for(Tier::Summary), &strict];
     let mut request = case(5, 3).request;
-    let timing = Timing::draw(&policies, &request, Millis(100), Millis(1));
+    let draw = |request: &Request| {
+        let escalation = Escalation::default();
+        Timing::draw(
+            &policies,
+            &escalation,
+            true,
+            request,
+            Millis(100),
+            Millis(1),
+        )
+    };
+    let timing = draw(&request);
     assert_eq!(timing.not_before_ms, Millis(100));
     assert_eq!(timing.session_ms, Millis(300));
     request.purpose = Purpose::EmergencyTreatment;
-    let timing = Timing::draw(&policies, &request, Millis(100), Millis(1));
+    let timing = draw(&request);
     assert_eq!(timing.not_before_ms, Millis(60_100));
 }
 
@@ -256,4 +273,78 @@ fn announcements_are_bounded() {
         case.on_release(kin(1), Digest::ZERO),
         Err(CaseError::TooManyReleases { kin: kin(1) })
     );
+}
+
+/// A request until 1,000, a reminder at `remind`, the second circle from `second` on.
+fn escalating(remind: u64, second: u64) -> Case {
+    let mut case = case(5, 3);
+    case.timing.remind_at_ms = Millis(remind);
+    case.timing.second_circle_at_ms = Some(Millis(second));
+    case
+}
+
+#[test]
+fn kin_are_reminded_once_and_then_the_hospital_may_turn_to_others() {
+    let mut steps = escalating(400, 600);
+    assert_eq!(steps.on_time(Millis(399)), []);
+    assert_eq!(steps.deadline(), Some(Millis(400)));
+    assert_eq!(steps.on_time(Millis(400)), [CaseEvent::Remind]);
+    assert_eq!(steps.on_time(Millis(599)), []);
+    assert_eq!(steps.on_time(Millis(600)), [CaseEvent::SecondCircle]);
+    assert_eq!(steps.deadline(), Some(Millis(1_000)));
+    assert_eq!(steps.on_time(Millis(5_000)), [CaseEvent::Expired]);
+    assert_eq!((steps.deadline(), steps.phase), (None, Phase::Expired));
+
+    // After a long pause of the chain all at once, in order; and also when the request expired before.
+    let (remind, second, expired) = (
+        CaseEvent::Remind,
+        CaseEvent::SecondCircle,
+        CaseEvent::Expired,
+    );
+    let all = |remind, second| escalating(remind, second).on_time(Millis(9_000));
+    assert_eq!(all(400, 600), [remind, second, expired]);
+    assert_eq!(all(400, 2_000), [remind, expired, second]);
+    assert_eq!(all(1_000, 2_000), [expired, second], "expiry comes first");
+    let mut early = escalating(400, 2_000);
+    early.on_time(Millis(1_500));
+    assert_eq!(early.deadline(), Some(Millis(2_000)));
+}
+
+#[test]
+fn nobody_is_asked_again_once_there_is_a_decision() {
+    type Decide = fn(&mut Case);
+    let decisions: [(Phase, Decide); 3] = [
+        (Phase::Granted, |case| {
+            for n in 1..=3 {
+                case.on_approve(kin(n), &approval(), Millis(200))
+                    .expect("kin may approve");
+            }
+        }),
+        (Phase::Refused, |case| {
+            for n in 1..=3 {
+                case.on_refuse(kin(n), RefusalReason::NotThere)
+                    .expect("kin may refuse");
+            }
+        }),
+        (Phase::Vetoed, |case| {
+            case.on_veto(PATIENT, Millis(200)).expect("may veto");
+        }),
+    ];
+    for (phase, decide) in decisions {
+        let mut case = escalating(400, 600);
+        decide(&mut case);
+        assert_eq!(case.phase, phase);
+        assert_eq!(case.on_time(Millis(650)), [], "{phase:?}");
+    }
+    // Enough have approved: nobody is reminded while the patient's waiting time runs.
+    let mut waiting = escalating(400, 600);
+    waiting.timing.not_before_ms = Millis(900);
+    for n in 1..=3 {
+        waiting
+            .on_approve(kin(n), &approval(), Millis(200))
+            .expect("kin may approve");
+    }
+    assert_eq!(waiting.on_time(Millis(500)), []);
+    assert_eq!(waiting.on_time(Millis(800)), [CaseEvent::SecondCircle]);
+    assert_eq!(waiting.on_time(Millis(900)), [CaseEvent::Granted]);
 }

@@ -3,13 +3,14 @@
 use super::Run;
 use crate::crypto::Digest;
 use crate::emergency::{
-    Case, CaseError, CaseEvent, Phase, REQUEST_MS_MAX, Request, SCOPE_RECORDS_MAX, SESSION_MS_MAX,
-    TierPolicy, Timing, Verdict,
+    Case, CaseError, CaseEvent, Circle, Phase, REQUEST_MS_MAX, Request, SCOPE_RECORDS_MAX,
+    SESSION_MS_MAX, SecondCircleError, Stage, TierPolicy, Timing, Verdict,
 };
 use crate::ids::{AccountId, CaseId, HospitalId, TxId};
 use crate::ledger::event::{Rejection, What};
 use crate::ledger::state::{Patient, State};
-use crate::units::Millis;
+use crate::sharing::Commitments;
+use crate::units::{Millis, Tier};
 use std::collections::BTreeMap;
 
 /// Most cases of one patient that are live at once, over all hospitals.
@@ -23,7 +24,8 @@ pub const LIVE_CASES_PER_HOSPITAL_MAX: usize = 4;
 pub const SUSPENSION_MS: Millis = Millis(30 * 24 * 3_600_000);
 
 impl State {
-    pub(super) fn open_case(
+    /// A hospital asks. Whether it comes to a case or not, whose records it wanted learns of it.
+    pub(super) fn request(
         &mut self,
         run: &mut Run,
         signer: AccountId,
@@ -31,41 +33,47 @@ impl State {
         request: &Request,
     ) -> Result<(), Rejection> {
         let hospital = self.require_hospital(signer)?;
-        let until = self
-            .hospitals
-            .get(&hospital)
-            .map_or(Millis(0), |hospital| hospital.suspended_until_ms);
-        if run.now < until {
-            return Err(Rejection::Suspended { hospital, until });
+        let opened = self.open_case(run, hospital, cause, request);
+        if let Err(reason) = &opened
+            && self.patients.contains(&request.patient)
+        {
+            let (patient, reason) = (request.patient, reason.clone());
+            let what = What::Attempt {
+                patient,
+                hospital,
+                reason,
+            };
+            run.emit(Some(cause), what);
         }
+        opened
+    }
+
+    fn open_case(
+        &mut self,
+        run: &mut Run,
+        hospital: HospitalId,
+        cause: (TxId, u32),
+        request: &Request,
+    ) -> Result<(), Rejection> {
+        self.check_suspension(run.now, hospital)?;
+        self.count_attempt(run.now, hospital, request.patient, request.purpose)?;
         let patient = self
             .patients
             .get(&request.patient)
             .ok_or(Rejection::UnknownPatient {
                 patient: request.patient,
             })?;
-        if patient.live_cases >= LIVE_CASES_MAX {
-            return Err(Rejection::TooManyCases {
-                patient: request.patient,
-                live: patient.live_cases,
-            });
-        }
-        let theirs = self
-            .cases_of(request.patient)
-            .filter(|case| case.hospital == hospital && case.phase.is_live())
-            .count();
-        if theirs >= LIVE_CASES_PER_HOSPITAL_MAX {
-            return Err(Rejection::TooManyCases {
-                patient: request.patient,
-                live: u16::try_from(theirs).unwrap_or(u16::MAX),
-            });
-        }
+        self.check_room(hospital, patient, request)?;
         let policies = self.check_request(run, hospital, patient, request)?;
+        if let Circle::Second { after } = request.circle {
+            self.check_second(run.now, hospital, patient, after, request)?;
+        }
+        let (enrolment, circle) = (&patient.enrolment, request.circle.kind());
         let threshold = request
             .scopes
             .iter()
-            .filter_map(|scope| patient.enrolment.tier(scope.tier))
-            .map(|shares| shares.commitments.threshold())
+            .filter_map(|scope| enrolment.commitments(circle, scope.tier))
+            .map(Commitments::threshold)
             .max()
             .and_then(|threshold| u16::try_from(threshold).ok())
             .ok_or(Rejection::Request { field: "scope" })?;
@@ -76,11 +84,19 @@ impl State {
             height: run.height,
             index: cause.1,
             requested_ms: run.now,
-            roster: patient.enrolment.roster.iter().map(|m| m.id()).collect(),
+            roster: enrolment.roster_of(circle).iter().map(|m| m.id()).collect(),
             threshold,
-            timing: Timing::draw(&policies, request, run.now, meta.review_within_ms),
+            timing: Timing::draw(
+                &policies,
+                &enrolment.escalation,
+                enrolment.second.is_some(),
+                request,
+                run.now,
+                meta.review_within_ms,
+            ),
             request: request.clone(),
             phase: Phase::Requested,
+            stage: Stage::Asked,
             approvals: BTreeMap::new(),
             refusals: BTreeMap::new(),
             releases: BTreeMap::new(),
@@ -97,20 +113,58 @@ impl State {
         self.patient_cases
             .put((request.patient, run.height, cause.1), case.id);
         let mut patient = patient.clone();
+        let of_epoch = (request.patient, patient.epoch);
+        if !self.rosters.contains(&of_epoch) {
+            self.rosters.put(of_epoch, patient.enrolment.clone());
+        }
         patient.live_cases += 1;
         self.patients.put(request.patient, patient);
         self.put_case(run, Some(cause), case, &[CaseEvent::Requested]);
         Ok(())
     }
 
-    /// Checks every field of a request and returns the rules of the tiers that it names.
-    fn check_request(
+    fn check_suspension(&self, now: Millis, hospital: HospitalId) -> Result<(), Rejection> {
+        match self.hospitals.get(&hospital) {
+            Some(entry) if now < entry.suspended_until_ms => Err(Rejection::Suspended {
+                hospital,
+                until: entry.suspended_until_ms,
+            }),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Checks that the patient, and the hospital with this patient, can have one more live case.
+    fn check_room(
         &self,
-        run: &Run,
         hospital: HospitalId,
         patient: &Patient,
         request: &Request,
-    ) -> Result<Vec<TierPolicy>, Rejection> {
+    ) -> Result<(), Rejection> {
+        let theirs = self
+            .cases_of(request.patient)
+            .filter(|case| case.hospital == hospital && case.phase.is_live())
+            .count();
+        let live = if patient.live_cases >= LIVE_CASES_MAX {
+            patient.live_cases
+        } else if theirs >= LIVE_CASES_PER_HOSPITAL_MAX {
+            u16::try_from(theirs).unwrap_or(u16::MAX)
+        } else {
+            return Ok(());
+        };
+        Err(Rejection::TooManyCases {
+            patient: request.patient,
+            live,
+        })
+    }
+
+    /// Checks every field of a request and returns the rules of the tiers that it names.
+    fn check_request<'a>(
+        &self,
+        run: &Run,
+        hospital: HospitalId,
+        patient: &'a Patient,
+        request: &Request,
+    ) -> Result<Vec<&'a TierPolicy>, Rejection> {
         let chain = self.meta().chain;
         let binding = request.binding(chain, hospital);
         let scopes = &request.scopes;
@@ -123,7 +177,7 @@ impl State {
         let policies: Vec<_> = scopes
             .iter()
             .filter_map(|scope| patient.enrolment.tier(scope.tier))
-            .map(|shares| shares.policy)
+            .map(|shares| &shares.policy)
             .collect();
         let digest = request.digest(chain, hospital);
         let wrong = [
@@ -132,6 +186,10 @@ impl State {
             (
                 "tier (the patient has forbidden it)",
                 policies.iter().any(|policy| !policy.openable),
+            ),
+            (
+                "hospital (the patient's rule does not list it)",
+                policies.iter().any(|policy| !policy.who.allows(hospital)),
             ),
             (
                 "expiry",
@@ -158,6 +216,35 @@ impl State {
         match wrong.into_iter().find(|(_, wrong)| *wrong) {
             Some((field, _)) => Err(Rejection::Request { field }),
             None => Ok(policies),
+        }
+    }
+
+    /// Checks that the patient's second circle may be asked now.
+    fn check_second(
+        &self,
+        now: Millis,
+        hospital: HospitalId,
+        patient: &Patient,
+        after: CaseId,
+        request: &Request,
+    ) -> Result<(), SecondCircleError> {
+        if patient.enrolment.second.is_none() {
+            return Err(SecondCircleError::NoCircle);
+        }
+        if !request.scopes.iter().map(|s| s.tier).eq([Tier::Summary]) {
+            return Err(SecondCircleError::Scope);
+        }
+        let case = self.cases.get(&after);
+        let case = case.ok_or(SecondCircleError::UnknownCase { after })?;
+        case.check_second(hospital, request, now)?;
+        // Who has been told no is not to ask anew and then the next ones.
+        let mut cases = self.cases_of(request.patient);
+        match cases.find(|case| case.has_said_no(hospital, now)) {
+            Some(Case { id, phase, .. }) => Err(SecondCircleError::SaidNo {
+                case: *id,
+                phase: *phase,
+            }),
+            None => Ok(()),
         }
     }
 
@@ -226,13 +313,7 @@ impl State {
         if let Some(deadline) = case.deadline() {
             self.deadlines.put((deadline, case.id), ());
         }
-        if was_live
-            && !case.phase.is_live()
-            && let Some(mut patient) = self.patients.get(&case.patient()).cloned()
-        {
-            patient.live_cases = patient.live_cases.saturating_sub(1);
-            self.patients.put(case.patient(), patient);
-        }
+        let is_over = was_live && !case.phase.is_live();
         for step in steps {
             if *step == CaseEvent::Overdue {
                 let changes = run.standings.review_overdue(case.hospital);
@@ -248,6 +329,10 @@ impl State {
                 },
             );
         }
+        let (patient, was_granted) = (case.patient(), case.granted_ms.is_some());
         self.cases.put(case.id, case);
+        if is_over {
+            self.on_case_over(run, cause, patient, was_granted);
+        }
     }
 }

@@ -81,7 +81,7 @@ impl State {
         let kin = patient.enrolment.roster.len();
         let wrong = [
             ("author", entry.header.author != author),
-            ("epoch", entry.header.epoch != patient.epoch),
+            ("epoch", entry.header.epoch < patient.roster_since),
             ("status", entry.header.status == BatchStatus::Stored),
             ("receipt count", receipts.len() != kin),
         ];

@@ -4,7 +4,9 @@ use crate::consensus::{Certificate, Vote, VoteKind};
 use crate::crypto::group::ScalarBytes;
 use crate::crypto::vrf::VrfSecretKey;
 use crate::crypto::{OpeningKey, Secret32, Signature, SigningKey};
-use crate::emergency::{CaseEvent, Phase, Purpose, Reason, Request, Scope, TierPolicy};
+use crate::emergency::{
+    CaseEvent, Circle, Escalation, Phase, Purpose, Reason, Request, Scope, TierPolicy,
+};
 use crate::ids::{CaseId, HospitalId, KinId, PatientId, ValidatorId};
 use crate::ledger::*;
 use crate::sharing::{SchnorrProof, SessionSecret, Threshold, TierKey, deal};
@@ -23,6 +25,7 @@ pub(super) const OTHER_HOSPITAL: u8 = 3;
 pub(super) const REVIEWER: u8 = 4;
 pub(super) const PATIENT: u8 = 5;
 pub(super) const KIN: [u8; 3] = [11, 12, 13];
+pub(super) const SECOND_KIN: [u8; 3] = [31, 32, 33];
 pub(super) const CLINICIAN: u8 = 20;
 
 pub(super) fn genesis() -> Genesis {
@@ -55,6 +58,7 @@ pub(super) struct Chain {
     pub(super) last: Option<Certificate>,
     pub(super) sequences: BTreeMap<u8, u64>,
     pub(super) rng: ChaCha20Rng,
+    summary: TierKey,
 }
 
 impl Chain {
@@ -68,12 +72,14 @@ impl Chain {
             ..genesis()
         };
         let (ledger, writes) = Ledger::genesis(&genesis).expect("a valid genesis");
+        let mut rng = ChaCha20Rng::from_seed([1; 32]);
         let mut chain = Self {
             ledger,
             stored: BTreeMap::new(),
             last: None,
             sequences: BTreeMap::new(),
-            rng: ChaCha20Rng::from_seed([1; 32]),
+            summary: TierKey::random(&mut rng),
+            rng,
         };
         chain.store(&writes);
         chain
@@ -178,23 +184,47 @@ impl Chain {
     }
 
     pub(super) fn rejected(&mut self, signer: u8, body: TxBody) -> Rejection {
+        // What time does by itself stands in front.
         match self.act(signer, body).as_slice() {
-            [What::Rejected { reason, .. }] => reason.clone(),
+            [.., What::Rejected { reason, .. }] => reason.clone(),
             other => panic!("expected a rejection, got {other:?}"),
         }
     }
 
+    /// What the ledger says to a request that it refuses; the patient must have been told the same.
+    pub(super) fn refused(&mut self, hospital: u8, request: Request) -> Rejection {
+        let expected = HospitalId::of(&key(hospital).verifying_key());
+        match self
+            .act(hospital, TxBody::Request(Box::new(request)))
+            .as_slice()
+        {
+            [
+                What::Attempt {
+                    patient: told,
+                    hospital: of,
+                    reason: seen,
+                },
+                What::Rejected { reason, signer },
+            ] => {
+                assert_eq!((*told, *of), (patient(), expected));
+                assert_eq!((seen, *signer), (reason, expected.into()));
+                reason.clone()
+            }
+            other => panic!("expected a refused request, got {other:?}"),
+        }
+    }
+
     pub(super) fn enrolment(&mut self) -> Enrolment {
-        let member = |n: &u8| Member {
-            key: key(*n).verifying_key(),
-            sealing: OpeningKey::from_seed(Secret32::new([*n; 32])).sealing_key(),
-        };
         let tiers = Tier::ALL
             .into_iter()
             .map(|tier| {
                 let threshold = Threshold::majority(KIN.len()).expect("three kin");
-                let (commitments, _) =
-                    deal(&TierKey::random(&mut self.rng), threshold, &mut self.rng).expect("dealt");
+                let other = TierKey::random(&mut self.rng);
+                let tier_key = match tier {
+                    Tier::Summary => &self.summary,
+                    Tier::Chart | Tier::Sensitive => &other,
+                };
+                let (commitments, _) = deal(tier_key, threshold, &mut self.rng).expect("dealt");
                 TierShares {
                     tier,
                     commitments,
@@ -206,6 +236,9 @@ impl Chain {
             sealing: OpeningKey::from_seed(Secret32::new([PATIENT; 32])).sealing_key(),
             roster: KIN.iter().map(member).collect(),
             tiers,
+            rules: crate::roster::RosterRules::default(),
+            escalation: Escalation::default(),
+            second: None,
             sponsor: HospitalId::of(&key(HOSPITAL).verifying_key()),
             sponsor_signature: Signature([0; 64]),
             acceptances: Vec::new(),
@@ -214,20 +247,39 @@ impl Chain {
         enrolment
     }
 
+    /// A second circle of three, with a sharing of the summary key of its own; nobody has accepted yet.
+    pub(super) fn second_circle(&mut self) -> SecondCircle {
+        let threshold = Threshold::majority(SECOND_KIN.len()).expect("three kin");
+        let (commitments, _) = deal(&self.summary, threshold, &mut self.rng).expect("dealt");
+        SecondCircle {
+            roster: SECOND_KIN.iter().map(member).collect(),
+            commitments,
+            acceptances: Vec::new(),
+        }
+    }
+
     pub(super) fn accept(&self, enrolment: &mut Enrolment) {
         let digest = enrolment.digest(self.ledger.chain(), patient());
         enrolment.sponsor_signature = Enrolment::sponsor(&digest, &key(HOSPITAL));
-        enrolment.acceptances = KIN
-            .iter()
-            .map(|n| {
-                let kin = KinId::of(&key(*n).verifying_key());
-                key(*n).sign(&Enrolment::acceptance(&digest, kin))
-            })
-            .collect();
+        let accept = |n: &u8| {
+            let kin = KinId::of(&key(*n).verifying_key());
+            key(*n).sign(&Enrolment::acceptance(&digest, kin))
+        };
+        enrolment.acceptances = KIN.iter().map(accept).collect();
+        if let Some(second) = &mut enrolment.second {
+            second.acceptances = SECOND_KIN.iter().map(accept).collect();
+        }
     }
 
     pub(super) fn enrol(&mut self) {
-        let enrolment = self.enrolment();
+        self.enrol_with(|_, _| ());
+    }
+
+    /// Enrols the patient with a change that everybody agrees to.
+    pub(super) fn enrol_with(&mut self, change: impl FnOnce(&mut Self, &mut Enrolment)) {
+        let mut enrolment = self.enrolment();
+        change(self, &mut enrolment);
+        self.accept(&mut enrolment);
         let events = self.act(PATIENT, TxBody::Enrol(Box::new(enrolment)));
         assert_eq!(events, vec![What::Enrolled { patient: patient() }]);
     }
@@ -237,11 +289,21 @@ impl Chain {
     }
 
     pub(super) fn request_of(&mut self, hospital: u8) -> Request {
+        self.request_with(hospital, |_| ())
+    }
+
+    /// A request of `hospital`, changed before it is proved and signed.
+    pub(super) fn request_with(
+        &mut self,
+        hospital: u8,
+        change: impl FnOnce(&mut Request),
+    ) -> Request {
         let hospital = HospitalId::of(&key(hospital).verifying_key());
         let secret = SessionSecret::random(&mut self.rng);
         let mut request = Request {
             patient: patient(),
             epoch: Epoch(1),
+            circle: Circle::First,
             scopes: vec![Scope {
                 tier: Tier::Summary,
                 up_to: self.ledger.height(),
@@ -263,6 +325,7 @@ impl Chain {
             session_ms: Millis(60_000),
             clinician_signature: Signature([0; 64]),
         };
+        change(&mut request);
         let chain = self.ledger.chain();
         request.session = secret.prove(&request.binding(chain, hospital), &mut self.rng);
         request.signed(chain, hospital, &key(CLINICIAN))
@@ -270,7 +333,12 @@ impl Chain {
 
     pub(super) fn open_case(&mut self) -> CaseId {
         let request = self.request();
-        let events = self.act(HOSPITAL, TxBody::Request(Box::new(request)));
+        self.opened(HOSPITAL, request)
+    }
+
+    /// The case that a request opens.
+    pub(super) fn opened(&mut self, hospital: u8, request: Request) -> CaseId {
+        let events = self.act(hospital, TxBody::Request(Box::new(request)));
         match events.as_slice() {
             [
                 What::Case {
@@ -287,6 +355,7 @@ impl Chain {
         let case = self.ledger.state().case(case).expect("on chain");
         TxBody::Approve(Approval {
             case: case.id,
+            circle: case.request.circle,
             epoch: case.request.epoch,
             hospital: case.hospital,
             purpose: case.request.purpose,
@@ -297,6 +366,14 @@ impl Chain {
 
     pub(super) fn phase(&self, case: CaseId) -> Phase {
         self.ledger.state().case(case).expect("on chain").phase
+    }
+}
+
+fn member(n: &u8) -> Member {
+    Member {
+        key: key(*n).verifying_key(),
+        sealing: OpeningKey::from_seed(Secret32::new([*n; 32])).sealing_key(),
+        relation: crate::roster::Relation::Friend,
     }
 }
 

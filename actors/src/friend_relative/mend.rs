@@ -1,0 +1,348 @@
+//! Pieces of records: making those anew that should be here and are not, and showing that they are (ADR 33).
+//!
+//! No patient and no hospital is needed: which pieces a kin should hold follows from
+//! the ledger, and any majority of the pieces of a record gives the others. A kin does so when it was away, when a
+//! disk was lost, and when it took somebody's place.
+
+use super::desk::{Desk, PROVE_WITHIN};
+use super::messages::{FetchShards, KinError};
+use super::prepare::{batch, upload};
+use super::roster::{Circle, bad, submit};
+use super::shards::WRITE_BYTES;
+use super::storage::{Kept, Put as _, Ward};
+use crate::friend_relative::FriendRelative;
+use crate::ports::store::Batch;
+use crate::scope::batch_places;
+use crate::upload::Upload;
+use kithkin_protocol::crypto::Digest;
+use kithkin_protocol::ids::{KinId, RecordId};
+use kithkin_protocol::ledger::{self, Era, duties};
+use kithkin_protocol::record::{
+    Answer, BatchHeader, Challenge, Duties, DutyError, Offered, RecordEntry, Repair, Shard,
+    held_digest,
+};
+use kithkin_protocol::roster::RosterStep;
+use kithkin_protocol::units::{Height, ShareIndex, Tier};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// How long a fellow kin may take to send its pieces of some records.
+const FETCH_WITHIN: Duration = Duration::from_secs(10);
+/// Most bytes of pieces that are asked for at once, unless one record has more.
+const PORTION_BYTES: usize = 4 * 1024 * 1024;
+
+/// Looks through all batches of a patient and makes what is missing.
+pub(super) async fn mend(desk: &Arc<Desk>, circle: &Circle, head: Height) -> Result<(), KinError> {
+    let Some(ward) = &circle.ward else {
+        return Ok(());
+    };
+    for tier in Tier::ALL {
+        for header in headers(desk, circle, tier, head).await? {
+            let Some(era) = circle.entry.era_of(header.epoch) else {
+                continue;
+            };
+            let slots: Vec<ShareIndex> = era.slots_of(desk.me).collect();
+            let kept = desk.store.kept(&header.manifest_root)?;
+            let good = kept.as_ref().filter(|kept| !kept.damaged);
+            if slots
+                .iter()
+                .all(|slot| good.is_some_and(|kept| kept.slots.contains(slot)))
+            {
+                continue;
+            }
+            // One that cannot be mended now must not keep the others from being mended.
+            if let Err(error) = make(desk, ward, &header, era, slots).await {
+                tracing::warn!(kin = %desk.me, patient = %circle.patient, %tier, %error, "pieces are still missing");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Headers of all batches of a tier up to a height, each proved once.
+async fn headers(
+    desk: &Arc<Desk>,
+    circle: &Circle,
+    tier: Tier,
+    up_to: Height,
+) -> Result<Vec<BatchHeader>, KinError> {
+    let deadline = Instant::now() + PROVE_WITHIN;
+    let (client, port) = (&desk.client, &desk.port);
+    let places = batch_places(client, port, circle.patient, tier, up_to, deadline).await?;
+    let mut headers = Vec::with_capacity(places.len());
+    for place in places {
+        headers.push(batch(desk, place).await?);
+    }
+    Ok(headers)
+}
+
+/// Makes this kin's pieces of one upload from those of others, and keeps them.
+async fn make(
+    desk: &Arc<Desk>,
+    ward: &Arc<Ward>,
+    header: &BatchHeader,
+    era: &Era,
+    slots: Vec<ShareIndex>,
+) -> Result<(), KinError> {
+    let root = header.manifest_root;
+    let upload = upload(desk, ward, header).await?;
+    let mut leaves: BTreeMap<RecordId, Digest> = BTreeMap::new();
+    for portion in portions(&upload, era) {
+        let shards = collect(desk, ward.patient, root, era, &slots, portion).await?;
+        for (entry, shard) in &shards {
+            if slots.first() == Some(&shard.index) {
+                leaves.insert(entry.record, shard.leaf(entry, era.shape));
+            }
+        }
+        let mut write = Batch::default();
+        for (entry, shard) in &shards {
+            write.shard(&root, &entry.record, shard);
+            if write.len_bytes() >= WRITE_BYTES {
+                desk.store.write(std::mem::take(&mut write)).await?;
+            }
+        }
+        desk.store.write(write).await?;
+    }
+    let order = upload.manifest.entries().iter();
+    let held = order.filter_map(|entry| leaves.get(&entry.record).copied());
+    let kept = Kept {
+        patient: upload.patient,
+        tier: upload.tier,
+        author: upload.author,
+        epoch: upload.epoch,
+        records: u32::try_from(upload.manifest.entries().len()).unwrap_or(u32::MAX),
+        slots,
+        damaged: false,
+        held: held_digest(held),
+    };
+    let is_new = desk.store.kept(&root)?.is_none();
+    // The mark comes last, as for pieces that a hospital hands in.
+    let mut write = Batch::default();
+    write.upload(&root, &upload).kept(&root, &kept);
+    desk.store.write(write).await?;
+    if is_new {
+        desk.uploads.fetch_add(1, Ordering::Relaxed);
+    }
+    tracing::info!(kin = %desk.me, patient = %upload.patient, tier = %upload.tier, %root, "pieces made anew from those of other kin");
+    Ok(())
+}
+
+/// The records in portions whose pieces fit into one answer.
+fn portions(upload: &Upload, era: &Era) -> Vec<Vec<RecordEntry>> {
+    let (mut portions, mut portion, mut bytes) = (Vec::new(), Vec::new(), 0usize);
+    for entry in upload.manifest.entries() {
+        let shard = usize::try_from(entry.bytes).unwrap_or(usize::MAX) / era.shape.needed();
+        if bytes.saturating_add(shard) > PORTION_BYTES && !portion.is_empty() {
+            portions.push(std::mem::take(&mut portion));
+            bytes = 0;
+        }
+        bytes = bytes.saturating_add(shard);
+        portion.push(entry.clone());
+    }
+    portions.push(portion);
+    portions
+}
+
+/// Asks the holders of the other slots one after the other until every wanted piece can be made.
+async fn collect(
+    desk: &Arc<Desk>,
+    patient: kithkin_protocol::ids::PatientId,
+    root: Digest,
+    era: &Era,
+    slots: &[ShareIndex],
+    entries: Vec<RecordEntry>,
+) -> Result<Vec<(RecordEntry, Shard)>, KinError> {
+    let mut repairs = Vec::new();
+    for entry in entries {
+        for slot in slots {
+            let repair = Repair::new(entry.clone(), era.shape, *slot);
+            repairs.push((entry.clone(), repair.map_err(|error| bad(patient, error))?));
+        }
+    }
+    let fellows: BTreeSet<KinId> = era.holders.iter().copied().collect();
+    let only: BTreeSet<RecordId> = repairs.iter().map(|(entry, _)| entry.record).collect();
+    let only: Vec<RecordId> = only.into_iter().collect();
+    let shape = era.shape;
+    repairs = desk
+        .heavy(move |desk| {
+            let records: BTreeSet<RecordId> =
+                repairs.iter().map(|(entry, _)| entry.record).collect();
+            let mut own = Vec::new();
+            for record in records {
+                for slot in shape.indices() {
+                    let shard = desk.store.shard(&root, &record, slot)?;
+                    own.extend(shard.map(|shard| (record, shard)));
+                }
+            }
+            offer(desk, desk.me, &mut repairs, &own);
+            Ok(repairs)
+        })
+        .await?;
+    for kin in fellows.into_iter().filter(|kin| *kin != desk.me) {
+        if repairs.iter().all(|(_, repair)| repair.is_ready()) {
+            break;
+        }
+        let Some(sent) = ask(desk, kin, root, &only).await else {
+            continue;
+        };
+        if sent.len() > only.len().saturating_mul(shape.kin()) {
+            tracing::warn!(kin = %desk.me, from = %kin, "sent more pieces than there are");
+            continue;
+        }
+        repairs = desk
+            .heavy(move |desk| {
+                offer(desk, kin, &mut repairs, &sent);
+                Ok(repairs)
+            })
+            .await?;
+    }
+    let done = desk.heavy(move |_| {
+        let made = repairs.into_iter().map(|(entry, repair)| {
+            let shard = repair.finish().map_err(|error| bad(patient, error))?;
+            Ok((entry, shard))
+        });
+        made.collect()
+    });
+    done.await
+}
+
+fn offer(
+    desk: &Desk,
+    from: KinId,
+    repairs: &mut [(RecordEntry, Repair)],
+    sent: &[(RecordId, Shard)],
+) {
+    for (record, shard) in sent {
+        for (_, repair) in repairs
+            .iter_mut()
+            .filter(|(entry, _)| entry.record == *record)
+        {
+            match repair.offer(from, shard.clone()) {
+                Ok(Offered::Taken | Offered::Spare) => {}
+                Err(fault) => {
+                    tracing::warn!(kin = %desk.me, %fault, "a fellow kin sent a wrong piece");
+                    break;
+                }
+            }
+        }
+    }
+}
+
+async fn ask(
+    desk: &Desk,
+    kin: KinId,
+    root: Digest,
+    only: &[RecordId],
+) -> Option<Vec<(RecordId, Shard)>> {
+    let name = desk.setting.directory.name(kin)?;
+    let question = FetchShards {
+        root,
+        only: only.to_vec(),
+        case: None,
+    };
+    let asked = desk
+        .port
+        .ask::<FriendRelative, _>(name, question, FETCH_WITHIN);
+    match asked.await {
+        Ok(Ok(shards)) => Some(shards),
+        Ok(Err(error)) => {
+            tracing::debug!(kin = %desk.me, from = %name, %error, "no pieces");
+            None
+        }
+        Err(error) => {
+            tracing::debug!(kin = %desk.me, %error, "no pieces");
+            None
+        }
+    }
+}
+
+/// Answers the drill that is under way for the pieces of records, tier by tier.
+pub(super) async fn show(desk: &Arc<Desk>, circle: &Circle) -> Result<(), KinError> {
+    let (Some(index), Some(_)) = (circle.index, &circle.ward) else {
+        return Ok(());
+    };
+    let Some((height, seed)) = circle.entry.drill.round else {
+        return Ok(());
+    };
+    for tier in Tier::ALL {
+        let shown = circle.entry.drill.shown.get(&(index, tier));
+        if shown.is_some_and(|shown| shown.height >= height) {
+            continue;
+        }
+        let headers = headers(desk, circle, tier, height).await?;
+        let challenge = Challenge {
+            seed,
+            epoch: circle.entry.epoch,
+            index,
+            round: height.0,
+        };
+        let entry = circle.entry.clone();
+        let patient = circle.patient;
+        let answer = desk
+            .heavy(move |desk| answer(desk, patient, &entry, tier, &headers, challenge))
+            .await?;
+        let Some((answer, lost)) = answer else {
+            continue;
+        };
+        let step = RosterStep::Show {
+            height,
+            tier,
+            answer,
+        };
+        submit(desk, circle.patient, step).await?;
+        // The next look makes anew what is missing; what is there is served meanwhile.
+        let mut write = Batch::default();
+        for root in &lost {
+            if let Some(kept) = desk.store.kept(root)? {
+                let damaged = true;
+                write.kept(root, &Kept { damaged, ..kept });
+            }
+        }
+        if !write.is_empty() {
+            desk.store.write(write).await?;
+        }
+    }
+    Ok(())
+}
+
+/// One proof for each drawn place, and the uploads of which something is lost. None when this kin should hold nothing.
+fn answer(
+    desk: &Desk,
+    patient: kithkin_protocol::ids::PatientId,
+    entry: &ledger::Patient,
+    tier: Tier,
+    headers: &[BatchHeader],
+    challenge: Challenge,
+) -> Result<Option<(Answer, BTreeSet<Digest>)>, KinError> {
+    let erased = BTreeSet::new();
+    let duties = duties(entry, desk.me, headers, &erased);
+    let duties = match Duties::new(desk.client.chain(), patient, tier, duties) {
+        Ok(duties) => duties,
+        Err(DutyError::Nothing) => return Ok(None),
+        Err(error) => return Err(bad(patient, error)),
+    };
+    let mut proofs = Vec::new();
+    let mut lost = BTreeSet::new();
+    for place in challenge.places(&duties) {
+        let root = place.duty.header.manifest_root;
+        let proof = match desk.store.upload(&root)? {
+            Some(upload) => {
+                let record = place.record(&upload.manifest);
+                let shard = match record {
+                    Some(entry) => desk.store.shard(&root, &entry.record, place.duty.slot)?,
+                    None => None,
+                };
+                place.prove(&upload.manifest, shard.as_ref())
+            }
+            None => kithkin_protocol::record::Proof::Lost,
+        };
+        if proof == kithkin_protocol::record::Proof::Lost {
+            lost.insert(root);
+        }
+        proofs.push(proof);
+    }
+    let answer = Answer::new(proofs).map_err(|error| bad(patient, error))?;
+    Ok(Some((answer, lost)))
+}

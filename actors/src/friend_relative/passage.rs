@@ -1,0 +1,509 @@
+//! A kin's part in one handover: dealing, answering complaints, taking the new shares (opening.md sections 4 and 5).
+//!
+//! What is dealt is durable before its commitments go on chain, and the new share is
+//! durable before its acceptance does. Sealed sub-shares travel from kin to kin; who
+//! cannot reach a dealer asks the others, for everybody keeps what everybody got.
+
+use super::desk::Desk;
+use super::messages::{Bundle, Conduct, FetchBundle, KinError};
+use super::offers::{SEALED_BYTES_MAX, keep_shares};
+use super::prepare::share;
+use super::roster::{Circle, bad, erase, submit};
+use super::storage::{OwnDealing, Passage, Put as _, Ward};
+use crate::friend_relative::FriendRelative;
+use crate::ports::names::ActorName;
+use crate::ports::random::SystemRng;
+use crate::ports::store::Batch;
+use kithkin_protocol::crypto::{Sealed, SealingKey};
+use kithkin_protocol::ids::{KinId, PatientId};
+use kithkin_protocol::ledger::{Enrolment, Member};
+use kithkin_protocol::roster::{
+    Complaint, Handover, Plan, RosterStep, TierDealing, refresh, reshare,
+};
+use kithkin_protocol::sharing::{
+    Dealing, PublishedShare, ResharingDealing, Share, ShareContext, SubShare, Threshold, Verdict,
+    ZeroDealing,
+};
+use kithkin_protocol::units::{ShareIndex, Tier};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// After so many looks at a quiet handover a kin complains of a dealer whose bundle nobody has.
+const COMPLAIN_TICKS: u32 = 4;
+/// How long a fellow kin may take to send a bundle.
+const FETCH_WITHIN: Duration = Duration::from_secs(3);
+
+/// This kin's part so far; a fresh one for another handover than the stored one, which has come to nothing.
+fn passage(desk: &Desk, circle: &Circle, handover: &Handover) -> Result<Passage, KinError> {
+    match desk.store.passage(circle.patient)? {
+        Some(passage) if passage.handover == handover.id => return Ok(passage),
+        Some(Passage {
+            next: Some((_, next)),
+            ..
+        }) => {
+            for share in &next.shares {
+                desk.keys.destroy(&share.key)?;
+            }
+        }
+        Some(_) | None => {}
+    }
+    let present = circle.entry.present(circle.patient);
+    let new = handover.plan.roster(&present).iter();
+    let all = circle.entry.enrolment.roster.iter().chain(new);
+    Ok(Passage {
+        handover: handover.id,
+        readers: all.map(Member::id).collect(),
+        own: None,
+        bundles: BTreeMap::new(),
+        next: None,
+    })
+}
+
+async fn put(desk: &Desk, patient: PatientId, passage: &Passage) -> Result<(), KinError> {
+    let mut batch = Batch::default();
+    batch.passage(patient, passage);
+    desk.store.write(batch).await
+}
+
+/// Deals, unless this kin has dealt or is out.
+pub(super) async fn deal(
+    desk: &Arc<Desk>,
+    circle: &Circle,
+    index: ShareIndex,
+    handover: &Handover,
+) -> Result<(), KinError> {
+    let Some(ward) = circle.ward.clone() else {
+        return Ok(());
+    };
+    if handover.dealings.contains_key(&index) || handover.barred.contains_key(&index) {
+        return Ok(());
+    }
+    let mut passage = passage(desk, circle, handover)?;
+    let own = match passage.own.clone() {
+        Some(own) => own,
+        None => {
+            let (plan, present) = (handover.plan.clone(), circle.entry.enrolment.clone());
+            let own = desk.heavy(move |desk| make(desk, &ward, &plan, &present));
+            let own = own.await?;
+            passage.own = Some(own.clone());
+            passage.bundles.insert(index, own.bundle.clone());
+            put(desk, circle.patient, &passage).await?;
+            own
+        }
+    };
+    let step = RosterStep::Deal {
+        handover: handover.id,
+        dealings: own.dealings,
+        sealed: own.bundle.digest(),
+    };
+    submit(desk, circle.patient, step).await
+}
+
+/// Makes the dealings of all tiers and seals their sub-shares.
+fn make(
+    desk: &Desk,
+    ward: &Ward,
+    plan: &Plan,
+    present: &Enrolment,
+) -> Result<OwnDealing, KinError> {
+    let patient = ward.patient;
+    let mut own = OwnDealing {
+        dealings: Vec::new(),
+        bundle: Bundle(Vec::new()),
+        copies: Bundle(Vec::new()),
+    };
+    let mut rng = SystemRng;
+    for (place, shares) in present.tiers.iter().enumerate() {
+        let tier = shares.tier;
+        let context = ward.context(tier);
+        let wrong = |error: &dyn core::fmt::Display| bad(patient, error);
+        let (dealing, (sealed, copies)) = match plan {
+            Plan::Reshare { roster, thresholds } => {
+                let needed = thresholds.get(place).copied().map_or(0, usize::from);
+                let threshold = Threshold::new(needed, roster.len()).map_err(|e| wrong(&e))?;
+                let mine = share(desk, ward, tier)?;
+                let (dealing, subs) =
+                    ResharingDealing::deal(&mine, threshold, &mut rng).map_err(|e| wrong(&e))?;
+                let sealed = seal(desk, patient, &dealing, &subs, roster, &context)?;
+                (TierDealing::Share(dealing), sealed)
+            }
+            Plan::Refresh => {
+                let needed = shares.commitments.threshold();
+                let threshold =
+                    Threshold::new(needed, present.roster.len()).map_err(|e| wrong(&e))?;
+                let (dealing, subs) =
+                    ZeroDealing::deal(ward.index, threshold, &mut rng).map_err(|e| wrong(&e))?;
+                let sealed = seal(desk, patient, &dealing, &subs, &present.roster, &context)?;
+                (TierDealing::Zero(dealing), sealed)
+            }
+            Plan::Redeal { .. } | Plan::Recover { .. } => {
+                return Err(bad(patient, "kin deal nothing in this"));
+            }
+        };
+        own.dealings.push(dealing);
+        own.bundle.0.push(sealed);
+        own.copies.0.push(copies);
+    }
+    Ok(own)
+}
+
+/// Every sub-share, sealed to its recipient and once more to this kin itself.
+fn seal<D: Dealing>(
+    desk: &Desk,
+    patient: PatientId,
+    dealing: &D,
+    subs: &[SubShare],
+    roster: &[Member],
+    context: &ShareContext,
+) -> Result<(Vec<Sealed>, Vec<Sealed>), KinError> {
+    let own = desk.identity.opening.sealing_key();
+    let to = |sub: &SubShare, key: &SealingKey| {
+        dealing
+            .seal(sub, context, key, &mut SystemRng)
+            .map_err(|error| bad(patient, error))
+    };
+    // For demonstrations: everybody gets what is meant for the first, and who opens it sees that it does not fit.
+    let wrong = desk.conduct() == Conduct::DealWrong;
+    let mut sealed = Vec::with_capacity(subs.len());
+    let mut copies = Vec::with_capacity(subs.len());
+    for (sub, member) in subs.iter().zip(roster) {
+        let sent = subs.first().filter(|_| wrong).unwrap_or(sub);
+        sealed.push(to(sent, &member.sealing)?);
+        copies.push(to(sub, &own)?);
+    }
+    Ok((sealed, copies))
+}
+
+/// Shows what a recipient complains of.
+pub(super) async fn answer(
+    desk: &Arc<Desk>,
+    circle: &Circle,
+    handover: &Handover,
+) -> Result<(), KinError> {
+    let Some(index) = circle.index else {
+        return Ok(());
+    };
+    let waiting = handover.complaints.keys().filter(|c| c.dealer == index);
+    let waiting: Vec<Complaint> = waiting.copied().collect();
+    if waiting.is_empty() || desk.conduct() == Conduct::DealWrong {
+        return Ok(());
+    }
+    let own = passage(desk, circle, handover)?.own;
+    let own = own.ok_or_else(|| bad(circle.patient, "what was dealt is not kept any more"))?;
+    for complaint in waiting {
+        let Complaint {
+            recipient, tier, ..
+        } = complaint;
+        let context = ShareContext {
+            patient: circle.patient,
+            tier,
+            epoch: circle.entry.epoch,
+        };
+        let shown = own
+            .dealings
+            .iter()
+            .zip(&own.copies.0)
+            .zip(Tier::ALL)
+            .find(|(_, of)| *of == tier)
+            .and_then(|((dealing, copies), _)| {
+                let copy = copies.get(recipient.position())?;
+                open(desk, dealing, copy, recipient, &context)
+            });
+        let shown = shown.ok_or_else(|| bad(circle.patient, "the own copy cannot be opened"))?;
+        let step = RosterStep::Reveal {
+            handover: handover.id,
+            recipient,
+            tier,
+            share: shown.publish().value,
+        };
+        submit(desk, circle.patient, step).await?;
+    }
+    Ok(())
+}
+
+fn open(
+    desk: &Desk,
+    dealing: &TierDealing,
+    sealed: &Sealed,
+    recipient: ShareIndex,
+    context: &ShareContext,
+) -> Option<SubShare> {
+    let key = &desk.identity.opening;
+    match dealing {
+        TierDealing::Zero(dealing) => dealing.open(sealed, key, recipient, context).ok(),
+        TierDealing::Share(dealing) => dealing.open(sealed, key, recipient, context).ok(),
+    }
+}
+
+/// Gets the sub-shares for this kin, computes and keeps the new shares, and accepts. Complains of a dealer whose sub-share does
+/// not fit.
+pub(super) async fn take(
+    desk: &Arc<Desk>,
+    circle: &Circle,
+    handover: &Handover,
+    waited: u32,
+) -> Result<(), KinError> {
+    let patient = circle.patient;
+    let present = circle.entry.present(patient);
+    let roster = handover.plan.roster(&present);
+    let position = roster.iter().position(|member| member.id() == desk.me);
+    let Some(recipient) = position.and_then(ShareIndex::from_position) else {
+        return Ok(());
+    };
+    let is_mine = circle.index.is_some() || super::desk::lock(&desk.joining).contains(&patient);
+    if !is_mine {
+        return Ok(());
+    }
+    let dealt = handover.dealt_digest();
+    let mut passage = passage(desk, circle, handover)?;
+    if passage.next.as_ref().is_none_or(|(of, _)| *of != dealt) {
+        let all = fetch(desk, circle, handover, &mut passage).await;
+        put(desk, patient, &passage).await?;
+        // A dealer that cannot be reached for a moment needs no complaint: its answer would stand in the clear.
+        if !all && waited < COMPLAIN_TICKS {
+            return Err(bad(
+                patient,
+                "nobody has what a dealer has sealed; will ask again",
+            ));
+        }
+        let subs = match open_all(desk, circle, handover, &passage, recipient) {
+            Ok(subs) => subs,
+            Err(complaint) => return complain(desk, patient, handover, complaint).await,
+        };
+        let (entry, handover_now) = (circle.entry.clone(), handover.clone());
+        let ward = circle.ward.clone();
+        let next = desk
+            .heavy(move |desk| {
+                let old = ward.as_deref();
+                combine(desk, patient, &entry, &handover_now, recipient, old, &subs)
+            })
+            .await?;
+        let before = passage.next.replace((dealt, next));
+        put(desk, patient, &passage).await?;
+        if let Some((_, before)) = before {
+            erase(desk, Arc::new(before)).await;
+        }
+    }
+    // The shares come first: a kin that accepted and lost them can have them again from what was dealt.
+    if handover.acceptances.contains(&desk.me) {
+        return Ok(());
+    }
+    let step = RosterStep::Accept {
+        handover: handover.id,
+        dealt,
+    };
+    submit(desk, patient, step).await
+}
+
+async fn complain(
+    desk: &Arc<Desk>,
+    patient: PatientId,
+    handover: &Handover,
+    complaint: Complaint,
+) -> Result<(), KinError> {
+    if handover.complaints.contains_key(&complaint) {
+        return Ok(());
+    }
+    let Complaint { dealer, tier, .. } = complaint;
+    tracing::warn!(kin = %desk.me, %patient, %dealer, %tier, "what this dealer sent does not fit; complaining");
+    let step = RosterStep::Complain {
+        handover: handover.id,
+        dealer,
+        tier,
+    };
+    submit(desk, patient, step).await
+}
+
+/// Gets every dealer's bundle, from the dealer or from whoever has it; whether all are here.
+async fn fetch(
+    desk: &Arc<Desk>,
+    circle: &Circle,
+    handover: &Handover,
+    passage: &mut Passage,
+) -> bool {
+    let mut all = true;
+    let roster = &circle.entry.enrolment.roster;
+    let present = circle.entry.present(circle.patient);
+    let recipients = handover.plan.roster(&present).len();
+    for (dealer, dealt) in &handover.dealings {
+        let kept = passage.bundles.get(dealer);
+        if kept.is_some_and(|bundle| bundle.digest() == dealt.sealed) {
+            continue;
+        }
+        let question = FetchBundle {
+            patient: circle.patient,
+            handover: handover.id,
+            dealer: *dealer,
+        };
+        let first = roster.get(dealer.position()).map(Member::id);
+        let others = passage.readers.iter().copied();
+        let others = others.filter(|kin| Some(*kin) != first && *kin != desk.me);
+        let mut found = None;
+        for kin in first.into_iter().chain(others) {
+            let sent = ask(desk, kin, question).await;
+            let sent = sent.filter(|bundle| fits(bundle, recipients));
+            if let Some(bundle) = sent.filter(|bundle| bundle.digest() == dealt.sealed) {
+                found = Some(bundle);
+                break;
+            }
+        }
+        match found {
+            Some(bundle) => _ = passage.bundles.insert(*dealer, bundle),
+            None => all = false,
+        }
+    }
+    all
+}
+
+/// Whether a bundle has the shape that an honest dealer gives it: nobody keeps more than that for anybody.
+fn fits(bundle: &Bundle, recipients: usize) -> bool {
+    let short = |sealed: &Sealed| sealed.enc.len() + sealed.ciphertext.len() <= SEALED_BYTES_MAX;
+    bundle.0.len() == Tier::ALL.len()
+        && bundle
+            .0
+            .iter()
+            .all(|of_tier| of_tier.len() == recipients && of_tier.iter().all(short))
+}
+
+async fn ask(desk: &Desk, kin: KinId, question: FetchBundle) -> Option<Bundle> {
+    let name = desk.setting.directory.name(kin)?;
+    let asked = desk
+        .port
+        .ask::<FriendRelative, _>(name, question, FETCH_WITHIN);
+    asked.await.ok()?.ok()
+}
+
+/// The sub-shares of all dealers for this kin, tier by tier; or what to complain of.
+fn open_all(
+    desk: &Desk,
+    circle: &Circle,
+    handover: &Handover,
+    passage: &Passage,
+    recipient: ShareIndex,
+) -> Result<Vec<Vec<SubShare>>, Complaint> {
+    let mut all = Vec::new();
+    for (place, tier) in Tier::ALL.into_iter().enumerate() {
+        let context = ShareContext {
+            patient: circle.patient,
+            tier,
+            epoch: circle.entry.epoch,
+        };
+        let mut subs = Vec::new();
+        for (dealer, dealt) in &handover.dealings {
+            let complaint = Complaint {
+                dealer: *dealer,
+                recipient,
+                tier,
+            };
+            let dealing = dealt.dealings.get(place).ok_or(complaint)?;
+            // What was shown on chain has been checked there.
+            if let Some(value) = handover.revealed.get(&complaint) {
+                let shown = PublishedShare {
+                    dealer: *dealer,
+                    recipient,
+                    value: *value,
+                };
+                subs.push(shown_share(dealing, recipient, &shown).ok_or(complaint)?);
+                continue;
+            }
+            let sealed = passage.bundles.get(dealer);
+            let sealed = sealed.and_then(|bundle| bundle.0.get(place)?.get(recipient.position()));
+            let sub = sealed.and_then(|sealed| open(desk, dealing, sealed, recipient, &context));
+            subs.push(sub.ok_or(complaint)?);
+        }
+        all.push(subs);
+    }
+    Ok(all)
+}
+
+fn shown_share(
+    dealing: &TierDealing,
+    recipient: ShareIndex,
+    shown: &PublishedShare,
+) -> Option<SubShare> {
+    let verdict = match dealing {
+        TierDealing::Zero(dealing) => dealing.judge(recipient, Some(shown)),
+        TierDealing::Share(dealing) => dealing.judge(recipient, Some(shown)),
+    };
+    match verdict {
+        Verdict::Cleared(sub) => Some(sub),
+        Verdict::Named(_) => None,
+    }
+}
+
+/// The new shares, sealed under fresh keys, and the ward as it will be.
+fn combine(
+    desk: &Desk,
+    patient: PatientId,
+    entry: &kithkin_protocol::ledger::Patient,
+    handover: &Handover,
+    recipient: ShareIndex,
+    old: Option<&Ward>,
+    subs: &[Vec<SubShare>],
+) -> Result<Ward, KinError> {
+    let present = entry.present(patient);
+    let mut shares: Vec<(Tier, Share)> = Vec::new();
+    for (tier, subs) in entry.enrolment.tiers.iter().zip(subs) {
+        let renewed = match &handover.plan {
+            Plan::Refresh => {
+                let old = old.ok_or_else(|| bad(patient, "there is no share to refresh"))?;
+                let mine = share(desk, old, tier.tier)?;
+                let refresh = refresh(&entry.enrolment, tier, &handover.dealings);
+                let refresh = refresh.map_err(|error| bad(patient, error))?;
+                refresh.renew(&mine, subs)
+            }
+            plan => {
+                let reshare = reshare(plan, tier, &handover.dealings);
+                let reshare = reshare.map_err(|error| bad(patient, error))?;
+                reshare.share(recipient, subs)
+            }
+        };
+        shares.push((tier.tier, renewed.map_err(|error| bad(patient, error))?));
+    }
+    let tiers = handover
+        .tiers(&present)
+        .map_err(|error| bad(patient, error))?;
+    let epoch = entry.epoch.plus(1);
+    let enrolment = Enrolment {
+        roster: handover.plan.roster(&present).to_vec(),
+        tiers,
+        acceptances: Vec::new(),
+        ..entry.enrolment.clone()
+    };
+    Ok(Ward {
+        patient,
+        index: recipient,
+        epoch,
+        since: entry.roster_since,
+        digest: enrolment.digest(desk.client.chain(), patient),
+        active: false,
+        enrolment,
+        shares: keep_shares(desk, patient, epoch, shares)?,
+    })
+}
+
+/// Hands out what a dealer has sealed, to those whom the handover concerns.
+pub(super) async fn fetch_bundle(
+    desk: Arc<Desk>,
+    from: ActorName,
+    question: FetchBundle,
+) -> Result<Bundle, KinError> {
+    let FetchBundle {
+        patient,
+        handover,
+        dealer,
+    } = question;
+    let none = || bad(patient, "nothing of this handover is kept here");
+    let passage = desk.store.passage(patient)?.ok_or_else(none)?;
+    let reader = desk.setting.directory.kin(from);
+    if reader.is_none_or(|kin| !passage.readers.contains(&kin)) {
+        return Err(KinError::Forbidden {
+            reason: format!("{from} is on neither roster"),
+        });
+    }
+    if passage.handover != handover {
+        return Err(none());
+    }
+    passage.bundles.get(&dealer).cloned().ok_or_else(none)
+}

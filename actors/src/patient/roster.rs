@@ -1,0 +1,50 @@
+//! What the patient's device does about the own roster: propose a change, stop one (opening.md section 5).
+
+use super::device::Device;
+use super::messages::{AboutRoster, PatientError};
+use crate::clients::ClientError;
+use kithkin_protocol::ledger::{State, TxBody};
+use kithkin_protocol::roster::{Handover, RosterStep};
+use kithkin_protocol::units::Height;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long a step may take to become final.
+const FINAL_WITHIN: Duration = Duration::from_secs(30);
+/// How long a proof may take.
+const PROVE_WITHIN: Duration = Duration::from_secs(10);
+
+fn bad(reason: impl core::fmt::Display) -> PatientError {
+    PatientError::Roster {
+        reason: reason.to_string(),
+    }
+}
+
+/// Has a step stand on chain.
+pub(super) async fn about(device: Arc<Device>, about: AboutRoster) -> Result<Height, PatientError> {
+    let step = match about {
+        AboutRoster::Propose(plan) => RosterStep::Propose(plan),
+        AboutRoster::Veto => RosterStep::Veto {
+            handover: under_way(&device).await?.id,
+        },
+    };
+    let body = TxBody::Roster {
+        patient: device.me,
+        step: Box::new(step),
+    };
+    let deadline = Instant::now() + FINAL_WITHIN;
+    match device.client.submit(body, deadline).await {
+        Ok(finalized) => Ok(finalized.proof.header.height),
+        Err(ClientError::Rejected { reason }) => Err(bad(reason)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The change that is under way, proved.
+async fn under_way(device: &Device) -> Result<Handover, PatientError> {
+    let key = State::handover_key(device.me);
+    let deadline = Instant::now() + PROVE_WITHIN;
+    let (value, _) = device.client.prove(key, deadline).await?;
+    let value = value.ok_or_else(|| bad("no change of the roster is under way"))?;
+    State::decode_value(&value).map_err(bad)
+}

@@ -1,0 +1,93 @@
+//! Every order in which two cases of one patient can go, on the real state machine.
+//!
+//! Breadth first over all that hospital, patient, kin and time can do: kin approve, refuse and release, the patient vetoes, the hospital
+//! reads and closes, a reviewer judges, time passes, and somebody on the network hands in what does not belong: approvals
+//! that were signed for the other case, for another epoch or circle, by strangers. One kin is Byzantine and does everything
+//! at any time and twice. The two cases differ in nothing but their identifier, so nothing else can tell their approvals apart.
+//!
+//! Beside the cases runs a record of what was really signed for what; the rules are checked against that record, not
+//! against what the cases say of themselves. States are told apart by what the rules can still look at: of a case that is
+//! over, only whether a verdict is due, and who signed for it, since that can be tried on the other case. Left out are
+//! block times of single approvals, digests, and how many records were read. Honest kin are interchangeable, and so are the two cases.
+
+mod rules;
+mod world;
+
+use self::world::{EXPIRES, REQUESTED, Setup, World};
+use super::Phase;
+use std::collections::{BTreeSet, VecDeque};
+
+/// Explores everything; how many states there are, and which phases the cases reached.
+fn explore(setup: Setup) -> (usize, BTreeSet<Phase>) {
+    let start = World::new(setup);
+    start.check_state();
+    let mut visited = BTreeSet::from([start.key()]);
+    let mut phases = BTreeSet::new();
+    let mut frontier = VecDeque::from([start]);
+    while let Some(world) = frontier.pop_front() {
+        phases.extend(world.cases.iter().map(|case| case.phase));
+        for next in world.next() {
+            if visited.insert(next.key()) {
+                next.check_state();
+                frontier.push_back(next);
+            }
+        }
+    }
+    (visited.len(), phases)
+}
+
+fn all_phases() -> BTreeSet<Phase> {
+    use Phase::{Closed, Expired, Granted, Open, Refused, Requested, Reviewed, Vetoed, Waiting};
+    BTreeSet::from([
+        Requested, Waiting, Granted, Open, Closed, Reviewed, Refused, Vetoed, Expired,
+    ])
+}
+
+/// Explores `kin`, `threshold` with these ends of the waiting time, prints what was seen and compares it with the expected floors.
+fn check(kin: u8, threshold: u16, floors: &[(u64, usize)]) {
+    for &(not_before, floor) in floors {
+        let setup = Setup {
+            kin,
+            threshold,
+            not_before,
+        };
+        let (states, phases) = explore(setup);
+        println!("{setup:?}: {states} states, {} phases", phases.len());
+        assert!(states >= floor, "{setup:?}: {states} states");
+        let mut expected = all_phases();
+        if not_before <= REQUESTED {
+            expected.remove(&Phase::Waiting);
+        }
+        if not_before >= EXPIRES {
+            for never in [Phase::Granted, Phase::Open, Phase::Closed, Phase::Reviewed] {
+                expected.remove(&never);
+            }
+        }
+        assert_eq!(phases, expected, "{setup:?}");
+    }
+}
+
+#[test]
+fn three_kin_in_every_order() {
+    let floors = [(REQUESTED, 62_000), (2_000, 72_000), (5_000, 5_000)];
+    check(3, 2, &floors);
+}
+
+#[test]
+fn four_kin_in_every_order() {
+    let floors = [(REQUESTED, 106_000), (2_000, 129_000), (5_000, 11_000)];
+    check(4, 3, &floors);
+}
+
+/// A patient may ask that all agree.
+#[test]
+fn four_kin_who_must_all_agree_in_every_order() {
+    let floors = [(REQUESTED, 24_000), (2_000, 26_000), (5_000, 9_000)];
+    check(4, 4, &floors);
+}
+
+/// Half a minute; what has no waiting time adds nothing that fewer kin have not shown.
+#[test]
+fn five_kin_in_every_order() {
+    check(5, 3, &[(2_000, 766_000)]);
+}

@@ -1,0 +1,121 @@
+//! What must hold of every step and of every state.
+
+use super::world::{Act, FAR, World, bit, member};
+use crate::emergency::{Case, Phase};
+use crate::ids::KinId;
+use std::collections::BTreeSet;
+
+impl World {
+    /// What must hold of an act that was taken.
+    pub(super) fn check_taken(&self, of: usize, act: Act, before: &World) {
+        let was = &before.cases[of];
+        let record = &before.records[of];
+        let context = || format!("{act:?} on {:?} with {record:?}", was.phase);
+        match act {
+            Act::Approve(_) => assert!(was.phase.is_live(), "{}", context()),
+            Act::Refuse(place) => {
+                assert!(was.phase.is_live(), "{}", context());
+                assert_eq!(record.given & bit(place), 0, "{}", context());
+            }
+            Act::Release(place) => {
+                assert!(record.given & bit(place) != 0, "{}", context());
+                self.check_opens(of);
+            }
+            Act::Read => self.check_opens(of),
+            Act::Veto | Act::Close | Act::Review => {}
+            Act::Replay(_)
+            | Act::OtherEpoch(_)
+            | Act::OtherCircle(_)
+            | Act::Stranger
+            | Act::ForeignVeto
+            | Act::ForeignRead
+            | Act::ForeignClose => panic!("taken: {}", context()),
+        }
+    }
+
+    /// A case may be open here and now.
+    fn check_opens(&self, of: usize) {
+        let (case, record, now) = (&self.cases[of], &self.records[of], self.now());
+        let approved = record.given.count_ones();
+        let context = || format!("{:?} at {now} with {record:?}", case.phase);
+        assert!(approved >= u32::from(case.threshold), "{}", context());
+        assert!(!record.vetoed, "open after a veto: {}", context());
+        let granted = case.granted_ms.expect("granted when it opens");
+        assert!(granted >= case.timing.not_before_ms, "{}", context());
+        assert!(granted < case.request.expires_ms, "{}", context());
+        assert!(granted <= now && now < case.session_end(), "{}", context());
+    }
+
+    /// What must hold of a case after each step, given the one before.
+    pub(super) fn check_step(&self, of: usize, before: &World) {
+        let (case, record, was) = (&self.cases[of], &self.records[of], &before.cases[of]);
+        assert!(may_follow(was.phase, case.phase), "{was:?}\n{case:?}");
+        assert!(case.stage >= was.stage);
+        if case.granted_ms.is_some() {
+            // Also when time granted and closed it in one step.
+            let approved = record.given.count_ones();
+            assert!(approved >= u32::from(case.threshold), "{case:?}");
+        }
+        let places = 0..case.roster.len();
+        let given: BTreeSet<KinId> = places
+            .filter(|place| record.given & bit(*place) != 0)
+            .map(member)
+            .collect();
+        assert!(case.approvals.keys().eq(&given), "{record:?}\n{case:?}");
+        assert!(case.refusals.keys().all(|kin| !given.contains(kin)));
+    }
+
+    /// What must hold of every state.
+    pub(super) fn check_state(&self) {
+        for (of, case) in self.cases.iter().enumerate() {
+            if case.phase.opens() {
+                self.check_opens(of);
+            }
+            if matches!(case.phase, Phase::Requested | Phase::Waiting) {
+                assert!(self.now() < case.request.expires_ms, "{case:?}");
+                assert!(!self.records[of].vetoed, "{case:?}");
+            }
+            // Nor does a case end for another reason than it says.
+            let left = case.roster.len() - case.refusals.len();
+            match case.phase {
+                Phase::Refused => assert!(left < usize::from(case.threshold), "{case:?}"),
+                Phase::Vetoed => assert!(self.records[of].vetoed, "{case:?}"),
+                Phase::Expired => assert!(self.now() >= case.request.expires_ms, "{case:?}"),
+                Phase::Requested
+                | Phase::Waiting
+                | Phase::Granted
+                | Phase::Open
+                | Phase::Closed
+                | Phase::Reviewed => {}
+            }
+            // Whatever people do or leave undone, time ends it.
+            let mut later = Case::clone(case);
+            later.on_time(FAR);
+            assert!(!later.phase.is_live(), "{later:?}");
+            assert!(may_follow(case.phase, later.phase), "{case:?}\n{later:?}");
+            let due = later.phase == Phase::Closed;
+            assert_eq!(due, later.overdue && later.verdict.is_none());
+            assert_eq!(
+                due,
+                later.deadline().is_some(),
+                "what is over waits for a verdict or for nothing"
+            );
+        }
+    }
+}
+
+/// Whether a case in one state can come to another, in one step of people or of time, long as that may be.
+fn may_follow(before: Phase, after: Phase) -> bool {
+    use Phase::{Closed, Expired, Granted, Open, Refused, Requested, Reviewed, Vetoed, Waiting};
+    match before {
+        Requested => matches!(
+            after,
+            Requested | Waiting | Granted | Refused | Vetoed | Expired
+        ),
+        Waiting => matches!(after, Waiting | Granted | Closed | Vetoed | Expired),
+        Granted => matches!(after, Granted | Open | Closed),
+        Open => matches!(after, Open | Closed),
+        Closed => matches!(after, Closed | Reviewed),
+        Reviewed | Refused | Vetoed | Expired => before == after,
+    }
+}

@@ -1,0 +1,153 @@
+//! Readiness drills: kin prove that their shares are alive and that they hold what they should (design, opening section 7).
+
+use super::Run;
+use crate::ids::{KinId, PatientId, RecordId, TxId};
+use crate::ledger::state::{Patient, Shown, State};
+use crate::record::{Answer, BatchHeader, CHALLENGES, Challenge, Duties, Duty, Verdict};
+use crate::roster::{RosterError, RosterEvent};
+use crate::sharing::{DrillAnswer, DrillContext};
+use crate::units::{Height, Tier};
+use std::collections::BTreeSet;
+
+impl State {
+    pub(super) fn prove(
+        &mut self,
+        run: &mut Run,
+        cause: (TxId, u32),
+        patient: PatientId,
+        mut entry: Patient,
+        kin: KinId,
+        (height, answers): (Height, &[DrillAnswer]),
+    ) -> Result<(), RosterError> {
+        let (index, _) = entry.in_roster(kin).ok_or(RosterError::NotKin { kin })?;
+        let (_, seed) = entry
+            .drill
+            .round
+            .filter(|(round, _)| *round == height)
+            .ok_or(RosterError::NoDrill { height })?;
+        if entry
+            .drill
+            .proved
+            .get(&index)
+            .is_some_and(|(proved, _)| *proved >= height)
+        {
+            return Err(RosterError::Twice { kin });
+        }
+        for (place, shares) in entry.enrolment.tiers.iter().enumerate() {
+            let tier = shares.tier;
+            let drill = DrillContext {
+                chain: self.meta().chain,
+                patient,
+                tier,
+                epoch: entry.epoch,
+                seed,
+            };
+            let is_good = answers.len() == entry.enrolment.tiers.len()
+                && answers.get(place).is_some_and(|answer| {
+                    answer.index == index && drill.verify(answer, &shares.commitments).is_ok()
+                });
+            if !is_good {
+                return Err(RosterError::Drill { tier });
+            }
+        }
+        entry.drill.proved.insert(index, (run.height, run.now));
+        self.patients.put(patient, entry);
+        run.roster(Some(cause), patient, [RosterEvent::Proved(kin)]);
+        Ok(())
+    }
+
+    /// A kin shows drawn places of what it should hold.
+    pub(super) fn show(
+        &mut self,
+        run: &mut Run,
+        cause: (TxId, u32),
+        (patient, mut entry): (PatientId, Patient),
+        kin: KinId,
+        (height, tier, answer): (Height, Tier, &Answer),
+    ) -> Result<(), RosterError> {
+        let (index, _) = entry.in_roster(kin).ok_or(RosterError::NotKin { kin })?;
+        let (_, seed) = entry
+            .drill
+            .round
+            .filter(|(round, _)| *round == height)
+            .ok_or(RosterError::NoDrill { height })?;
+        let before = entry.drill.shown.get(&(index, tier));
+        if before.is_some_and(|shown| shown.height >= height) {
+            return Err(RosterError::Twice { kin });
+        }
+        let challenge = Challenge {
+            seed,
+            epoch: entry.epoch,
+            index,
+            round: height.0,
+        };
+        let erased = BTreeSet::new();
+        let batches = self
+            .batches_of(patient, tier, height)
+            .map(|(_, batch)| &batch.header);
+        let duties = self::duties(&entry, kin, batches, &erased);
+        let duties = Duties::new(self.meta().chain, patient, tier, duties)?;
+        // An answer that does not hold is a failure, and stands as one; it cannot be tried again until it fits.
+        let verdict = challenge
+            .verify(&duties, answer)
+            .unwrap_or_else(|_| Verdict {
+                lost: (0..CHALLENGES).collect(),
+                ..Verdict::default()
+            });
+        let count = |places: usize| u8::try_from(places).unwrap_or(u8::MAX);
+        let shown = Shown {
+            height,
+            held: count(verdict.held),
+            lost: count(verdict.lost.len()),
+        };
+        entry.drill.shown.insert((index, tier), shown);
+        self.patients.put(patient, entry);
+        let event = RosterEvent::Shown {
+            kin,
+            tier,
+            held: shown.held,
+            lost: shown.lost,
+        };
+        run.roster(Some(cause), patient, [event]);
+        Ok(())
+    }
+
+    /// Draws a drill when one is due.
+    pub(super) fn begin_drill(&mut self, run: &mut Run, patient: PatientId) {
+        let Some(entry) = self.patients.get(&patient) else {
+            return;
+        };
+        if entry.drill.due_ms > run.now {
+            return;
+        }
+        let mut entry = entry.clone();
+        // The seed that this block's beacon gave: nobody knew it before.
+        entry.drill.round = Some((run.height, run.standings.seed()));
+        entry.drill.due_ms = run.now.plus(entry.enrolment.rules.drill_every_ms.0);
+        let handover = self.handovers.get(&patient).cloned();
+        self.put_roster(patient, entry, handover);
+        run.roster(None, patient, [RosterEvent::DrillDue(run.height)]);
+    }
+}
+
+/// Everything of the batches with these headers that a kin should hold.
+pub fn duties<'a>(
+    entry: &Patient,
+    kin: KinId,
+    headers: impl IntoIterator<Item = &'a BatchHeader>,
+    erased: &'a BTreeSet<RecordId>,
+) -> Vec<Duty<'a>> {
+    let mut duties = Vec::new();
+    for header in headers {
+        let Some(era) = entry.era_of(header.epoch) else {
+            continue;
+        };
+        duties.extend(era.slots_of(kin).map(|slot| Duty {
+            header,
+            shape: era.shape,
+            slot,
+            erased,
+        }));
+    }
+    duties
+}

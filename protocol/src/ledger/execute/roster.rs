@@ -1,0 +1,513 @@
+//! Rosters: steps of a handover, and what follows when it is done. Drills are in `drill`.
+
+use super::Run;
+use crate::ids::{AccountId, HandoverId, KinId, PatientId, TxId};
+use crate::ledger::enrolment::{Enrolment, Member};
+use crate::ledger::event::{Rejection, What};
+use crate::ledger::state::{Era, Patient, State};
+use crate::record::assign_slots;
+use crate::roster::{
+    Dealt, Failure, Handover, Outcome, Plan, Proposer, RosterError, RosterEvent, RosterStep, Stage,
+};
+use crate::units::{CircleKind, Epoch, Height, Millis, ShareIndex, Tier};
+use std::collections::BTreeSet;
+
+/// The transaction that causes something; none for the passing of time.
+type Cause = Option<(TxId, u32)>;
+
+impl State {
+    pub(super) fn roster_step(
+        &mut self,
+        run: &mut Run,
+        signer: AccountId,
+        cause: (TxId, u32),
+        patient: PatientId,
+        step: &RosterStep,
+    ) -> Result<(), Rejection> {
+        let entry = self
+            .patients
+            .get(&patient)
+            .ok_or(Rejection::UnknownPatient { patient })?
+            .clone();
+        let kin = KinId::from(signer);
+        match step {
+            RosterStep::Propose(plan) => {
+                self.propose(run, signer, cause, patient, &entry, plan)?;
+            }
+            RosterStep::Prove { height, answers } => {
+                self.prove(run, cause, patient, entry, kin, (*height, answers))?;
+            }
+            RosterStep::Show {
+                height,
+                tier,
+                answer,
+            } => {
+                let shown = (*height, *tier, answer);
+                self.show(run, cause, (patient, entry), kin, shown)?;
+            }
+            RosterStep::Resign => self.resign(run, cause, patient, entry, kin)?,
+            RosterStep::Veto { handover } => {
+                self.veto_handover(run, signer, cause, patient, *handover)?;
+            }
+            RosterStep::Support { handover }
+            | RosterStep::Object { handover }
+            | RosterStep::Deal { handover, .. }
+            | RosterStep::Complain { handover, .. }
+            | RosterStep::Reveal { handover, .. }
+            | RosterStep::Accept { handover, .. } => {
+                let mut next = self.require_handover(patient, *handover)?.clone();
+                let steps = move_on(&mut next, kin, &entry, patient, step, run.now)?;
+                self.settle(run, Some(cause), patient, next, steps);
+            }
+        }
+        Ok(())
+    }
+
+    fn propose(
+        &mut self,
+        run: &mut Run,
+        signer: AccountId,
+        cause: (TxId, u32),
+        patient: PatientId,
+        entry: &Patient,
+        plan: &Plan,
+    ) -> Result<(), RosterError> {
+        let busy = self.handovers.get(&patient);
+        // A refresh waits for every kin; one that is gone must not stand in the way of its replacement.
+        let is_superseded = |busy: &Handover| busy.plan == Plan::Refresh && *plan != Plan::Refresh;
+        if let Some(busy) = busy.filter(|busy| !is_superseded(busy)) {
+            let since = busy.proposed_ms;
+            return Err(RosterError::Busy { since });
+        }
+        let proposer = if entry.device == signer {
+            Proposer::Patient
+        } else {
+            Proposer::Kin(signer.into())
+        };
+        self.check_pieces(patient, entry, plan)?;
+        if let Plan::Recover { device, .. } = plan
+            && self.knows(AccountId::of(device))
+        {
+            let fault = "the device's key is in use already";
+            return Err(RosterError::Plan { fault });
+        }
+        let id = HandoverId(cause.0.0);
+        let present = entry.present(patient);
+        let (handover, steps) =
+            Handover::propose(id, entry.epoch, plan.clone(), proposer, &present, run.now)?;
+        if self.handovers.contains(&patient) {
+            self.fail(run, Some(cause), patient, Failure::Superseded);
+        }
+        self.settle(run, Some(cause), patient, handover, steps);
+        Ok(())
+    }
+
+    /// Refuses a roster that would leave fewer holders of any records' pieces than it takes to put them together: those who
+    /// come make theirs from what those who stay have.
+    fn check_pieces(
+        &self,
+        patient: PatientId,
+        entry: &Patient,
+        plan: &Plan,
+    ) -> Result<(), RosterError> {
+        let present = entry.present(patient);
+        let stay: BTreeSet<KinId> = plan.roster(&present).iter().map(Member::id).collect();
+        let ends = entry.eras.keys().skip(1).copied();
+        let ends = ends.chain([entry.epoch.plus(1)]);
+        for ((since, era), end) in entry.eras.iter().zip(ends) {
+            let held = era.holders.iter().filter(|kin| stay.contains(kin)).count();
+            if held < era.shape.needed() && self.has_batches(patient, *since, end) {
+                let fault = "too few of those who hold the records' pieces stay; change the roster in steps";
+                return Err(RosterError::Plan { fault });
+            }
+        }
+        Ok(())
+    }
+
+    fn resign(
+        &mut self,
+        run: &mut Run,
+        cause: (TxId, u32),
+        patient: PatientId,
+        mut entry: Patient,
+        kin: KinId,
+    ) -> Result<(), RosterError> {
+        if entry.in_roster(kin).is_none() {
+            return Err(RosterError::NotKin { kin });
+        }
+        if !entry.resigned.insert(kin) {
+            return Err(RosterError::Twice { kin });
+        }
+        self.patients.put(patient, entry);
+        run.roster(Some(cause), patient, [RosterEvent::Resigned(kin)]);
+        Ok(())
+    }
+
+    fn veto_handover(
+        &mut self,
+        run: &mut Run,
+        signer: AccountId,
+        cause: (TxId, u32),
+        patient: PatientId,
+        id: HandoverId,
+    ) -> Result<(), RosterError> {
+        let mut handover = self.require_handover(patient, id)?.clone();
+        let entry = self.patients.get(&patient).ok_or(RosterError::Unknown)?;
+        if entry.device != signer {
+            let role = "patient's device";
+            return Err(RosterError::NotAllowed { role });
+        }
+        if handover.on_veto(&entry.present(patient))? {
+            self.fail(run, Some(cause), patient, Failure::Vetoed);
+        } else {
+            self.settle(
+                run,
+                Some(cause),
+                patient,
+                handover,
+                vec![RosterEvent::VetoNoted],
+            );
+        }
+        Ok(())
+    }
+
+    fn require_handover(
+        &self,
+        patient: PatientId,
+        id: HandoverId,
+    ) -> Result<&Handover, RosterError> {
+        self.handovers
+            .get(&patient)
+            .filter(|handover| handover.id == id)
+            .ok_or(RosterError::Unknown)
+    }
+
+    /// Stores a handover after a step, or ends it.
+    fn settle(
+        &mut self,
+        run: &mut Run,
+        cause: Cause,
+        patient: PatientId,
+        handover: Handover,
+        steps: Vec<RosterEvent>,
+    ) {
+        run.roster(cause, patient, steps);
+        let Some(entry) = self.patients.get(&patient).cloned() else {
+            return;
+        };
+        let present = entry.present(patient);
+        match handover.outcome(&present, run.now) {
+            Outcome::Failed(failure) => self.fail(run, cause, patient, failure),
+            // Epochs change only while nobody can open records with the old one.
+            Outcome::Ready if entry.live_cases == 0 => {
+                self.finish(run, cause, patient, entry, &handover);
+            }
+            Outcome::Ready | Outcome::Pending => {
+                // The new kin have to be able to speak before they are on the roster; not before anybody has agreed to them.
+                if handover.stage != Stage::Proposed {
+                    for member in handover.plan.roster(&present) {
+                        self.kin.put((member.id(), patient), ());
+                    }
+                }
+                self.put_roster(patient, entry, Some(handover));
+            }
+        }
+    }
+
+    fn finish(
+        &mut self,
+        run: &mut Run,
+        cause: Cause,
+        patient: PatientId,
+        mut entry: Patient,
+        handover: &Handover,
+    ) {
+        let Ok(tiers) = handover.tiers(&entry.present(patient)) else {
+            return self.fail(run, cause, patient, Failure::Unusable);
+        };
+        let epoch = entry.epoch.plus(1);
+        let roster = handover.plan.roster(&entry.present(patient)).to_vec();
+        if roster != entry.enrolment.roster {
+            self.change_kin(patient, &mut entry, &roster, epoch);
+        }
+        entry.epoch = epoch;
+        if matches!(handover.plan, Plan::Redeal { .. }) {
+            entry.is_recovering = false;
+        } else if entry.is_recovering {
+            // Other shares of keys that lay on the lost device.
+            entry.exposed = Some(epoch);
+        }
+        entry.wants_refresh = false;
+        // Who proved the old shares has not proved the new ones.
+        entry.drill.proved.clear();
+        entry.refresh_due_ms = run.now.plus(entry.enrolment.rules.refresh_every_ms.0);
+        entry.enrolment = Enrolment {
+            roster,
+            tiers,
+            // They were signed for the first epoch; those of this one are transactions on chain.
+            acceptances: Vec::new(),
+            ..entry.enrolment
+        };
+        self.put_roster(patient, entry, None);
+        run.roster(cause, patient, [RosterEvent::Done(epoch)]);
+    }
+
+    fn change_kin(
+        &mut self,
+        patient: PatientId,
+        entry: &mut Patient,
+        roster: &[Member],
+        epoch: Epoch,
+    ) {
+        let stay: BTreeSet<KinId> = roster.iter().map(|member| member.id()).collect();
+        for member in &entry.enrolment.roster {
+            let seat = entry.member(member.id());
+            let is_in_second = seat.is_some_and(|seat| seat.circle == CircleKind::Second);
+            if !stay.contains(&member.id()) && !is_in_second {
+                self.kin.remove(&(member.id(), patient));
+            }
+        }
+        entry.resigned.retain(|kin| stay.contains(kin));
+        entry.roster_since = epoch;
+        // Whoever showed an index's pieces before may not be the one who has it now.
+        entry.drill.shown.clear();
+        self.hand_slots_on(patient, entry, roster, epoch);
+    }
+
+    /// Slots of records that were cut before go to the new roster; what is sealed from now on is cut for it.
+    fn hand_slots_on(
+        &self,
+        patient: PatientId,
+        entry: &mut Patient,
+        roster: &[Member],
+        epoch: Epoch,
+    ) {
+        let names: Vec<KinId> = roster.iter().map(Member::id).collect();
+        let before = std::mem::take(&mut entry.eras);
+        let ends: Vec<Epoch> = before.keys().skip(1).copied().chain([epoch]).collect();
+        for ((since, era), end) in before.into_iter().zip(ends) {
+            // A time in which nothing was sealed leaves nothing to hold.
+            if !self.has_batches(patient, since, end) {
+                continue;
+            }
+            // The roster has been checked: these are its members, each once.
+            if let Ok(slots) = assign_slots(&era.holders, &names, era.shape) {
+                let holders = slots.holders().to_vec();
+                entry.eras.insert(since, Era { holders, ..era });
+            }
+        }
+        let fresh = Era::of(roster);
+        let newest = entry.eras.values().next_back();
+        if let Some(era) = fresh.filter(|fresh| newest != Some(fresh)) {
+            entry.eras.insert(epoch, era);
+        }
+    }
+
+    fn has_batches(&self, patient: PatientId, since: Epoch, end: Epoch) -> bool {
+        Tier::ALL.into_iter().any(|tier| {
+            self.batches_of(patient, tier, Height(u64::MAX))
+                .any(|(_, batch)| (since..end).contains(&batch.header.epoch))
+        })
+    }
+
+    /// Another device speaks for the patient.
+    fn replace_device(
+        &mut self,
+        run: &mut Run,
+        patient: PatientId,
+        mut entry: Patient,
+        handover: &Handover,
+    ) {
+        let Plan::Recover { device, sealing } = &handover.plan else {
+            return;
+        };
+        let account = AccountId::of(device);
+        // Somebody else may have taken the key up since it was proposed.
+        if self.knows(account) {
+            return self.fail(run, None, patient, Failure::DeviceTaken);
+        }
+        self.devices.remove(&entry.device);
+        self.devices.put(account, patient);
+        entry.device = account;
+        entry.enrolment.sealing = *sealing;
+        entry.exposed = Some(entry.epoch);
+        entry.is_recovering = true;
+        self.put_roster(patient, entry, None);
+        run.roster(None, patient, [RosterEvent::DeviceReplaced]);
+    }
+
+    fn fail(&mut self, run: &mut Run, cause: Cause, patient: PatientId, failure: Failure) {
+        if let Some(entry) = self.patients.get(&patient).cloned() {
+            // Those who were to come and don't.
+            let planned = self.handovers.get(&patient).map(|handover| {
+                let present = entry.present(patient);
+                let roster = handover.plan.roster(&present);
+                roster.iter().map(|member| member.id()).collect::<Vec<_>>()
+            });
+            for kin in planned.unwrap_or_default() {
+                if entry.member(kin).is_none() {
+                    self.kin.remove(&(kin, patient));
+                }
+            }
+            self.put_roster(patient, entry, None);
+        }
+        run.roster(cause, patient, [RosterEvent::Failed(failure)]);
+    }
+
+    /// Stores a patient with the handover that is under way, and when to look at both again.
+    pub(super) fn put_roster(
+        &mut self,
+        patient: PatientId,
+        entry: Patient,
+        handover: Option<Handover>,
+    ) {
+        let before = self.patients.get(&patient).map(|before| {
+            let handover = self.handovers.get(&patient);
+            deadline(patient, before, handover)
+        });
+        if let Some(before) = before {
+            self.roster_deadlines.remove(&(before, patient));
+        }
+        let next = deadline(patient, &entry, handover.as_ref());
+        self.roster_deadlines.put((next, patient), ());
+        match handover {
+            Some(handover) => self.handovers.put(patient, handover),
+            None => self.handovers.remove(&patient),
+        }
+        self.patients.put(patient, entry);
+    }
+
+    /// One of the patient's cases is over: what waited for that goes on, and used shares are due for a refresh.
+    pub(super) fn on_case_over(
+        &mut self,
+        run: &mut Run,
+        cause: Cause,
+        patient: PatientId,
+        was_granted: bool,
+    ) {
+        let Some(mut entry) = self.patients.get(&patient).cloned() else {
+            return;
+        };
+        entry.live_cases = entry.live_cases.saturating_sub(1);
+        let handover = self.handovers.get(&patient).cloned();
+        if was_granted {
+            // The next block's time will find it due.
+            entry.refresh_due_ms = entry.refresh_due_ms.min(run.now);
+        }
+        self.put_roster(patient, entry, handover.clone());
+        if let Some(handover) = handover {
+            self.settle(run, cause, patient, handover, Vec::new());
+        }
+    }
+
+    /// Moves every roster whose time has come.
+    pub(super) fn pass_time_of_rosters(&mut self, run: &mut Run) {
+        let due: Vec<PatientId> = self
+            .roster_deadlines
+            .range(..=(run.now, PatientId([0xff; 32])))
+            .map(|((_, patient), ())| *patient)
+            .collect();
+        for patient in due {
+            self.begin_drill(run, patient);
+            match self.handovers.get(&patient).cloned() {
+                Some(handover) => self.pass_time_of_handover(run, patient, handover),
+                None => self.remind_of_refresh(run, patient),
+            }
+        }
+    }
+
+    fn pass_time_of_handover(&mut self, run: &mut Run, patient: PatientId, mut handover: Handover) {
+        let Some(entry) = self.patients.get(&patient).cloned() else {
+            return;
+        };
+        let (outcome, steps) = handover.on_time(&entry.present(patient), run.now);
+        if outcome == Outcome::Ready && matches!(handover.plan, Plan::Recover { .. }) {
+            return self.replace_device(run, patient, entry, &handover);
+        }
+        if let Outcome::Failed(failure) = outcome {
+            run.roster(None, patient, steps);
+            return self.fail(run, None, patient, failure);
+        }
+        self.settle(run, None, patient, handover, steps);
+    }
+
+    fn remind_of_refresh(&mut self, run: &mut Run, patient: PatientId) {
+        let Some(entry) = self.patients.get(&patient) else {
+            return;
+        };
+        if entry.refresh_due_ms > run.now {
+            return;
+        }
+        let mut entry = entry.clone();
+        entry.refresh_due_ms = run.now.plus(entry.enrolment.rules.refresh_every_ms.0);
+        entry.wants_refresh = true;
+        self.put_roster(patient, entry, None);
+        run.roster(None, patient, [RosterEvent::RefreshDue]);
+    }
+}
+
+/// When to look at a roster again.
+fn deadline(patient: PatientId, entry: &Patient, handover: Option<&Handover>) -> Millis {
+    let next = match handover {
+        Some(handover) => handover.deadline(&entry.present(patient)),
+        None => Some(entry.refresh_due_ms),
+    };
+    next.map_or(entry.drill.due_ms, |next| next.min(entry.drill.due_ms))
+}
+
+/// Feeds a step of a kin to the handover.
+fn move_on(
+    handover: &mut Handover,
+    kin: KinId,
+    entry: &Patient,
+    patient: PatientId,
+    step: &RosterStep,
+    now: Millis,
+) -> Result<Vec<RosterEvent>, RosterError> {
+    let present = entry.present(patient);
+    let dealer = || -> Result<ShareIndex, RosterError> {
+        let (index, _) = entry.in_roster(kin).ok_or(RosterError::NotKin { kin })?;
+        Ok(index)
+    };
+    match step {
+        RosterStep::Support { .. } => handover.on_support(kin, &present, now),
+        RosterStep::Object { .. } => handover.on_object(kin, &present),
+        RosterStep::Deal {
+            dealings, sealed, ..
+        } => {
+            let dealt = Dealt {
+                dealings: dealings.clone(),
+                sealed: *sealed,
+            };
+            handover.on_deal(dealer()?, dealt, &present, now)
+        }
+        RosterStep::Complain { dealer, tier, .. } => {
+            handover.on_complain(kin, *dealer, *tier, &present, now)
+        }
+        RosterStep::Reveal {
+            recipient,
+            tier,
+            share,
+            ..
+        } => handover.on_reveal(dealer()?, *recipient, *tier, *share, &present, now),
+        RosterStep::Accept { dealt, .. } => handover.on_accept(kin, *dealt, &present),
+        RosterStep::Propose(_)
+        | RosterStep::Veto { .. }
+        | RosterStep::Prove { .. }
+        | RosterStep::Show { .. }
+        | RosterStep::Resign => Ok(Vec::new()),
+    }
+}
+
+impl Run {
+    pub(super) fn roster(
+        &mut self,
+        cause: Cause,
+        patient: PatientId,
+        steps: impl IntoIterator<Item = RosterEvent>,
+    ) {
+        for step in steps {
+            self.emit(cause, What::Roster { patient, step });
+        }
+    }
+}

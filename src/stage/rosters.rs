@@ -1,0 +1,142 @@
+//! What people do about rosters, and what the ledger proves of them.
+
+use super::{STEP_WITHIN, Stage, StageError};
+use kithkin_actors::clients::ClientError;
+use kithkin_actors::friend_relative::FriendRelative;
+use kithkin_actors::friend_relative::messages::{AboutRoster, RosterWish, Wipe};
+use kithkin_actors::patient::{Patient, messages as patient};
+use kithkin_actors::ports::names::ActorName;
+use kithkin_protocol::ledger::{self, State};
+use kithkin_protocol::roster::Handover;
+use kithkin_protocol::units::Height;
+use std::time::{Duration, Instant};
+
+impl Stage {
+    /// The patient's device proposes a change of the roster, or stops one.
+    ///
+    /// # Errors
+    /// [`StageError`].
+    pub async fn patient_about_roster(
+        &self,
+        patient: u16,
+        about: patient::AboutRoster,
+    ) -> Result<Height, StageError> {
+        let to = ActorName::Patient(patient);
+        Ok(self.ask_once::<Patient, _>(to, about).await??)
+    }
+
+    /// A kin says what it wants of a patient's roster.
+    ///
+    /// # Errors
+    /// [`StageError`].
+    pub async fn kin_about_roster(
+        &self,
+        kin: (u16, u8),
+        patient: u16,
+        wish: RosterWish,
+    ) -> Result<(), StageError> {
+        let to = ActorName::Kin(kin.0, kin.1);
+        let about = AboutRoster {
+            patient: self.patient_id(patient)?,
+            wish,
+        };
+        Ok(self.ask_once::<FriendRelative, _>(to, about).await??)
+    }
+
+    /// A patient as the ledger has it, proved.
+    ///
+    /// # Errors
+    /// [`StageError::Ledger`] when it cannot be proved in time.
+    pub async fn patient(&self, patient: u16) -> Result<Option<ledger::Patient>, StageError> {
+        let key = State::patient_key(self.patient_id(patient)?);
+        self.proved(key).await
+    }
+
+    /// The change of a patient's roster that is under way, proved.
+    ///
+    /// # Errors
+    /// [`StageError::Ledger`] when it cannot be proved in time.
+    pub async fn handover(&self, patient: u16) -> Result<Option<Handover>, StageError> {
+        let key = State::handover_key(self.patient_id(patient)?);
+        self.proved(key).await
+    }
+
+    async fn proved<T: serde::de::DeserializeOwned>(
+        &self,
+        key: Vec<u8>,
+    ) -> Result<Option<T>, StageError> {
+        let deadline = Instant::now() + STEP_WITHIN;
+        let (value, _) = self.client.prove(key, deadline).await?;
+        let value = value.map(|value| State::decode_value(&value)).transpose();
+        value.map_err(|error| {
+            StageError::Ledger(ClientError::NotProved {
+                needed: 1,
+                last: error.to_string(),
+            })
+        })
+    }
+
+    /// Waits until a patient's entry, as proved, is as asked for.
+    ///
+    /// # Errors
+    /// [`StageError::TooSlow`] when it is not in time.
+    pub async fn patient_when(
+        &self,
+        patient: u16,
+        within: Duration,
+        what: &str,
+        is: impl Fn(&ledger::Patient) -> bool,
+    ) -> Result<ledger::Patient, StageError> {
+        let deadline = Instant::now() + within;
+        loop {
+            let mut changed = self.board.changes();
+            if let Some(entry) = self.patient(patient).await?
+                && is(&entry)
+            {
+                return Ok(entry);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if tokio::time::timeout(left, changed.changed()).await.is_err() {
+                return Err(StageError::TooSlow {
+                    what: what.to_owned(),
+                    seconds: within.as_secs(),
+                });
+            }
+        }
+    }
+
+    /// Waits until no change of a patient's roster is under way.
+    ///
+    /// # Errors
+    /// [`StageError::TooSlow`] when there still is one after `within`.
+    pub async fn roster_at_rest(
+        &self,
+        patient: u16,
+        within: Duration,
+        what: &str,
+    ) -> Result<(), StageError> {
+        let deadline = Instant::now() + within;
+        loop {
+            let mut changed = self.board.changes();
+            if self.handover(patient).await?.is_none() {
+                return Ok(());
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if tokio::time::timeout(left, changed.changed()).await.is_err() {
+                return Err(StageError::TooSlow {
+                    what: what.to_owned(),
+                    seconds: within.as_secs(),
+                });
+            }
+        }
+    }
+
+    /// A kin loses everything but its identity.
+    ///
+    /// # Errors
+    /// [`StageError`].
+    pub async fn wipe(&self, patient: u16, kin: u8) -> Result<(), StageError> {
+        let to = ActorName::Kin(patient, kin);
+        Ok(self.ask_once::<FriendRelative, _>(to, Wipe).await??)
+    }
+}
