@@ -9,6 +9,7 @@ mod consent;
 mod drill;
 mod limits;
 mod roster;
+mod slots;
 mod upload;
 
 pub use case::{LIVE_CASES_MAX, LIVE_CASES_PER_HOSPITAL_MAX, SUSPENSION_MS};
@@ -30,8 +31,9 @@ use crate::ledger::event::{Effects, Event, Rejection, What};
 use crate::ledger::genesis::Workload;
 use crate::ledger::governance::{Change, Governance, GovernanceError};
 use crate::ledger::lookup::TxSet;
+use crate::ledger::patient::{Drill, Era, Patient};
 use crate::ledger::sequence::{SequenceError, SequenceWindow};
-use crate::ledger::state::{Drill, Era, Meta, Patient, State};
+use crate::ledger::state::{Meta, State};
 use crate::ledger::transaction::{
     OPAQUE_BYTES_MAX, SignedTransaction, TRANSACTION_BYTES_MAX, TxBody, VALIDITY_MS_MAX,
 };

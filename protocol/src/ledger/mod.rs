@@ -15,6 +15,7 @@ mod grants;
 pub mod light;
 mod lookup;
 mod mempool;
+mod patient;
 mod proof;
 mod sequence;
 pub mod snapshot;
@@ -42,13 +43,12 @@ pub use governance::{
     SETS_MAX,
 };
 pub use mempool::{AdmissionError, Mempool, PER_SENDER_MAX, POOL_BYTES_MAX, SETTLED_MAX};
+pub use patient::{Drill, Era, Patient, Shown};
 pub use proof::{
     Confirmed, HEAD_AGE_MS_MAX, HeadStatement, ProofError, TxProof, confirm_head, confirm_state,
 };
 pub use sequence::{SEQUENCE_WINDOW, SequenceError, SequenceWindow};
-pub use state::{
-    BatchEntry, BatchPlace, Drill, Era, Hospital, Meta, Patient, RestoreError, Shown, State,
-};
+pub use state::{BatchEntry, BatchPlace, Hospital, Meta, RestoreError, State};
 pub use table::Write;
 pub use transaction::{
     Approval, Envelope, Judged, OPAQUE_BYTES_MAX, SignedTransaction, TRANSACTION_BYTES_MAX,

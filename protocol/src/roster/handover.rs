@@ -116,7 +116,7 @@ pub(crate) enum Outcome {
     Failed(Failure),
 }
 
-type Steps = Result<Vec<RosterEvent>, RosterError>;
+pub(super) type Steps = Result<Vec<RosterEvent>, RosterError>;
 
 impl Handover {
     /// A new handover; the plan is checked.
@@ -364,92 +364,6 @@ impl Handover {
         Ok(events)
     }
 
-    pub(crate) fn on_complain(
-        &mut self,
-        kin: KinId,
-        dealer: ShareIndex,
-        tier: Tier,
-        present: &Present<'_>,
-        now: Millis,
-    ) -> Steps {
-        self.require(Stage::Accepting)?;
-        let roster = self.plan.roster(present);
-        let recipient = index_of(roster, kin)?;
-        let complaint = Complaint {
-            dealer,
-            recipient,
-            tier,
-        };
-        if !self.dealings.contains_key(&dealer) {
-            return Err(RosterError::NoComplaint);
-        }
-        if self.acceptances.contains(&kin)
-            || self.complaints.contains_key(&complaint)
-            || self.revealed.contains_key(&complaint)
-        {
-            return Err(RosterError::Twice { kin });
-        }
-        // One that could see all of a recipient's sub-shares of a tier in the clear would have its new share.
-        let of_recipient = |other: &&Complaint| other.recipient == recipient && other.tier == tier;
-        let asked = self.complaints.keys().chain(self.revealed.keys());
-        let asked = asked.filter(of_recipient).count();
-        if self.plan != Plan::Refresh && asked.saturating_add(1) >= self.dealings.len() {
-            return Err(RosterError::AllDealers);
-        }
-        let mut events = vec![RosterEvent::Complained(complaint)];
-        let due = now.plus(present.rules().answer_ms.0);
-        self.complaints.insert(complaint, due);
-        // As many sub-shares as the new threshold would be the dealer's share itself.
-        let is_same = |other: &Complaint| other.dealer == dealer && other.tier == tier;
-        let waiting = self
-            .complaints
-            .keys()
-            .filter(|other| is_same(other))
-            .count();
-        let shown = self.revealed.keys().filter(|other| is_same(other)).count();
-        if self.plan != Plan::Refresh && waiting + shown >= self.threshold_min(present) {
-            self.bar(dealer, Fault::Disputed, present, now, &mut events);
-        }
-        Ok(events)
-    }
-
-    pub(crate) fn on_reveal(
-        &mut self,
-        dealer: ShareIndex,
-        recipient: ShareIndex,
-        tier: Tier,
-        share: ScalarBytes,
-        present: &Present<'_>,
-        now: Millis,
-    ) -> Steps {
-        let complaint = Complaint {
-            dealer,
-            recipient,
-            tier,
-        };
-        let dealing = self
-            .dealings
-            .get(&dealer)
-            .and_then(|dealt| {
-                dealt
-                    .dealings
-                    .iter()
-                    .zip(Tier::ALL)
-                    .find(|(_, of)| *of == tier)
-            })
-            .filter(|_| self.complaints.contains_key(&complaint))
-            .ok_or(RosterError::NoComplaint)?;
-        let mut events = Vec::new();
-        if dealing.0.fits(recipient, &share) {
-            self.complaints.remove(&complaint);
-            self.revealed.insert(complaint, share);
-            events.push(RosterEvent::Cleared(complaint));
-        } else {
-            self.bar(dealer, Fault::Wrong, present, now, &mut events);
-        }
-        Ok(events)
-    }
-
     pub(crate) fn on_accept(&mut self, kin: KinId, dealt: Digest, present: &Present<'_>) -> Steps {
         self.require(Stage::Accepting)?;
         let recipient = index_of(self.plan.roster(present), kin)?;
@@ -495,56 +409,21 @@ impl Handover {
         }
     }
 
-    /// A dealer is out; another has to take its place, and all accept anew.
-    fn bar(
-        &mut self,
-        dealer: ShareIndex,
-        fault: Fault,
-        present: &Present<'_>,
-        now: Millis,
-        events: &mut Vec<RosterEvent>,
-    ) {
-        if self.dealings.remove(&dealer).is_none() {
-            return;
-        }
-        self.barred.insert(dealer, fault);
-        self.acceptances.clear();
-        self.complaints
-            .retain(|complaint, _| complaint.dealer != dealer);
-        self.revealed
-            .retain(|complaint, _| complaint.dealer != dealer);
-        self.enter(Stage::Dealing, present, now);
-        events.push(RosterEvent::Barred(dealer, fault));
-        events.push(RosterEvent::Dealing);
-    }
-
-    fn enter(&mut self, stage: Stage, present: &Present<'_>, now: Millis) {
+    pub(super) fn enter(&mut self, stage: Stage, present: &Present<'_>, now: Millis) {
         self.stage = stage;
         self.expires_ms = now.plus(present.rules().step_ms.0);
     }
 
-    fn require(&self, stage: Stage) -> Result<(), RosterError> {
+    pub(super) fn require(&self, stage: Stage) -> Result<(), RosterError> {
         let found = self.stage;
         (found == stage)
             .then_some(())
             .ok_or(RosterError::Stage { stage: found })
     }
-
-    /// The lowest threshold of the new roster's tiers.
-    fn threshold_min(&self, present: &Present<'_>) -> usize {
-        match &self.plan {
-            Plan::Reshare { thresholds, .. } => thresholds
-                .iter()
-                .copied()
-                .min()
-                .map_or(usize::MAX, usize::from),
-            Plan::Redeal { .. } | Plan::Refresh | Plan::Recover { .. } => present.quorum(),
-        }
-    }
 }
 
 /// The share index of a member.
-fn index_of(roster: &[Member], kin: KinId) -> Result<ShareIndex, RosterError> {
+pub(super) fn index_of(roster: &[Member], kin: KinId) -> Result<ShareIndex, RosterError> {
     roster
         .iter()
         .position(|member| member.id() == kin)

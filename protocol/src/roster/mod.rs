@@ -17,6 +17,7 @@
 //! Not here: the sharing itself ([`crate::sharing`]), what the ledger does when a handover is done
 //! (`ledger::execute::roster`).
 
+mod complaints;
 mod dealing;
 mod handover;
 mod plan;

@@ -71,6 +71,13 @@ impl Present<'_> {
         thresholds.max().unwrap_or(usize::MAX)
     }
 
+    /// How many shares of a tier open it: so many dealings its new shares are made of.
+    #[must_use]
+    pub fn threshold(&self, tier: Tier) -> usize {
+        let shares = self.enrolment.tier(tier);
+        shares.map_or(0, |shares| shares.commitments.threshold())
+    }
+
     /// How many objections stop a plan: so many that those who don't object are no quorum.
     #[must_use]
     pub fn objections_max(&self) -> usize {

@@ -8,7 +8,8 @@ use crate::emergency::{
 };
 use crate::ids::{AccountId, CaseId, HospitalId, TxId};
 use crate::ledger::event::{Rejection, What};
-use crate::ledger::state::{Patient, State};
+use crate::ledger::patient::Patient;
+use crate::ledger::state::State;
 use crate::sharing::Commitments;
 use crate::units::{Millis, Tier};
 use std::collections::BTreeMap;

@@ -1,12 +1,14 @@
 //! Readiness drills: kin prove that their shares are alive and that they hold what they should (design, opening section 7).
 
 use super::Run;
+use crate::crypto::Digest;
 use crate::ids::{KinId, PatientId, RecordId, TxId};
-use crate::ledger::state::{Patient, Shown, State};
+use crate::ledger::patient::{Patient, Shown};
+use crate::ledger::state::State;
 use crate::record::{Answer, BatchHeader, CHALLENGES, Challenge, Duties, Duty, Verdict};
 use crate::roster::{RosterError, RosterEvent};
 use crate::sharing::{DrillAnswer, DrillContext};
-use crate::units::{Height, Tier};
+use crate::units::{Height, ShareIndex, Tier};
 use std::collections::BTreeSet;
 
 impl State {
@@ -19,12 +21,7 @@ impl State {
         kin: KinId,
         (height, answers): (Height, &[DrillAnswer]),
     ) -> Result<(), RosterError> {
-        let (index, _) = entry.in_roster(kin).ok_or(RosterError::NotKin { kin })?;
-        let (_, seed) = entry
-            .drill
-            .round
-            .filter(|(round, _)| *round == height)
-            .ok_or(RosterError::NoDrill { height })?;
+        let (index, seed) = present_drill(&entry, kin, height)?;
         if entry
             .drill
             .proved
@@ -65,12 +62,7 @@ impl State {
         kin: KinId,
         (height, tier, answer): (Height, Tier, &Answer),
     ) -> Result<(), RosterError> {
-        let (index, _) = entry.in_roster(kin).ok_or(RosterError::NotKin { kin })?;
-        let (_, seed) = entry
-            .drill
-            .round
-            .filter(|(round, _)| *round == height)
-            .ok_or(RosterError::NoDrill { height })?;
+        let (index, seed) = present_drill(&entry, kin, height)?;
         let before = entry.drill.shown.get(&(index, tier));
         if before.is_some_and(|shown| shown.height >= height) {
             return Err(RosterError::Twice { kin });
@@ -128,6 +120,18 @@ impl State {
         self.put_roster(patient, entry, handover);
         run.roster(None, patient, [RosterEvent::DrillDue(run.height)]);
     }
+}
+
+/// The kin's index and the seed of the drill of `height`, if that is the present one.
+fn present_drill(
+    entry: &Patient,
+    kin: KinId,
+    height: Height,
+) -> Result<(ShareIndex, Digest), RosterError> {
+    let (index, _) = entry.in_roster(kin).ok_or(RosterError::NotKin { kin })?;
+    let round = entry.drill.round.filter(|(round, _)| *round == height);
+    let (_, seed) = round.ok_or(RosterError::NoDrill { height })?;
+    Ok((index, seed))
 }
 
 /// Everything of the batches with these headers that a kin should hold.

@@ -1,0 +1,123 @@
+//! A patient as the ledger has it: keys and kin, the drill, and who holds the pieces of records.
+
+use crate::crypto::Digest;
+use crate::ids::{AccountId, KinId, PatientId};
+use crate::ledger::enrolment::{Enrolment, Member, Seat};
+use crate::roster::Present;
+use crate::sharing::Threshold;
+use crate::units::{CircleKind, Epoch, Height, Millis, ShareIndex, Tier};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// An enrolled patient.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Patient {
+    /// Current roster epoch.
+    pub epoch: Epoch,
+    /// Roster, tier keys and rules.
+    pub enrolment: Enrolment,
+    /// Cases that can still come to an opening.
+    pub live_cases: u16,
+    /// The account of the device that speaks for the patient: the patient's own until it was lost.
+    pub device: AccountId,
+    /// Since which epoch the roster has had its present members, in their present places.
+    pub roster_since: Epoch,
+    /// Kin who want to leave and have not been replaced yet.
+    pub resigned: BTreeSet<KinId>,
+    /// The last epoch whose keys were handed out to a new device. Whatever was sealed until then stays exposed.
+    pub exposed: Option<Epoch>,
+    /// Whether the new device has not dealt yet.
+    pub is_recovering: bool,
+    /// When the next refresh is due.
+    pub refresh_due_ms: Millis,
+    /// Whether a refresh is due and has not been made.
+    pub wants_refresh: bool,
+    /// Which kin have shown that their shares are alive.
+    pub drill: Drill,
+    /// How records were cut and who holds the pieces now, by the epoch since which records have been cut so.
+    pub eras: BTreeMap<Epoch, Era>,
+}
+
+/// How records that were sealed in a time were cut, and who holds each slot (ADR 33).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Era {
+    /// Into how many pieces, and how many of them give a record.
+    pub shape: Threshold,
+    /// The holder of each slot, in the order of the indices.
+    pub holders: Vec<KinId>,
+}
+
+impl Era {
+    /// A new roster that cuts for itself; none for a size that no roster has.
+    #[must_use]
+    pub fn of(roster: &[Member]) -> Option<Self> {
+        Some(Self {
+            shape: Threshold::majority(roster.len()).ok()?,
+            holders: roster.iter().map(Member::id).collect(),
+        })
+    }
+
+    /// The slots that one kin holds, in order.
+    pub fn slots_of(&self, kin: KinId) -> impl Iterator<Item = ShareIndex> {
+        let holders = self.holders.iter().enumerate();
+        let own = holders.filter(move |(_, holder)| **holder == kin);
+        own.filter_map(|(position, _)| ShareIndex::from_position(position))
+    }
+}
+
+/// The readiness drill of one roster (design, opening section 7).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drill {
+    /// When the next one begins.
+    pub due_ms: Millis,
+    /// The present one: the height that it was drawn from and its seed; none before the first.
+    pub round: Option<(Height, Digest)>,
+    /// When each kin, by share index, last proved the shares of all tiers: height and block time.
+    pub proved: BTreeMap<ShareIndex, (Height, Millis)>,
+    /// What each kin last showed of the pieces of records that it should hold.
+    pub shown: BTreeMap<(ShareIndex, Tier), Shown>,
+}
+
+/// What a kin showed of the pieces that it should hold, in one drill and tier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shown {
+    /// The drill.
+    pub height: Height,
+    /// Places that it showed.
+    pub held: u8,
+    /// Places that it says itself it has lost.
+    pub lost: u8,
+}
+
+impl Patient {
+    /// How records sealed in `epoch` were cut, and who holds the pieces now.
+    #[must_use]
+    pub fn era_of(&self, epoch: Epoch) -> Option<&Era> {
+        self.eras.range(..=epoch).next_back().map(|(_, era)| era)
+    }
+
+    /// The roster as a handover sees it.
+    #[must_use]
+    pub fn present(&self, patient: PatientId) -> Present<'_> {
+        Present {
+            patient,
+            enrolment: &self.enrolment,
+            device: self.device,
+            is_recovering: self.is_recovering,
+            wants_refresh: self.wants_refresh,
+        }
+    }
+
+    /// The member of the first circle with this identifier, and the share index it has.
+    #[must_use]
+    pub fn in_roster(&self, kin: KinId) -> Option<(ShareIndex, &Member)> {
+        let seat = self.enrolment.member(kin)?;
+        (seat.circle == CircleKind::First).then_some((seat.index, seat.member))
+    }
+
+    /// The member with this identifier, in whichever circle.
+    #[must_use]
+    pub fn member(&self, kin: KinId) -> Option<Seat<'_>> {
+        self.enrolment.member(kin)
+    }
+}
