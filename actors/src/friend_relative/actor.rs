@@ -10,7 +10,7 @@ use super::messages::{
     Pending, PendingRequest, ReplayApproval, Replayed, StoreShards,
 };
 use super::release::{Outcome, pursue};
-use super::{decide, offers, passage, prepare, requests, roster, shards};
+use super::{bundles, decide, offers, prepare, requests, roster, shards};
 use crate::identity::{Identity, Setting};
 use crate::ports::names::ActorName;
 use crate::ports::network::{Delivered, Port};
@@ -463,7 +463,7 @@ impl Handler<Delivered<FetchBundle>> for FriendRelative {
 
     fn handle(&mut self, fetch: Delivered<FetchBundle>, _: &mut Self::Context) -> Self::Result {
         let desk = self.desk.clone();
-        Box::pin(passage::fetch_bundle(desk, fetch.from, fetch.message))
+        Box::pin(bundles::fetch_bundle(desk, fetch.from, fetch.message))
     }
 }
 

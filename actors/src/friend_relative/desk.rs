@@ -50,8 +50,8 @@ pub(super) struct Desk {
     pub(super) client: LedgerClient,
     /// Offers are taken one at a time: each may replace the one before.
     pub(super) offers: tokio::sync::Mutex<()>,
-    /// Rosters are seen to one at a time. With the newest height at which something was proved of each.
-    pub(super) rosters: tokio::sync::Mutex<BTreeMap<PatientId, Height>>,
+    /// Each roster is seen to by one flow at a time. With the newest height at which something was proved of it.
+    rosters: Mutex<BTreeMap<PatientId, Arc<tokio::sync::Mutex<Height>>>>,
     /// Decisions are submitted one at a time, so that an older try cannot undo what the person said since.
     pub(super) deciding: tokio::sync::Mutex<()>,
     /// Patients whose invitation the person has accepted.
@@ -117,7 +117,7 @@ impl Desk {
             store,
             client,
             offers: tokio::sync::Mutex::new(()),
-            rosters: tokio::sync::Mutex::default(),
+            rosters: Mutex::default(),
             deciding: tokio::sync::Mutex::default(),
             heavy: Arc::new(Semaphore::new(HEAVY_MAX)),
             requests: Mutex::default(),
@@ -155,6 +155,11 @@ impl Desk {
     /// Takes over what is durable now.
     pub(super) fn put_ward(&self, ward: Arc<Ward>) {
         lock(&self.wards).insert(ward.patient, ward);
+    }
+
+    /// Whose turn it is to see to a patient's roster.
+    pub(super) fn roster(&self, patient: PatientId) -> Arc<tokio::sync::Mutex<Height>> {
+        lock(&self.rosters).entry(patient).or_default().clone()
     }
 
     /// Forgets a patient whose roster this kin is no longer on; that is durable.
@@ -314,7 +319,6 @@ impl Desk {
 
     /// Loses everything but the own identity, as a broken or replaced device does. For demonstrations.
     pub(super) async fn wipe(self: &Arc<Self>) -> Result<(), KinError> {
-        let _turn = self.rosters.lock().await;
         let mut batch = Batch::default();
         batch.nothing();
         self.store.write(batch).await?;

@@ -15,10 +15,10 @@ use crate::ports::store::Batch;
 use crate::scope::batch_places;
 use crate::upload::Upload;
 use kithkin_protocol::crypto::Digest;
-use kithkin_protocol::ids::{KinId, RecordId};
+use kithkin_protocol::ids::{KinId, PatientId, RecordId};
 use kithkin_protocol::ledger::{self, Era, duties};
 use kithkin_protocol::record::{
-    Answer, BatchHeader, Challenge, Duties, DutyError, Offered, RecordEntry, Repair, Shard,
+    Answer, BatchHeader, Challenge, Duties, DutyError, Offered, Proof, RecordEntry, Repair, Shard,
     held_digest,
 };
 use kithkin_protocol::roster::RosterStep;
@@ -45,12 +45,19 @@ pub(super) async fn mend(desk: &Arc<Desk>, circle: &Circle, head: Height) -> Res
             };
             let slots: Vec<ShareIndex> = era.slots_of(desk.me).collect();
             let kept = desk.store.kept(&header.manifest_root)?;
-            let good = kept.as_ref().filter(|kept| !kept.damaged);
-            if slots
-                .iter()
-                .all(|slot| good.is_some_and(|kept| kept.slots.contains(slot)))
-            {
-                continue;
+            let good = kept.filter(|kept| !kept.damaged);
+            let has = |kept: &Kept| slots.iter().all(|slot| kept.slots.contains(slot));
+            match good {
+                Some(kept) if kept.slots == slots => continue,
+                Some(kept) if has(&kept) => {
+                    // Slots that have moved on are somebody else's to serve.
+                    let mut write = Batch::default();
+                    write.kept(&header.manifest_root, &Kept { slots, ..kept });
+                    desk.store.write(write).await?;
+                    continue;
+                }
+                Some(_) | None if slots.is_empty() => continue,
+                Some(_) | None => {}
             }
             // One that cannot be mended now must not keep the others from being mended.
             if let Err(error) = make(desk, ward, &header, era, slots).await {
@@ -148,7 +155,7 @@ fn portions(upload: &Upload, era: &Era) -> Vec<Vec<RecordEntry>> {
 /// Asks the holders of the other slots one after the other until every wanted piece can be made.
 async fn collect(
     desk: &Arc<Desk>,
-    patient: kithkin_protocol::ids::PatientId,
+    patient: PatientId,
     root: Digest,
     era: &Era,
     slots: &[ShareIndex],
@@ -310,7 +317,7 @@ pub(super) async fn show(desk: &Arc<Desk>, circle: &Circle) -> Result<(), KinErr
 /// One proof for each drawn place, and the uploads of which something is lost. None when this kin should hold nothing.
 fn answer(
     desk: &Desk,
-    patient: kithkin_protocol::ids::PatientId,
+    patient: PatientId,
     entry: &ledger::Patient,
     tier: Tier,
     headers: &[BatchHeader],
@@ -336,9 +343,9 @@ fn answer(
                 };
                 place.prove(&upload.manifest, shard.as_ref())
             }
-            None => kithkin_protocol::record::Proof::Lost,
+            None => Proof::Lost,
         };
-        if proof == kithkin_protocol::record::Proof::Lost {
+        if proof == Proof::Lost {
             lost.insert(root);
         }
         proofs.push(proof);

@@ -10,6 +10,7 @@
 //! | `shards` | keeping and handing out shards of sealed records |
 //! | `access` | who may fetch them |
 //! | `roster` | what a roster that changes asks of this kin; drills; the person's wishes |
+//! | `bundles` | what dealers have sealed, fetched from kin to kin |
 //! | `passage` | dealing, complaining, taking new shares |
 //! | `mend` | pieces of records that are missing made anew from those of other kin; showing that they are there |
 //! | `requests` | proving a request before it is shown or signed |
@@ -21,6 +22,7 @@
 
 mod access;
 mod actor;
+mod bundles;
 mod decide;
 mod desk;
 mod mend;

@@ -4,18 +4,17 @@
 //! durable before its acceptance does. Sealed sub-shares travel from kin to kin; who
 //! cannot reach a dealer asks the others, for everybody keeps what everybody got.
 
+use super::bundles::fetch;
 use super::desk::Desk;
-use super::messages::{Bundle, Conduct, FetchBundle, KinError};
-use super::offers::{SEALED_BYTES_MAX, keep_shares};
+use super::messages::{Bundle, Conduct, KinError};
+use super::offers::keep_shares;
 use super::prepare::share;
 use super::roster::{Circle, bad, erase, submit};
 use super::storage::{OwnDealing, Passage, Put as _, Ward};
-use crate::friend_relative::FriendRelative;
-use crate::ports::names::ActorName;
 use crate::ports::random::SystemRng;
 use crate::ports::store::Batch;
 use kithkin_protocol::crypto::{Sealed, SealingKey};
-use kithkin_protocol::ids::{KinId, PatientId};
+use kithkin_protocol::ids::PatientId;
 use kithkin_protocol::ledger::{Enrolment, Member};
 use kithkin_protocol::roster::{
     Complaint, Handover, Plan, RosterStep, TierDealing, refresh, reshare,
@@ -27,12 +26,9 @@ use kithkin_protocol::sharing::{
 use kithkin_protocol::units::{ShareIndex, Tier};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// After so many looks at a quiet handover a kin complains of a dealer whose bundle nobody has.
 const COMPLAIN_TICKS: u32 = 4;
-/// How long a fellow kin may take to send a bundle.
-const FETCH_WITHIN: Duration = Duration::from_secs(3);
 
 /// This kin's part so far; a fresh one for another handover than the stored one, which has come to nothing.
 fn passage(desk: &Desk, circle: &Circle, handover: &Handover) -> Result<Passage, KinError> {
@@ -269,7 +265,7 @@ pub(super) async fn take(
         }
         let subs = match open_all(desk, circle, handover, &passage, recipient) {
             Ok(subs) => subs,
-            Err(complaint) => return complain(desk, patient, handover, complaint).await,
+            Err(complaints) => return complain(desk, patient, handover, complaints).await,
         };
         let (entry, handover_now) = (circle.entry.clone(), handover.clone());
         let ward = circle.ward.clone();
@@ -300,121 +296,90 @@ async fn complain(
     desk: &Arc<Desk>,
     patient: PatientId,
     handover: &Handover,
-    complaint: Complaint,
+    complaints: Vec<Complaint>,
 ) -> Result<(), KinError> {
-    if handover.complaints.contains_key(&complaint) {
-        return Ok(());
-    }
-    let Complaint { dealer, tier, .. } = complaint;
-    tracing::warn!(kin = %desk.me, %patient, %dealer, %tier, "what this dealer sent does not fit; complaining");
-    let step = RosterStep::Complain {
-        handover: handover.id,
-        dealer,
-        tier,
-    };
-    submit(desk, patient, step).await
-}
-
-/// Gets every dealer's bundle, from the dealer or from whoever has it; whether all are here.
-async fn fetch(
-    desk: &Arc<Desk>,
-    circle: &Circle,
-    handover: &Handover,
-    passage: &mut Passage,
-) -> bool {
-    let mut all = true;
-    let roster = &circle.entry.enrolment.roster;
-    let present = circle.entry.present(circle.patient);
-    let recipients = handover.plan.roster(&present).len();
-    for (dealer, dealt) in &handover.dealings {
-        let kept = passage.bundles.get(dealer);
-        if kept.is_some_and(|bundle| bundle.digest() == dealt.sealed) {
-            continue;
-        }
-        let question = FetchBundle {
-            patient: circle.patient,
+    // All at once: an answer may take a while, and the handover does not wait for ever.
+    let new = complaints.into_iter();
+    for complaint in new.filter(|complaint| !handover.complaints.contains_key(complaint)) {
+        let Complaint { dealer, tier, .. } = complaint;
+        tracing::warn!(kin = %desk.me, %patient, %dealer, %tier, "what this dealer sent does not fit; complaining");
+        let step = RosterStep::Complain {
             handover: handover.id,
-            dealer: *dealer,
+            dealer,
+            tier,
         };
-        let first = roster.get(dealer.position()).map(Member::id);
-        let others = passage.readers.iter().copied();
-        let others = others.filter(|kin| Some(*kin) != first && *kin != desk.me);
-        let mut found = None;
-        for kin in first.into_iter().chain(others) {
-            let sent = ask(desk, kin, question).await;
-            let sent = sent.filter(|bundle| fits(bundle, recipients));
-            if let Some(bundle) = sent.filter(|bundle| bundle.digest() == dealt.sealed) {
-                found = Some(bundle);
-                break;
-            }
-        }
-        match found {
-            Some(bundle) => _ = passage.bundles.insert(*dealer, bundle),
-            None => all = false,
-        }
+        submit(desk, patient, step).await?;
     }
-    all
+    Ok(())
 }
 
-/// Whether a bundle has the shape that an honest dealer gives it: nobody keeps more than that for anybody.
-fn fits(bundle: &Bundle, recipients: usize) -> bool {
-    let short = |sealed: &Sealed| sealed.enc.len() + sealed.ciphertext.len() <= SEALED_BYTES_MAX;
-    bundle.0.len() == Tier::ALL.len()
-        && bundle
-            .0
-            .iter()
-            .all(|of_tier| of_tier.len() == recipients && of_tier.iter().all(short))
-}
-
-async fn ask(desk: &Desk, kin: KinId, question: FetchBundle) -> Option<Bundle> {
-    let name = desk.setting.directory.name(kin)?;
-    let asked = desk
-        .port
-        .ask::<FriendRelative, _>(name, question, FETCH_WITHIN);
-    asked.await.ok()?.ok()
-}
-
-/// The sub-shares of all dealers for this kin, tier by tier; or what to complain of.
+/// The sub-shares of all dealers for this kin, tier by tier; or all that there is to complain of.
 fn open_all(
     desk: &Desk,
     circle: &Circle,
     handover: &Handover,
     passage: &Passage,
     recipient: ShareIndex,
-) -> Result<Vec<Vec<SubShare>>, Complaint> {
-    let mut all = Vec::new();
-    for (place, tier) in Tier::ALL.into_iter().enumerate() {
-        let context = ShareContext {
-            patient: circle.patient,
-            tier,
-            epoch: circle.entry.epoch,
-        };
+) -> Result<Vec<Vec<SubShare>>, Vec<Complaint>> {
+    let (mut all, mut complaints) = (Vec::new(), Vec::new());
+    for tier in Tier::ALL {
         let mut subs = Vec::new();
-        for (dealer, dealt) in &handover.dealings {
+        for dealer in handover.dealings.keys() {
             let complaint = Complaint {
                 dealer: *dealer,
                 recipient,
                 tier,
             };
-            let dealing = dealt.dealings.get(place).ok_or(complaint)?;
-            // What was shown on chain has been checked there.
-            if let Some(value) = handover.revealed.get(&complaint) {
-                let shown = PublishedShare {
-                    dealer: *dealer,
-                    recipient,
-                    value: *value,
-                };
-                subs.push(shown_share(dealing, recipient, &shown).ok_or(complaint)?);
-                continue;
+            match sub_share(desk, circle, handover, passage, complaint) {
+                Some(sub) => subs.push(sub),
+                None => complaints.push(complaint),
             }
-            let sealed = passage.bundles.get(dealer);
-            let sealed = sealed.and_then(|bundle| bundle.0.get(place)?.get(recipient.position()));
-            let sub = sealed.and_then(|sealed| open(desk, dealing, sealed, recipient, &context));
-            subs.push(sub.ok_or(complaint)?);
         }
         all.push(subs);
     }
-    Ok(all)
+    if complaints.is_empty() {
+        Ok(all)
+    } else {
+        Err(complaints)
+    }
+}
+
+/// One sub-share for this kin: from what was shown on chain, else from what the dealer has sent. None when neither fits.
+fn sub_share(
+    desk: &Desk,
+    circle: &Circle,
+    handover: &Handover,
+    passage: &Passage,
+    of: Complaint,
+) -> Option<SubShare> {
+    let Complaint {
+        dealer,
+        recipient,
+        tier,
+    } = of;
+    let place = Tier::ALL.iter().position(|other| *other == tier)?;
+    let dealing = handover.dealings.get(&dealer)?.dealings.get(place)?;
+    if let Some(value) = handover.revealed.get(&of) {
+        let shown = PublishedShare {
+            dealer,
+            recipient,
+            value: *value,
+        };
+        return shown_share(dealing, recipient, &shown);
+    }
+    let sent = passage.bundles.get(&dealer)?.0.get(place)?;
+    let context = ShareContext {
+        patient: circle.patient,
+        tier,
+        epoch: circle.entry.epoch,
+    };
+    open(
+        desk,
+        dealing,
+        sent.get(recipient.position())?,
+        recipient,
+        &context,
+    )
 }
 
 fn shown_share(
@@ -481,29 +446,4 @@ fn combine(
         enrolment,
         shares: keep_shares(desk, patient, epoch, shares)?,
     })
-}
-
-/// Hands out what a dealer has sealed, to those whom the handover concerns.
-pub(super) async fn fetch_bundle(
-    desk: Arc<Desk>,
-    from: ActorName,
-    question: FetchBundle,
-) -> Result<Bundle, KinError> {
-    let FetchBundle {
-        patient,
-        handover,
-        dealer,
-    } = question;
-    let none = || bad(patient, "nothing of this handover is kept here");
-    let passage = desk.store.passage(patient)?.ok_or_else(none)?;
-    let reader = desk.setting.directory.kin(from);
-    if reader.is_none_or(|kin| !passage.readers.contains(&kin)) {
-        return Err(KinError::Forbidden {
-            reason: format!("{from} is on neither roster"),
-        });
-    }
-    if passage.handover != handover {
-        return Err(none());
-    }
-    passage.bundles.get(&dealer).cloned().ok_or_else(none)
 }

@@ -45,12 +45,12 @@ pub(super) async fn pursue(
     waited: u32,
     mend: bool,
 ) -> Result<(), KinError> {
-    let mut turn = desk.rosters.lock().await;
+    let roster = desk.roster(patient);
+    let mut seen = roster.lock().await;
     let Some((entry, head)) = desk.enrolled_at(patient, Duration::ZERO).await? else {
         return Ok(());
     };
     // Proofs may be of heads that are some seconds old; what was seen later must not be undone by them.
-    let seen = turn.entry(patient).or_default();
     if head < *seen {
         return Ok(());
     }
@@ -65,7 +65,6 @@ pub(super) async fn pursue(
         ward,
     };
     let (handover, at) = handover(desk, patient).await?;
-    let seen = turn.entry(patient).or_default();
     if at < *seen {
         return Ok(());
     }
@@ -76,7 +75,10 @@ pub(super) async fn pursue(
             go_on(desk, &circle, &handover, waited).await?;
         }
         Some(_) => {}
-        None => refresh_if_due(desk, &circle, waited).await?,
+        None => {
+            forget_failed(desk, &circle, at).await?;
+            refresh_if_due(desk, &circle, waited).await?;
+        }
     }
     // Of these none keeps the next from being done, and none of them what comes before.
     let told =
@@ -87,6 +89,8 @@ pub(super) async fn pursue(
     if let Err(error) = super::mend::show(desk, &circle).await {
         told(&error);
     }
+    // It writes nothing but pieces, and may take long: fellow kin are asked for them.
+    drop(seen);
     if mend && let Err(error) = super::mend::mend(desk, &circle, head).await {
         told(&error);
     }
@@ -139,16 +143,49 @@ async fn catch_up(
             tracing::info!(kin = %desk.me, %patient, "no longer on this roster; the shares are erased");
             desk.drop_ward(patient);
         }
+        // The old ones are worth nothing; a dealing to the same roster gives this kin others.
         (None, Some(_)) if held.as_ref().is_some_and(is_behind) => {
-            return Err(bad(
-                patient,
-                "the new shares are lost; a change of the roster gives others",
-            ));
+            batch.no_ward(patient).joining(patient);
+            desk.store.write(batch).await?;
+            tracing::error!(kin = %desk.me, %patient, "the shares of this epoch are lost; propose a change to the same roster to get others");
+            lock(&desk.joining).insert(patient);
+            desk.drop_ward(patient);
         }
         _ => return Ok(()),
     }
     if let Some(old) = held {
         erase(desk, old).await;
+    }
+    Ok(())
+}
+
+/// A handover that this kin took shares in is over, and came to nothing: what was dealt in it is erased. `at`: where it was proved that
+/// none is under way.
+async fn forget_failed(desk: &Arc<Desk>, circle: &Circle, at: Height) -> Result<(), KinError> {
+    let patient = circle.patient;
+    let Some(passage) = desk.store.passage(patient)? else {
+        return Ok(());
+    };
+    // It may have ended well after the entry was proved: only one that was proved no earlier tells.
+    let Some((entry, head)) = desk.enrolled_at(patient, Duration::ZERO).await? else {
+        return Ok(());
+    };
+    if head < at || entry.epoch != circle.entry.epoch {
+        return Ok(());
+    }
+    let mut batch = Batch::default();
+    batch.no_passage(patient);
+    if circle.index.is_none() {
+        // The person agreed to that one, not to whatever is proposed next.
+        batch.joined(patient);
+    }
+    desk.store.write(batch).await?;
+    if circle.index.is_none() {
+        lock(&desk.joining).remove(&patient);
+    }
+    tracing::info!(kin = %desk.me, %patient, "a change of the roster came to nothing; its shares are erased");
+    if let Some((_, next)) = passage.next {
+        erase(desk, Arc::new(next)).await;
     }
     Ok(())
 }
@@ -246,17 +283,26 @@ pub(super) async fn submit(
     patient: PatientId,
     step: RosterStep,
 ) -> Result<(), KinError> {
+    if let Err(reason) = stand(desk, patient, step).await? {
+        tracing::debug!(kin = %desk.me, %patient, reason, "a step about the roster was refused");
+    }
+    Ok(())
+}
+
+/// Has a step stand on chain; or why the ledger refuses it.
+async fn stand(
+    desk: &Desk,
+    patient: PatientId,
+    step: RosterStep,
+) -> Result<Result<(), String>, KinError> {
     let body = TxBody::Roster {
         patient,
         step: Box::new(step),
     };
     let deadline = Instant::now() + FINAL_WITHIN;
     match desk.client.submit(body, deadline).await {
-        Ok(_) => Ok(()),
-        Err(ClientError::Rejected { reason }) => {
-            tracing::debug!(kin = %desk.me, %patient, reason, "a step about the roster was refused");
-            Ok(())
-        }
+        Ok(_) => Ok(Ok(())),
+        Err(ClientError::Rejected { reason }) => Ok(Err(reason)),
         Err(error) => Err(error.into()),
     }
 }
@@ -280,16 +326,9 @@ pub(super) async fn wish(desk: Arc<Desk>, about: AboutRoster) -> Result<(), KinE
             }
         }
     };
-    let body = TxBody::Roster {
-        patient,
-        step: Box::new(step),
-    };
-    let deadline = Instant::now() + FINAL_WITHIN;
-    match desk.client.submit(body, deadline).await {
-        Ok(_) => Ok(()),
-        Err(ClientError::Rejected { reason }) => Err(bad(patient, reason)),
-        Err(error) => Err(error.into()),
-    }
+    stand(&desk, patient, step)
+        .await?
+        .map_err(|reason| bad(patient, reason))
 }
 
 async fn join(desk: &Arc<Desk>, patient: PatientId) -> Result<(), KinError> {
@@ -302,7 +341,8 @@ async fn join(desk: &Arc<Desk>, patient: PatientId) -> Result<(), KinError> {
 }
 
 async fn decline(desk: &Arc<Desk>, patient: PatientId) -> Result<(), KinError> {
-    let _turn = desk.rosters.lock().await;
+    let roster = desk.roster(patient);
+    let _turn = roster.lock().await;
     let taken = desk
         .store
         .passage(patient)?
