@@ -463,6 +463,7 @@ impl State {
             device: patient.into(),
             roster_since: Enrolment::EPOCH,
             resigned: BTreeSet::new(),
+            unheard: BTreeMap::new(),
             exposed: None,
             is_recovering: false,
             refresh_due_ms: run.now.plus(rules.refresh_every_ms.0),

@@ -24,6 +24,9 @@ pub struct Patient {
     pub roster_since: Epoch,
     /// Kin who want to leave and have not been replaced yet.
     pub resigned: BTreeSet<KinId>,
+    /// Kin whose last proposal found no quorum, and until when they may not make another: one kin alone must not hold the
+    /// patient's one place for a proposal again and again.
+    pub unheard: BTreeMap<KinId, Millis>,
     /// The last epoch whose keys were handed out to a new device. Whatever was sealed until then stays exposed.
     pub exposed: Option<Epoch>,
     /// Whether the new device has not dealt yet.

@@ -197,6 +197,16 @@ pub enum RosterError {
         /// When it was proposed.
         since: Millis,
     },
+    /// The last proposal of this kin found no quorum.
+    #[error(
+        "{kin}'s last proposal found no quorum; it may propose again at {until}, any other kin at once"
+    )]
+    Unheard {
+        /// Who proposes.
+        kin: KinId,
+        /// From when on it may, block time.
+        until: Millis,
+    },
     /// No such handover, or it is over.
     #[error("there is no such change of a roster under way")]
     Unknown,

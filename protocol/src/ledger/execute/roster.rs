@@ -87,6 +87,13 @@ impl State {
         } else {
             Proposer::Kin(signer.into())
         };
+        if let Proposer::Kin(kin) = proposer
+            && *plan != Plan::Refresh
+            && let Some(until) = entry.unheard.get(&kin).copied()
+            && until > run.now
+        {
+            return Err(RosterError::Unheard { kin, until });
+        }
         self.check_pieces(patient, entry, plan)?;
         if let Plan::Recover { device, .. } = plan
             && self.knows(AccountId::of(device))
@@ -263,17 +270,16 @@ impl State {
     }
 
     fn fail(&mut self, run: &mut Run, cause: Cause, patient: PatientId, failure: Failure) {
-        if let Some(entry) = self.patients.get(&patient).cloned() {
-            // Those who were to come and don't.
-            let planned = self.handovers.get(&patient).map(|handover| {
+        if let Some(mut entry) = self.patients.get(&patient).cloned() {
+            if let Some(handover) = self.handovers.get(&patient).cloned() {
+                // Those who were to come and don't.
                 let present = entry.present(patient);
-                let roster = handover.plan.roster(&present);
-                roster.iter().map(|member| member.id()).collect::<Vec<_>>()
-            });
-            for kin in planned.unwrap_or_default() {
-                if entry.member(kin).is_none() {
-                    self.kin.remove(&(kin, patient));
+                for member in handover.plan.roster(&present) {
+                    if entry.member(member.id()).is_none() {
+                        self.kin.remove(&(member.id(), patient));
+                    }
                 }
+                note_unheard(&mut entry, &handover, &failure, run.now);
             }
             self.put_roster(patient, entry, None);
         }
@@ -381,6 +387,21 @@ fn deadline(patient: PatientId, entry: &Patient, handover: Option<&Handover>) ->
         None => Some(entry.refresh_due_ms),
     };
     next.map_or(entry.drill.due_ms, |next| next.min(entry.drill.due_ms))
+}
+
+/// A kin whose proposal found no quorum is quiet for as long as a proposal may stand. A veto alone silences nobody: it may be a thief's.
+fn note_unheard(entry: &mut Patient, handover: &Handover, failure: &Failure, now: Millis) {
+    let Proposer::Kin(kin) = handover.proposer else {
+        return;
+    };
+    let is_turned_down = matches!(failure, Failure::Objected | Failure::Silent(_));
+    if handover.plan == Plan::Refresh || handover.not_before_ms.is_some() || !is_turned_down {
+        return;
+    }
+    let rules = entry.enrolment.rules;
+    let until = now.plus(rules.objection_ms.0).plus(rules.step_ms.0);
+    entry.unheard.retain(|_, quiet| *quiet > now);
+    entry.unheard.insert(kin, until);
 }
 
 /// Feeds a step of a kin to the handover.

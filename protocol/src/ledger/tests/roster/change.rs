@@ -174,3 +174,35 @@ fn a_signer_who_is_removed_within_a_block_does_not_spoil_it() {
         ]
     ));
 }
+
+#[test]
+fn a_kin_that_found_no_quorum_is_quiet_for_a_while_and_the_others_are_not() {
+    let mut house = House::new();
+    let lone = kin(KIN[0]);
+    house.propose(KIN[0], new_roster());
+    // Nobody supports it: the place is free again when it expires.
+    house.pass(RULES.objection_ms.0 + RULES.step_ms.0);
+    let quiet = |error| matches!(error, RosterError::Unheard { kin, .. } if kin == lone);
+    let again = || RosterStep::Propose(Box::new(new_roster()));
+    assert!(quiet(house.refused(KIN[0], again())));
+    // Another one may; when most of the kin object, that one is quiet too.
+    house.propose(KIN[1], new_roster());
+    let handover = house.id();
+    house.act(KIN[0], RosterStep::Object { handover });
+    house.act(KIN[2], RosterStep::Object { handover });
+    assert!(house.chain.ledger.state().handover(patient()).is_none());
+    assert!(matches!(
+        house.refused(KIN[1], again()),
+        RosterError::Unheard { kin, .. } if kin == self::kin(KIN[1])
+    ));
+    // The third is heard; the patient's veto, which may be a thief's, does not silence it.
+    house.propose(KIN[2], new_roster());
+    let handover = house.id();
+    house.act(PATIENT, RosterStep::Veto { handover });
+    house.propose(KIN[2], new_roster());
+    let handover = house.id();
+    house.act(PATIENT, RosterStep::Veto { handover });
+    // The quiet time ends.
+    house.pass(RULES.objection_ms.0 + RULES.step_ms.0);
+    house.propose(KIN[0], new_roster());
+}
