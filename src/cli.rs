@@ -63,7 +63,7 @@ pub enum Command {
     },
     /// Runs one validator in this process
     Node(NodeArgs),
-    /// Changes the validators of a ledger, or its rules
+    /// Changes the validators of a ledger, who is accredited on it, or its rules
     #[command(after_help = governance::GOVERNANCE_HELP)]
     Governance {
         /// What to do.
@@ -217,9 +217,10 @@ pub struct GenesisArgs {
     /// An accredited hospital's public keys, once for each
     #[arg(long, value_name = "FILE")]
     pub hospital: Vec<PathBuf>,
-    /// The public key of an accredited reviewer, once for each
-    #[arg(long, value_name = "HEX", value_parser = verifying_key)]
-    pub reviewer: Vec<VerifyingKey>,
+    /// The public key of an accredited reviewer, once for each. The hospital where the reviewer works, and so judges nothing,
+    /// follows after =: its public.toml or its identifier
+    #[arg(long, value_name = "HEX[=HOSPITAL]", value_parser = governance::reviewer)]
+    pub reviewer: Vec<(VerifyingKey, Option<String>)>,
     /// How credit becomes a leader order
     #[arg(long, value_enum, default_value_t = ProfileArg::Balanced)]
     pub profile: ProfileArg,

@@ -24,7 +24,9 @@ use crate::upload::{Upload, shard_threshold};
 use crate::validator::messages::Look;
 use actix::{Handler, Message};
 use kithkin_protocol::crypto::{Digest, OpeningKey, Signature, SigningKey, hash};
-use kithkin_protocol::emergency::{Case, Circle, Purpose, Reason, Request, Scope, TierPolicy};
+use kithkin_protocol::emergency::{
+    Case, Circle, ClinicalRole, Credential, Purpose, Reason, Request, Scope, TierPolicy,
+};
 use kithkin_protocol::ids::{CaseId, ChainId, HospitalId, KinId, PatientId, RecordId};
 use kithkin_protocol::ledger::{self, Enrolment, State, TxBody};
 use kithkin_protocol::record::{
@@ -438,6 +440,19 @@ impl House {
         upload
     }
 
+    /// The word of [`AUTHOR`] for a clinician of its own.
+    fn vouch(&self, clinician: &SigningKey) -> Credential {
+        let credential = Credential {
+            clinician: clinician.verifying_key(),
+            issuer: self.hospital(AUTHOR).into(),
+            role: ClinicalRole::Physician,
+            hospital: self.hospital(AUTHOR),
+            valid_until_ms: self.now().plus(600_000),
+            signature: Signature([0; Signature::LEN]),
+        };
+        credential.signed(self.chain(), &self.identity(AUTHOR).signing)
+    }
+
     /// Requests as [`AUTHOR`] does.
     pub(crate) async fn request(&self, tiers: &[Tier]) -> TestRequest {
         self.request_with(tiers, |_| {}).await
@@ -475,6 +490,7 @@ impl House {
             reason: Reason::Unconscious,
             encounter: hash("test", &[b"encounter"]),
             clinician: clinician.verifying_key(),
+            credential: self.vouch(&clinician),
             // Made anew when everything that it covers is there.
             session: session.prove(&hash("test", &[]), &mut SystemRng),
             session_key: opening.sealing_key(),

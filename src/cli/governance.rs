@@ -1,6 +1,7 @@
 //! `kithkin governance`, as it is typed.
 
 use clap::{Args, Subcommand};
+use kithkin_protocol::crypto::VerifyingKey;
 use kithkin_protocol::ids::ValidatorId;
 use kithkin_protocol::ledger::ProtocolVersion;
 use kithkin_protocol::units::Height;
@@ -24,9 +25,13 @@ pub enum GovernanceCommand {
 }
 
 /// Text under `kithkin governance --help`.
-pub(super) const GOVERNANCE_HELP: &str = "The validators decide about themselves: an amendment counts when a quorum of them has \
-signed it. Its changes of validators are in force two heights after the block that holds it. At most a third of the \
-validators, less one, can change at once; below four one at a time, and all must sign.
+pub(super) const GOVERNANCE_HELP: &str = "The validators decide about themselves, and about who is accredited: an amendment \
+counts when a quorum of them has signed it. Its changes of validators are in force two heights after the block that holds it. At \
+most a third of the validators, less one, can change at once; below four one at a time, and all must sign.
+
+Accreditations and revocations are in force at once. With a hospital's revocation its live cases end; with an issuer's those that \
+kin have not granted yet. A hospital's or an issuer's key that was revoked never comes back. Until the first issuer is accredited, \
+hospitals vouch for their own clinicians; from then on issuers alone do.
 
 A fifth validator joins four:
   newcomer     kithkin keys new --out keys             sends keys/public.toml; starts its node with validator = 4
@@ -77,6 +82,25 @@ pub struct ProposeArgs {
     /// A validator that was excluded for good and may be master again
     #[arg(long, value_name = "N", value_parser = number)]
     pub pardon: Vec<ValidatorId>,
+    /// A hospital that is to be accredited: its public.toml or the folder
+    #[arg(long, value_name = "FILE")]
+    pub accredit_hospital: Vec<PathBuf>,
+    /// A hospital that is to be accredited no more: its public.toml, the folder, or its identifier. Its live cases end. If it runs
+    /// validators, --remove or --rekey them in the same amendment
+    #[arg(long, value_name = "HOSPITAL")]
+    pub revoke_hospital: Vec<String>,
+    /// An issuer of clinicians' credentials that is to be accredited: its public key and its name
+    #[arg(long, value_name = "HEX=NAME", value_parser = issuer)]
+    pub accredit_issuer: Vec<(VerifyingKey, String)>,
+    /// An issuer that is to be accredited no more, by its public key
+    #[arg(long, value_name = "HEX", value_parser = super::verifying_key)]
+    pub revoke_issuer: Vec<VerifyingKey>,
+    /// A reviewer that is to be accredited: its public key, and after = the hospital where it works and so judges nothing
+    #[arg(long, value_name = "HEX[=HOSPITAL]", value_parser = reviewer)]
+    pub accredit_reviewer: Vec<(VerifyingKey, Option<String>)>,
+    /// A reviewer that is to be accredited no more, by its public key
+    #[arg(long, value_name = "HEX", value_parser = super::verifying_key)]
+    pub revoke_reviewer: Vec<VerifyingKey>,
     /// From this height on the ledger follows the rules of this version; programs that do not know them stop there
     #[arg(long, value_name = "VERSION@HEIGHT", value_parser = upgrade)]
     pub upgrade: Option<(ProtocolVersion, Height)>,
@@ -163,6 +187,22 @@ fn rekey(text: &str) -> Result<(ValidatorId, String), String> {
     Ok((number(id)?, keys.to_owned()))
 }
 
+fn issuer(text: &str) -> Result<(VerifyingKey, String), String> {
+    let (key, name) = text
+        .split_once('=')
+        .ok_or("write HEX=NAME: the issuer's public key and its name")?;
+    Ok((super::verifying_key(key)?, name.to_owned()))
+}
+
+/// A reviewer's key, and after `=` where the reviewer works.
+pub(super) fn reviewer(text: &str) -> Result<(VerifyingKey, Option<String>), String> {
+    let (key, hospital) = match text.split_once('=') {
+        Some((key, hospital)) => (key, Some(hospital.to_owned())),
+        None => (text, None),
+    };
+    Ok((super::verifying_key(key)?, hospital))
+}
+
 fn upgrade(text: &str) -> Result<(ProtocolVersion, Height), String> {
     let parts = text.split_once('@').and_then(|(version, height)| {
         let version = ProtocolVersion(version.parse().ok()?);
@@ -187,6 +227,14 @@ mod tests {
             assert!(number(text).unwrap_err().contains("no number"));
         }
         assert!(rekey("2").unwrap_err().contains("N=FILE"));
+        let (key, hex) = (VerifyingKey([7; 32]), "07".repeat(32));
+        let named = issuer(&format!("{hex}=North = South"));
+        assert_eq!(named, Ok((key, "North = South".to_owned())));
+        assert_eq!(reviewer(&hex), Ok((key, None)));
+        let works = reviewer(&format!("{hex}=keys/mary"));
+        assert_eq!(works, Ok((key, Some("keys/mary".to_owned()))));
+        assert!(issuer(&hex).unwrap_err().contains("HEX=NAME"));
+        assert!(issuer("07=x").is_err() && reviewer("=mary").is_err());
         for text in ["2", "2@", "@5", "a@5"] {
             assert!(upgrade(text).unwrap_err().contains("VERSION@HEIGHT"));
         }

@@ -1,6 +1,7 @@
 //! `kithkin genesis`: what a ledger starts from, put together from public keys; its hash is the chain id.
 
 use super::Failure;
+use super::governance::reviewer_info;
 use super::keys::read_public;
 use crate::cli::{GenesisArgs, GenesisCommand};
 use anyhow::anyhow;
@@ -40,13 +41,14 @@ fn new(args: &GenesisArgs) -> Result<(), Failure> {
             Public::Validator(_) => return Err(wrong_role(path, "a validator's", "--validator")),
         }
     }
+    let reviewers = args.reviewer.iter().map(reviewer_info);
     let genesis = Genesis {
         time_ms: SystemClock.now(),
         profile: args.profile.into(),
         workload: args.workload.into(),
         validators,
         hospitals,
-        reviewers: args.reviewer.clone(),
+        reviewers: reviewers.collect::<Result<_, _>>()?,
         review_within_ms: Millis(u64::try_from(args.review_within.as_millis()).unwrap_or(u64::MAX)),
     };
     file::write(&args.out, &genesis).map_err(failure)?;

@@ -6,6 +6,7 @@ use anyhow::{Context as _, anyhow};
 use kithkin_actors::node::keys::{KeysError, Public};
 use kithkin_actors::node::{HospitalKeys, NodeKeys};
 use kithkin_actors::ports::vault::VaultError;
+use kithkin_protocol::ids::HospitalId;
 use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::Path;
@@ -122,6 +123,22 @@ pub(super) fn read_public(path: &Path) -> Result<Public, Failure> {
             })
         })
         .map_err(Failure::Usage)
+}
+
+/// A hospital as people name it: its public parts as [`read_public`] takes them, or its identifier.
+pub(super) fn hospital_id(text: &str) -> Result<HospitalId, Failure> {
+    let path = Path::new(text);
+    if !path.exists()
+        && let Ok(id) = HospitalId::from_hex(text)
+    {
+        return Ok(id);
+    }
+    match read_public(path)? {
+        Public::Hospital(hospital) => Ok(hospital.info().id()),
+        Public::Validator(_) => Err(Failure::Usage(anyhow!(
+            "{text} holds a validator's keys; a hospital's are needed here"
+        ))),
+    }
 }
 
 fn text(public: &Public) -> Result<String, Failure> {

@@ -210,6 +210,7 @@ pub(super) fn closer(by: ClosedBy) -> &'static str {
         ClosedBy::Time => "time",
         ClosedBy::Hospital => "hospital",
         ClosedBy::Veto => "veto",
+        ClosedBy::Revoked => "revoked",
     }
 }
 

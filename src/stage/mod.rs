@@ -226,6 +226,7 @@ impl Stage {
             encounter: format!("encounter of patient-{patient} at hospital-{hospital}"),
             expires_in_ms: millis(ask.expires_in),
             session_ms: millis(ask.session),
+            credential: None,
         };
         let to = ActorName::Hospital(hospital);
         Ok(self.ask_once::<Hospital, _>(to, message).await??)

@@ -14,7 +14,7 @@ use kithkin_protocol::crypto::vrf::VrfSecretKey;
 use kithkin_protocol::crypto::{Secret32, SigningKey, VerifyingKey};
 use kithkin_protocol::ids::{AccountId, ValidatorId};
 use kithkin_protocol::ledger::{
-    Genesis, GenesisError, HospitalInfo, Profile, ValidatorInfo, Workload,
+    Genesis, GenesisError, HospitalInfo, Profile, ReviewerInfo, ValidatorInfo, Workload,
 };
 use kithkin_protocol::sharing::{KIN_MAX, KIN_MIN};
 use kithkin_protocol::units::Millis;
@@ -325,7 +325,10 @@ fn genesis(
             })
             .collect(),
         hospitals,
-        reviewers: vec![reviewer.signing.verifying_key()],
+        reviewers: vec![ReviewerInfo {
+            key: reviewer.signing.verifying_key(),
+            hospital: None,
+        }],
         review_within_ms,
     }
 }

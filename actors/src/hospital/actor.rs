@@ -2,7 +2,7 @@
 
 use crate::hospital::desk::Desk;
 use crate::hospital::messages::{
-    CloseCase, DeliverPartials, FetchRecords, Fetched, HospitalError, Opened, ReadCase,
+    CloseCase, DeliverPartials, FetchRecords, Fetched, HospitalError, OnDuty, Opened, ReadCase,
     RequestOpening, Requested, Sponsor, WriteRecord, Written,
 };
 use crate::hospital::{partials, read, repair, request, write};
@@ -13,7 +13,7 @@ use crate::ports::store::Space;
 use crate::ports::vault::KeySpace;
 use crate::validator::messages::{Concern, Notice};
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, ResponseFuture};
-use kithkin_protocol::crypto::Signature;
+use kithkin_protocol::crypto::{Signature, VerifyingKey};
 use kithkin_protocol::ledger::Enrolment;
 use kithkin_protocol::units::Height;
 use std::sync::Arc;
@@ -202,6 +202,17 @@ impl Handler<Delivered<ReadCase>> for Hospital {
         self.begin(|desk| async move {
             only_driver(delivered.from)?;
             read::read(&desk, delivered.message).await
+        })
+    }
+}
+
+impl Handler<Delivered<OnDuty>> for Hospital {
+    type Result = ResponseFuture<Result<VerifyingKey, HospitalError>>;
+
+    fn handle(&mut self, delivered: Delivered<OnDuty>, _: &mut Self::Context) -> Self::Result {
+        self.begin(|desk| async move {
+            only_driver(delivered.from)?;
+            Ok(desk.clinician.verifying_key())
         })
     }
 }

@@ -36,7 +36,7 @@ pub(super) struct Desk {
     pub(super) me: HospitalId,
     pub(super) setting: Setting,
     pub(super) identity: Identity,
-    /// The clinician on duty. One for all, until clinicians have credentials of their own.
+    /// The clinician on duty.
     pub(super) clinician: SigningKey,
     /// Makes digests of encounter numbers useless for guessing.
     pub(super) encounter_salt: Secret32,

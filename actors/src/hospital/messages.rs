@@ -2,8 +2,8 @@
 
 use crate::upload::{OpenedRecord, Upload};
 use actix::Message;
-use kithkin_protocol::crypto::{Digest, Sealed, Signature};
-use kithkin_protocol::emergency::{Purpose, Reason};
+use kithkin_protocol::crypto::{Digest, Sealed, Signature, VerifyingKey};
+use kithkin_protocol::emergency::{Credential, Purpose, Reason};
 use kithkin_protocol::ids::{BatchId, CaseId, KinId, PatientId, RecordId, TxId};
 use kithkin_protocol::ledger::Enrolment;
 use kithkin_protocol::record::BatchStatus;
@@ -82,7 +82,15 @@ pub struct RequestOpening {
     pub expires_in_ms: Millis,
     /// How long the session is to last once granted.
     pub session_ms: Millis,
+    /// What an issuer has signed for the clinician on duty ([`OnDuty`]); none when the hospital vouches itself, as it may on a
+    /// ledger that has never had an issuer.
+    pub credential: Option<Credential>,
 }
+
+/// Driver (the clinician's screen) -> Hospital. Which key does an issuer have to vouch for?
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "Result<VerifyingKey, HospitalError>")]
+pub struct OnDuty;
 
 /// A final request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

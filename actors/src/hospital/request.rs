@@ -13,7 +13,7 @@ use crate::validator::messages::{Answer, Concern, Look};
 use kithkin_protocol::crypto::aead::derive_key;
 use kithkin_protocol::crypto::group::{PointBytes, ScalarBytes};
 use kithkin_protocol::crypto::{OpeningKey, Signature, hash};
-use kithkin_protocol::emergency::{CaseEvent, Circle, Request, Scope};
+use kithkin_protocol::emergency::{CaseEvent, Circle, ClinicalRole, Credential, Request, Scope};
 use kithkin_protocol::ids::CaseId;
 use kithkin_protocol::ledger::{Confirmed, Event, Patient as Enrolled, TxBody, What};
 use kithkin_protocol::sharing::{SchnorrProof, SessionPublic, SessionSecret};
@@ -121,6 +121,7 @@ fn compose(
             &[salt.expose(), asked.encounter.as_bytes()],
         ),
         clinician: desk.clinician.verifying_key(),
+        credential: credential(desk, asked),
         session: unproved(point),
         session_key: opening.sealing_key(),
         expires_ms: desk.client.now().plus(asked.expires_in_ms.0),
@@ -131,6 +132,22 @@ fn compose(
     let chain = desk.client.chain();
     request.session = eps.prove(&request.binding(chain, desk.me), &mut SystemRng);
     request.signed(chain, desk.me, &desk.clinician)
+}
+
+/// What an issuer has signed for the clinician, or the hospital's own word, for as long as the request can be of use.
+fn credential(desk: &Desk, asked: &RequestOpening) -> Credential {
+    let own = || {
+        let credential = Credential {
+            clinician: desk.clinician.verifying_key(),
+            issuer: desk.identity.account(),
+            role: ClinicalRole::Physician,
+            hospital: desk.me,
+            valid_until_ms: desk.client.now().plus(asked.expires_in_ms.0),
+            signature: Signature([0; Signature::LEN]),
+        };
+        credential.signed(desk.client.chain(), &desk.identity.signing)
+    };
+    asked.credential.clone().unwrap_or_else(own)
 }
 
 /// The point alone: the proof needs the rest of the request first.
@@ -271,9 +288,11 @@ pub(super) fn on_notice(desk: &Arc<Desk>, events: &[Event]) {
         }
         match step {
             CaseEvent::Granted | CaseEvent::Opened => read::fetch_ahead(desk, *case),
-            CaseEvent::Refused | CaseEvent::Vetoed | CaseEvent::Expired | CaseEvent::Closed(..) => {
-                over = true
-            }
+            CaseEvent::Refused
+            | CaseEvent::Vetoed
+            | CaseEvent::Expired
+            | CaseEvent::Revoked
+            | CaseEvent::Closed(..) => over = true,
             CaseEvent::SecondCircle => {
                 tracing::info!(%case, "nobody of the first circle has decided it; the second one may be asked");
             }

@@ -11,7 +11,8 @@ use kithkin_protocol::credit::{Standings, ValidatorSet};
 use kithkin_protocol::crypto::{Digest, Signature, VerifyingKey};
 use kithkin_protocol::ids::{ChainId, ValidatorId};
 use kithkin_protocol::ledger::{
-    Amendment, CHANGES_MAX, Change, Governance, GovernanceError, VALIDATORS_MAX, ValidatorInfo,
+    Amendment, CHANGES_MAX, Clause, Governance, GovernanceError, Register, VALIDATORS_MAX,
+    ValidatorInfo,
 };
 use kithkin_protocol::units::{Height, Millis};
 use serde::{Deserialize, Serialize};
@@ -20,7 +21,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Version of the file.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Largest file in bytes: a thousand members with their signatures fit well.
 const FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
@@ -127,6 +128,27 @@ pub struct Draft {
     pub signatures: BTreeMap<ValidatorId, Signature>,
 }
 
+/// What an amendment is written on: a state, as far as amendments need it.
+#[derive(Clone, Copy, Debug)]
+pub struct Ground<'a> {
+    /// The ledger.
+    pub chain: ChainId,
+    /// Its validators.
+    pub standings: &'a Standings,
+    /// What is kept about accreditation as a whole.
+    pub register: Register,
+    /// Block time.
+    pub time_ms: Millis,
+}
+
+impl Ground<'_> {
+    /// The number of the next amendment.
+    #[must_use]
+    pub fn next_amendment(&self) -> u64 {
+        self.register.amendments_after(self.standings)
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Content {
@@ -152,23 +174,23 @@ impl Draft {
     /// Writes an amendment on this state, as its next one.
     ///
     /// # Errors
-    /// [`AmendmentError::Refused`] when the ledger would not adopt it.
+    /// [`AmendmentError::Refused`] when the ledger would not adopt it; who is accredited is not looked up.
     pub fn propose(
-        chain: ChainId,
-        standings: &Standings,
-        changes: Vec<Change>,
+        ground: &Ground<'_>,
+        changes: Vec<Clause>,
         valid_until_ms: Millis,
     ) -> Result<Self, AmendmentError> {
-        standings.check_changes(&changes)?;
+        let amendment = Amendment {
+            number: ground.next_amendment(),
+            valid_until_ms,
+            changes,
+        };
+        amendment.check_changes(ground.standings)?;
         Ok(Self {
-            chain,
-            height: standings.height(),
-            members: standings.newest_validators().clone(),
-            amendment: Amendment {
-                number: standings.amendments(),
-                valid_until_ms,
-                changes,
-            },
+            chain: ground.chain,
+            height: ground.standings.height(),
+            members: ground.standings.newest_validators().clone(),
+            amendment,
             signatures: BTreeMap::new(),
         })
     }
@@ -241,34 +263,30 @@ impl Draft {
         Ok(self.amendment.clone().combine(signatures))
     }
 
-    /// Whether the ledger could adopt it after this state, once enough have signed; `time_ms` is the state's block time.
+    /// Whether the ledger could adopt it after this state, once enough have signed; who is accredited is not looked up.
     ///
     /// # Errors
     /// [`AmendmentError::Chain`], [`AmendmentError::Refused`] with [`GovernanceError::Number`] when another amendment (or this
     /// one) was adopted meanwhile, [`AmendmentError::Members`], and every other reason to refuse it.
-    pub fn check_on(
-        &self,
-        expected: ChainId,
-        standings: &Standings,
-        time_ms: Millis,
-    ) -> Result<(), AmendmentError> {
+    pub fn check_on(&self, ground: &Ground<'_>) -> Result<(), AmendmentError> {
         let (found, until) = (self.chain, self.amendment.valid_until_ms);
+        let expected = ground.chain;
         if found != expected {
             return Err(AmendmentError::Chain { found, expected });
         }
-        let (found, expected) = (self.amendment.number, standings.amendments());
+        let (found, expected) = (self.amendment.number, ground.next_amendment());
         if found != expected {
             return Err(GovernanceError::Number { found, expected }.into());
         }
-        if until < time_ms {
-            let now = time_ms;
+        let now = ground.time_ms;
+        if until < now {
             return Err(GovernanceError::Expired { until, now }.into());
         }
-        if self.members != *standings.newest_validators() {
+        if self.members != *ground.standings.newest_validators() {
             let height = self.height;
             return Err(AmendmentError::Members { height });
         }
-        Ok(standings.check_changes(&self.amendment.changes)?)
+        Ok(self.amendment.check_changes(ground.standings)?)
     }
 
     /// Writes it into a new file; on return it is on disk.
@@ -390,7 +408,12 @@ impl Content {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kithkin_protocol::ledger::{Genesis, Profile, ProtocolVersion, Workload};
+    use kithkin_protocol::crypto::SealingKey;
+    use kithkin_protocol::ids::HospitalId;
+    use kithkin_protocol::ledger::{
+        Accredited, Change, Genesis, HospitalInfo, IssuerInfo, Profile, ProtocolVersion,
+        ReviewerInfo, Role, Workload,
+    };
 
     struct Village {
         folder: tempfile::TempDir,
@@ -428,9 +451,20 @@ mod tests {
             Standings::genesis(&self.genesis)
         }
 
-        fn propose(&self, changes: Vec<Change>) -> Result<Draft, AmendmentError> {
-            let chain = self.genesis.chain_id();
-            Draft::propose(chain, &self.standings(), changes, Millis(9_000))
+        fn propose(&self, changes: Vec<impl Into<Clause>>) -> Result<Draft, AmendmentError> {
+            let changes = changes.into_iter().map(Into::into).collect();
+            let standings = self.standings();
+            let ground = self.ground(&standings, Millis(1_000));
+            Draft::propose(&ground, changes, Millis(9_000))
+        }
+
+        fn ground<'a>(&self, standings: &'a Standings, time_ms: Millis) -> Ground<'a> {
+            Ground {
+                chain: self.genesis.chain_id(),
+                standings,
+                register: Register::default(),
+                time_ms,
+            }
         }
 
         fn path(&self, name: &str) -> PathBuf {
@@ -439,9 +473,9 @@ mod tests {
     }
 
     /// Every kind of change.
-    fn all(village: &Village) -> Vec<Change> {
+    fn all(village: &Village) -> Vec<Clause> {
         let new = |id| village.keys[4].public().validator(ValidatorId(id));
-        vec![
+        let mut all: Vec<Clause> = [
             Change::Admit(new(4)),
             Change::Rekey(new(1)),
             Change::Remove(ValidatorId(2)),
@@ -451,6 +485,35 @@ mod tests {
                 height: Height(1_000_000),
             },
         ]
+        .map(Clause::from)
+        .to_vec();
+        let hospital = HospitalInfo {
+            key: VerifyingKey([1; 32]),
+            sealing: SealingKey([2; 32]),
+            name: "St Mary's".to_owned(),
+        };
+        let works_at = Some(hospital.id());
+        let parties = [
+            Accredited::Hospital(hospital),
+            Accredited::Issuer(IssuerInfo {
+                key: VerifyingKey([3; 32]),
+                name: "Chamber \"North\"".to_owned(),
+            }),
+            Accredited::Reviewer(ReviewerInfo {
+                key: VerifyingKey([4; 32]),
+                hospital: works_at,
+            }),
+            Accredited::Reviewer(ReviewerInfo {
+                key: VerifyingKey([5; 32]),
+                hospital: None,
+            }),
+        ];
+        all.extend(parties.map(Clause::Accredit));
+        all.extend([Role::Hospital, Role::Issuer, Role::Reviewer].map(|role| {
+            let account = HospitalId([6; 32]).into();
+            Clause::Revoke { role, account }
+        }));
+        all
     }
 
     #[test]
@@ -523,7 +586,7 @@ mod tests {
         let other = village.keys[4].public().vote_key.to_hex();
         let cases = [
             ("Remove = 1", "Remove = 2".to_owned(), "it was changed"),
-            ("format = 1", "format = 2".to_owned(), "format 2"),
+            ("format = 2", "format = 1".to_owned(), "format 1"),
             ("height = 0", "height = 0\nmore = 1".to_owned(), "more"),
             (&signature, "ab".repeat(64), "v0"),
             (&vote_key, other, "v0"),
@@ -548,18 +611,20 @@ mod tests {
             .propose(vec![Change::Remove(ValidatorId(1))])
             .unwrap();
         let standings = village.standings();
-        let chain = draft.chain;
-        draft.check_on(chain, &standings, Millis(9_000)).unwrap();
-        let late = draft.check_on(chain, &standings, Millis(9_001));
+        let ground = village.ground(&standings, Millis(9_000));
+        draft.check_on(&ground).unwrap();
+        let time_ms = Millis(9_001);
+        let late = draft.check_on(&Ground { time_ms, ..ground });
         assert!(matches!(
             late,
             Err(AmendmentError::Refused(GovernanceError::Expired { .. }))
         ));
-        let elsewhere = draft.check_on(ChainId([9; 32]), &standings, Millis(1));
+        let chain = ChainId([9; 32]);
+        let elsewhere = draft.check_on(&Ground { chain, ..ground });
         assert!(matches!(elsewhere, Err(AmendmentError::Chain { .. })));
         let mut overtaken = draft.clone();
         overtaken.amendment.number = 3;
-        let error = overtaken.check_on(chain, &standings, Millis(1));
+        let error = overtaken.check_on(&ground);
         assert!(matches!(
             error,
             Err(AmendmentError::Refused(GovernanceError::Number {
@@ -567,9 +632,16 @@ mod tests {
                 expected: 0
             }))
         ));
+        // Amendments of both kinds count.
+        let register = Register {
+            amendments: 3,
+            ..Register::default()
+        };
+        let error = overtaken.check_on(&Ground { register, ..ground });
+        error.unwrap();
         let mut others = draft;
         others.members = others.members.without(ValidatorId(3));
-        let error = others.check_on(chain, &standings, Millis(1));
+        let error = others.check_on(&ground);
         assert!(matches!(error, Err(AmendmentError::Members { .. })));
     }
 }

@@ -118,7 +118,9 @@ impl Case {
             Phase::Waiting => Some(self.timing.not_before_ms.min(self.request.expires_ms)),
             Phase::Granted | Phase::Open => Some(self.session_end()),
             Phase::Closed => self.review_due_ms,
-            Phase::Reviewed | Phase::Refused | Phase::Vetoed | Phase::Expired => None,
+            Phase::Reviewed | Phase::Refused | Phase::Vetoed | Phase::Expired | Phase::Revoked => {
+                None
+            }
         }
     }
 
@@ -175,7 +177,11 @@ impl Case {
                     self.review_due_ms = Some(deadline.plus(OVERDUE_EVERY_MS.0));
                     events.push(CaseEvent::Overdue);
                 }
-                Phase::Reviewed | Phase::Refused | Phase::Vetoed | Phase::Expired => break,
+                Phase::Reviewed
+                | Phase::Refused
+                | Phase::Vetoed
+                | Phase::Expired
+                | Phase::Revoked => break,
             }
         }
         events
@@ -254,6 +260,34 @@ impl Case {
             events.push(CaseEvent::Vetoed);
         }
         Ok(events)
+    }
+
+    /// The hospital is accredited no more: a live case ends, granted or not.
+    pub(crate) fn on_hospital_revoked(&mut self, now: Millis) -> Vec<CaseEvent> {
+        let mut events = self.on_issuer_revoked();
+        if self.phase.opens() {
+            self.close(now, ClosedBy::Revoked, &mut events);
+        }
+        events
+    }
+
+    /// Nobody vouches for the clinician any more: what the kin have not granted, they cannot grant. What they have granted
+    /// goes on.
+    pub(crate) fn on_issuer_revoked(&mut self) -> Vec<CaseEvent> {
+        match self.phase {
+            Phase::Requested | Phase::Waiting => {
+                self.phase = Phase::Revoked;
+                vec![CaseEvent::Revoked]
+            }
+            Phase::Granted
+            | Phase::Open
+            | Phase::Closed
+            | Phase::Reviewed
+            | Phase::Refused
+            | Phase::Vetoed
+            | Phase::Expired
+            | Phase::Revoked => Vec::new(),
+        }
     }
 
     /// A kin announces what it is about to release.

@@ -9,9 +9,11 @@
 //! ```text
 //! Requested --threshold-many approvals, waiting time over--> Granted --first release--> Open --+
 //!   |  (Waiting while only the waiting time is missing)         |                              |
-//!   |                                                           +-- ttl | close | veto --------+--> Closed --> Reviewed
+//!   |                                                           +-- ttl | close | veto | ------+--> Closed --> Reviewed
+//!   |                                                               revocation
 //!   |-- refusals put the threshold out of reach --> Refused
 //!   |-- the patient's veto ------------------------> Vetoed
+//!   |-- hospital or issuer revoked ----------------> Revoked
 //!   `-- the request's expiry ----------------------> Expired
 //! ```
 //!
@@ -20,6 +22,7 @@
 //! may be opened stands in [`SecondCircleError`].
 
 mod case;
+mod credential;
 #[cfg(test)]
 mod model_tests;
 mod phase;
@@ -30,6 +33,7 @@ mod step;
 mod timing;
 
 pub use case::Case;
+pub use credential::{CREDENTIAL_MS_MAX, ClinicalRole, Credential, CredentialError};
 pub use phase::{ClosedBy, Phase, Verdict};
 pub use policy::{Escalation, LISTED_MAX, REMIND_MS_MIN, TierPolicy, WAITING_MS_MAX, WhoMayAsk};
 pub use request::{

@@ -24,6 +24,8 @@ pub enum Phase {
     Vetoed,
     /// Too few kin approved in time.
     Expired,
+    /// The hospital, or whoever vouched for its clinician, was revoked before it was granted.
+    Revoked,
 }
 
 impl Phase {
@@ -61,6 +63,7 @@ impl Phase {
             Self::Refused => "refused",
             Self::Vetoed => "vetoed",
             Self::Expired => "expired",
+            Self::Revoked => "revoked",
         }
     }
 }
@@ -75,6 +78,8 @@ pub enum ClosedBy {
     Hospital,
     /// The patient vetoed it.
     Veto,
+    /// The hospital is accredited no more.
+    Revoked,
 }
 
 /// A reviewer's verdict.

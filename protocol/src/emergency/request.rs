@@ -1,6 +1,7 @@
 //! What a clinician asks for, and the closed lists of why.
 
 use crate::crypto::{Digest, HashWriter, SealingKey, Signature, SigningKey, VerifyingKey};
+use crate::emergency::Credential;
 use crate::ids::{CaseId, ChainId, HospitalId, PatientId, RecordId};
 use crate::sharing::SessionPublic;
 use crate::units::{CircleKind, Epoch, Height, Millis, Tier};
@@ -127,6 +128,8 @@ pub struct Request {
     pub encounter: Digest,
     /// The clinician's key.
     pub clinician: VerifyingKey,
+    /// Who vouches for the clinician, and as what.
+    pub credential: Credential,
     /// One-time point `E` that masks the opening (design, opening section 3), with the proof that the requester
     /// knows its logarithm; without the proof `E` could steer to another record.
     pub session: SessionPublic,
@@ -144,7 +147,7 @@ impl Request {
     /// What the proof of `E` is bound to: every field but the proof and the clinician's signature.
     #[must_use]
     pub fn binding(&self, chain: ChainId, hospital: HospitalId) -> Digest {
-        let mut writer = HashWriter::new("kithkin/request-binding/1");
+        let mut writer = HashWriter::new("kithkin/request-binding/2");
         writer
             .field(chain)
             .field(hospital)
@@ -153,6 +156,7 @@ impl Request {
             .field(wire::encode(&(self.purpose, self.reason)))
             .field(self.encounter)
             .field(self.clinician)
+            .field(wire::encode(&self.credential))
             .field(self.session.point)
             .field(self.session_key)
             .number(self.expires_ms.0)

@@ -38,6 +38,8 @@ pub enum CaseEvent {
     Vetoed,
     /// Too few approvals in time.
     Expired,
+    /// Ended before it was granted: hospital or issuer are accredited no more.
+    Revoked,
     /// Over; a verdict is due at this time.
     Closed(ClosedBy, Millis),
     /// The verdict is overdue.

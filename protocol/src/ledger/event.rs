@@ -3,11 +3,11 @@
 use crate::consent::{ConsentError, GrantEvent};
 use crate::credit::CreditChange;
 use crate::crypto::Digest;
-use crate::emergency::{CaseError, CaseEvent, SecondCircleError};
+use crate::emergency::{CaseError, CaseEvent, CredentialError, SecondCircleError};
 use crate::ids::{AccountId, BatchId, CaseId, GrantId, HospitalId, PatientId, TxId};
 use crate::ledger::enrolment::EnrolmentError;
 use crate::ledger::execute::RequestLimit;
-use crate::ledger::governance::{Change, GovernanceError};
+use crate::ledger::governance::{Clause, GovernanceError};
 use crate::ledger::snapshot::Due;
 use crate::ledger::table::Write;
 use crate::ledger::tree::StateProof;
@@ -74,12 +74,12 @@ pub enum What {
         /// Why it was refused.
         reason: Rejection,
     },
-    /// An amendment was adopted; a change of the validators takes effect two heights later.
+    /// An amendment was adopted; a change of the validators takes effect two heights later, everything else at once.
     Amended {
         /// Its number.
         number: u64,
         /// What it changes.
-        changes: Vec<Change>,
+        changes: Vec<Clause>,
     },
     /// A grant took a step.
     Grant {
@@ -197,11 +197,22 @@ pub enum Rejection {
     /// The grant does not stand, or does not allow the step.
     #[error(transparent)]
     Consent(#[from] ConsentError),
-    /// The signer is no accredited reviewer, or one of the hospital's own.
+    /// The clinician has no credential that counts.
+    #[error(transparent)]
+    Credential(#[from] CredentialError),
+    /// The signer is no accredited reviewer.
     #[error("{signer} is not an accredited reviewer")]
     NotReviewer {
         /// The signer.
         signer: AccountId,
+    },
+    /// The reviewer works at the hospital whose case it is.
+    #[error("{signer} works at {hospital} and cannot judge its cases")]
+    OwnHospital {
+        /// The signer.
+        signer: AccountId,
+        /// The hospital.
+        hospital: HospitalId,
     },
 }
 

@@ -7,6 +7,7 @@
 mod case;
 mod consent;
 mod drill;
+mod govern;
 mod limits;
 mod roster;
 mod slots;
@@ -29,7 +30,6 @@ use crate::ledger::block::Block;
 use crate::ledger::enrolment::{Enrolment, EnrolmentError};
 use crate::ledger::event::{Effects, Event, Rejection, What};
 use crate::ledger::genesis::Workload;
-use crate::ledger::governance::{Change, Governance, GovernanceError};
 use crate::ledger::lookup::TxSet;
 use crate::ledger::patient::{Drill, Era, Patient};
 use crate::ledger::sequence::{SequenceError, SequenceWindow};
@@ -196,7 +196,14 @@ impl State {
         })
     }
 
-    /// Whether `account` has any role on this ledger.
+    /// Whether nobody has the key, or ever had it and lost its accreditation.
+    fn is_free(&self, account: AccountId) -> bool {
+        !self.knows(account)
+            && !self.issuers.contains(&account)
+            && !self.revoked.contains(&account)
+    }
+
+    /// Whether `account` has a role that signs transactions.
     fn knows(&self, account: AccountId) -> bool {
         let kin = KinId::from(account);
         self.hospitals.contains(&account.into())
@@ -395,38 +402,6 @@ impl State {
             } => self.read_grant(run, signer, cause, (*grant, *tier, *records)),
             TxBody::Review { case, verdict } => self.review(run, signer, cause, *case, *verdict),
         }
-    }
-
-    /// Adopts an amendment that a quorum of the block's own validators has signed.
-    fn govern(
-        &self,
-        run: &mut Run,
-        cause: (TxId, u32),
-        governance: &Governance,
-    ) -> Result<(), GovernanceError> {
-        let amendment = &governance.amendment;
-        let (found, expected) = (amendment.number, run.standings.amendments());
-        if found != expected {
-            return Err(GovernanceError::Number { found, expected });
-        }
-        let (until, now) = (amendment.valid_until_ms, run.now);
-        if until < now {
-            return Err(GovernanceError::Expired { until, now });
-        }
-        for change in &amendment.changes {
-            if let Change::Admit(info) | Change::Rekey(info) = change
-                && let Some(hospital) = info.hospital
-                && !self.hospitals.contains(&hospital)
-            {
-                return Err(GovernanceError::Hospital { hospital });
-            }
-        }
-        // The standings are those after this block's header: its own validators are the previous ones.
-        governance.check_signatures(self.meta().chain, run.standings.previous_validators())?;
-        run.standings.amend(&amendment.changes)?;
-        let (number, changes) = (amendment.number, amendment.changes.clone());
-        run.emit(Some(cause), What::Amended { number, changes });
-        Ok(())
     }
 
     fn enrol(

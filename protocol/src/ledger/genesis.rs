@@ -2,7 +2,8 @@
 
 use crate::crypto::vrf::VrfPublicKey;
 use crate::crypto::{SealingKey, VerifyingKey, hash};
-use crate::ids::{ChainId, HospitalId, ValidatorId};
+use crate::ids::{AccountId, ChainId, HospitalId, ValidatorId};
+use crate::ledger::accreditation::{NAME_BYTES_MAX, ReviewerInfo, is_name};
 use crate::units::Millis;
 use crate::wire;
 use serde::{Deserialize, Serialize};
@@ -100,7 +101,7 @@ pub struct ValidatorInfo {
     pub hospital: Option<HospitalId>,
 }
 
-/// An accredited hospital.
+/// A hospital, as the genesis or an amendment accredits it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HospitalInfo {
@@ -108,7 +109,7 @@ pub struct HospitalInfo {
     pub key: VerifyingKey,
     /// Others seal messages to it.
     pub sealing: SealingKey,
-    /// A name for people, at most 100 bytes.
+    /// A name for people, 1 to [`NAME_BYTES_MAX`] bytes.
     pub name: String,
 }
 
@@ -133,10 +134,10 @@ pub struct Genesis {
     pub workload: Workload,
     /// The first validators, ordered by number.
     pub validators: Vec<ValidatorInfo>,
-    /// Accredited hospitals.
+    /// Accredited hospitals. Until an amendment accredits the first issuer, each vouches for its own clinicians.
     pub hospitals: Vec<HospitalInfo>,
-    /// Accredited reviewers, each outside the hospitals that they review.
-    pub reviewers: Vec<VerifyingKey>,
+    /// Accredited reviewers; none judges the hospital where it works.
+    pub reviewers: Vec<ReviewerInfo>,
     /// How long after the closing of a case its review may take.
     pub review_within_ms: Millis,
 }
@@ -165,11 +166,19 @@ pub enum GenesisError {
         /// The validator with the second use.
         id: ValidatorId,
     },
-    /// A hospital listed twice, or with a name that is too long.
-    #[error("hospital {id} is listed twice, or its name has more than 100 bytes")]
+    /// A hospital listed twice, or with a name that is none or too long.
+    #[error("hospital {id} is listed twice, or its name has not 1 to {NAME_BYTES_MAX} bytes")]
     Hospital {
         /// The hospital in question.
         id: HospitalId,
+    },
+    /// A reviewer listed twice, with a hospital's key, or from a hospital that is not listed.
+    #[error(
+        "reviewer {id} is listed twice, has the key of a hospital, or works at one that is not listed"
+    )]
+    Reviewer {
+        /// The reviewer in question.
+        id: AccountId,
     },
 }
 
@@ -212,8 +221,16 @@ impl Genesis {
         let mut hospitals = std::collections::BTreeSet::new();
         for hospital in &self.hospitals {
             let id = hospital.id();
-            if !hospitals.insert(id) || hospital.name.len() > 100 {
+            if !hospitals.insert(id) || !is_name(&hospital.name) {
                 return Err(GenesisError::Hospital { id });
+            }
+        }
+        let mut reviewers = std::collections::BTreeSet::new();
+        for reviewer in &self.reviewers {
+            let id = reviewer.id();
+            let works = reviewer.hospital.is_none_or(|at| hospitals.contains(&at));
+            if !reviewers.insert(id) || hospitals.contains(&id.into()) || !works {
+                return Err(GenesisError::Reviewer { id });
             }
         }
         Ok(())

@@ -1,13 +1,14 @@
 //! Governance: what a quorum of the validators decides about the ledger itself, and what makes such a decision valid.
 //!
 //! An [`Amendment`] is what the members sign, each on a machine of its own; [`Governance`] is the amendment with the
-//! signatures of a quorum, which any validator hands in as a transaction signed with its vote key. What an amendment
-//! does to the validators is decided in `credit::membership`. Accrediting hospitals and reviewers is not here yet; it
-//! will be further kinds of [`Change`].
+//! signatures of a quorum, which any validator hands in as a transaction signed with its vote key. It has two kinds of
+//! clauses: what a [`Change`] does to the validators is decided in `credit::membership`, which sees nothing else; who is
+//! accredited is written down in `accreditation`, and takes effect in `execute`.
 
-use crate::credit::ValidatorSet;
+use crate::credit::{Standings, ValidatorSet};
 use crate::crypto::{Digest, Signature, SigningKey, VerifyingKey, hash, verify_batch};
-use crate::ids::{ChainId, HospitalId, ValidatorId};
+use crate::ids::{AccountId, ChainId, HospitalId, ValidatorId};
+use crate::ledger::accreditation::{Accredited, NAME_BYTES_MAX, Role, is_name};
 use crate::ledger::genesis::ValidatorInfo;
 use crate::units::{Height, Millis};
 use crate::wire;
@@ -34,7 +35,7 @@ impl std::fmt::Display for ProtocolVersion {
     }
 }
 
-/// One thing that an amendment changes.
+/// One thing that an amendment changes about the validators or the rules they follow.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Change {
     /// A new validator, under the next number that was never used. It starts with a newcomer's credit.
@@ -56,15 +57,39 @@ pub enum Change {
     },
 }
 
-/// What the members sign.
+/// One thing that an amendment decides.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Amendment {
+pub enum Clause {
+    /// About the validators; in force two heights later.
+    Validators(Change),
+    /// A hospital, an issuer or a reviewer is accredited; in force at once.
+    Accredit(Accredited),
+    /// Somebody is accredited no more; in force at once. Nothing that it signs counts from here on.
+    Revoke {
+        /// As what.
+        role: Role,
+        /// Who.
+        account: AccountId,
+    },
+}
+
+impl From<Change> for Clause {
+    fn from(change: Change) -> Self {
+        Self::Validators(change)
+    }
+}
+
+/// What the members sign.
+///
+/// Written with changes of the validators alone it is the same decision, and has the same digest, as with their clauses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Amendment<C = Clause> {
     /// How many amendments were adopted before: each counts once, and on the state that its signers had before them.
     pub number: u64,
     /// Last block time at which it may be adopted.
     pub valid_until_ms: Millis,
     /// In this order; all or nothing. At most [`CHANGES_MAX`].
-    pub changes: Vec<Change>,
+    pub changes: Vec<C>,
 }
 
 /// An amendment with the signatures that adopt it.
@@ -171,7 +196,7 @@ pub enum GovernanceError {
         /// Whose.
         id: ValidatorId,
     },
-    /// A validator for a hospital that is not accredited.
+    /// A validator for a hospital, or a reviewer from one, that is not accredited.
     #[error("{hospital} is not accredited")]
     Hospital {
         /// The hospital.
@@ -193,16 +218,136 @@ pub enum GovernanceError {
         /// The first height that is possible.
         earliest: Height,
     },
+    /// A name that is none, or too long.
+    #[error("a name of {bytes} bytes; 1 to {NAME_BYTES_MAX} are allowed")]
+    Name {
+        /// How long it is.
+        bytes: usize,
+    },
+    /// Accredited already.
+    #[error("{account} is accredited as {role} already")]
+    Accredited {
+        /// Who.
+        account: AccountId,
+        /// As what.
+        role: Role,
+    },
+    /// Nobody to revoke.
+    #[error("{account} is not accredited as {role}")]
+    NotAccredited {
+        /// Who.
+        account: AccountId,
+        /// As what.
+        role: Role,
+    },
+    /// A key that somebody uses for something else.
+    #[error("the key of {account} is in use already, in another role")]
+    RoleTaken {
+        /// Whose.
+        account: AccountId,
+    },
+    /// A key that was revoked once.
+    #[error("{account} was revoked: whoever comes back comes with another key")]
+    WasRevoked {
+        /// Whose.
+        account: AccountId,
+    },
+    /// A hospital that would be revoked while it runs a validator.
+    #[error(
+        "{hospital} runs {id}: the same amendment must remove {id} or give it to another hospital"
+    )]
+    HospitalRuns {
+        /// The hospital.
+        hospital: HospitalId,
+        /// Its validator.
+        id: ValidatorId,
+    },
 }
 
 impl Amendment {
+    /// What it changes about the validators, in order.
+    #[must_use]
+    pub fn validator_changes(&self) -> Vec<Change> {
+        let clauses = self.changes.iter();
+        clauses
+            .filter_map(|clause| match clause {
+                Clause::Validators(change) => Some(change.clone()),
+                Clause::Accredit(_) | Clause::Revoke { .. } => None,
+            })
+            .collect()
+    }
+
+    /// Who the validators are once it is in force, if they were `members` before.
+    #[must_use]
+    pub fn members_after(&self, members: &ValidatorSet) -> ValidatorSet {
+        let mut set = members.clone();
+        for change in self.validator_changes() {
+            match change {
+                Change::Admit(info) | Change::Rekey(info) => set = set.with(info),
+                Change::Remove(id) => set = set.without(id),
+                Change::Pardon(_) | Change::Upgrade { .. } => {}
+            }
+        }
+        set
+    }
+
+    /// Whether it could stand in the next block, as far as it says itself and the standings tell: for those who write one,
+    /// before they ask others to sign it. Who is accredited stands elsewhere in the state.
+    ///
+    /// # Errors
+    /// The first [`GovernanceError`] found.
+    pub fn check_changes(&self, standings: &Standings) -> Result<(), GovernanceError> {
+        self.check_shape()?;
+        let changes = self.validator_changes();
+        if !changes.is_empty() {
+            standings.check_changes(&changes)?;
+        }
+        self.check_left_behind(&self.members_after(standings.newest_validators()))
+    }
+
+    /// Number of changes, and names.
+    pub(crate) fn check_shape(&self) -> Result<(), GovernanceError> {
+        let count = self.changes.len();
+        if count == 0 || count > CHANGES_MAX {
+            return Err(GovernanceError::Changes { count });
+        }
+        for clause in &self.changes {
+            if let Clause::Accredit(party) = clause
+                && let Some(name) = party.name()
+                && !is_name(name)
+            {
+                let bytes = name.len();
+                return Err(GovernanceError::Name { bytes });
+            }
+        }
+        Ok(())
+    }
+
+    /// No hospital that is revoked runs one of `members`, the validators once it is in force.
+    pub(crate) fn check_left_behind(&self, members: &ValidatorSet) -> Result<(), GovernanceError> {
+        for clause in &self.changes {
+            let Clause::Revoke { role, account } = clause else {
+                continue;
+            };
+            let hospital = HospitalId::from(*account);
+            let mut runs = members.iter();
+            if *role == Role::Hospital
+                && let Some(info) = runs.find(|info| info.hospital == Some(hospital))
+            {
+                let id = info.id;
+                return Err(GovernanceError::HospitalRuns { hospital, id });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<C: Clone + Into<Clause>> Amendment<C> {
     /// Chain and content in one digest: two people who see the same one sign the same.
     #[must_use]
     pub fn digest(&self, chain: ChainId) -> Digest {
-        hash(
-            "kithkin/amendment/1",
-            &[chain.as_ref(), &wire::encode(self)],
-        )
+        let whole = wire::encode(&self.clone().whole());
+        hash("kithkin/amendment/2", &[chain.as_ref(), &whole])
     }
 
     /// The bytes that a member signs: the digest, under a domain of its own.
@@ -229,8 +374,16 @@ impl Amendment {
             ordered.entry(signer).or_insert(signature);
         }
         Governance {
-            amendment: self,
+            amendment: self.whole(),
             signatures: ordered.into_iter().collect(),
+        }
+    }
+
+    fn whole(self) -> Amendment {
+        Amendment {
+            number: self.number,
+            valid_until_ms: self.valid_until_ms,
+            changes: self.changes.into_iter().map(Into::into).collect(),
         }
     }
 }

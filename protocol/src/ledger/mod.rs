@@ -5,6 +5,7 @@
 //! agree on it is in [`crate::consensus`]; credit is in [`crate::credit`]; the
 //! steps of a case are in [`crate::emergency`].
 
+mod accreditation;
 mod block;
 mod enrolment;
 mod event;
@@ -26,6 +27,9 @@ pub(crate) mod test_chain;
 mod transaction;
 mod tree;
 
+pub use accreditation::{
+    Accredited, IssuerInfo, NAME_BYTES_MAX, Register, ReviewerInfo, Revoked, Role,
+};
 pub use block::{BLOCK_BYTES_MAX, Block, BlockParts, Header};
 pub use enrolment::{Enrolment, EnrolmentError, Member, Seat, SecondCircle, TierShares};
 pub use event::{Effects, Event, Rejection, What};
@@ -39,8 +43,8 @@ pub use genesis::{
     Genesis, GenesisError, HospitalInfo, Profile, VALIDATORS_MAX, ValidatorInfo, Workload,
 };
 pub use governance::{
-    Amendment, CHANGES_MAX, Change, Governance, GovernanceError, PROTOCOL_VERSION, ProtocolVersion,
-    SETS_MAX,
+    Amendment, CHANGES_MAX, Change, Clause, Governance, GovernanceError, PROTOCOL_VERSION,
+    ProtocolVersion, SETS_MAX,
 };
 pub use mempool::{AdmissionError, Mempool, PER_SENDER_MAX, POOL_BYTES_MAX, SETTLED_MAX};
 pub use patient::{Drill, Era, Patient, Shown};

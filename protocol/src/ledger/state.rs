@@ -11,6 +11,7 @@ use crate::ids::{
     AccountId, BatchId, BlockId, CaseId, ChainId, GrantId, HospitalId, KinId, PatientId,
 };
 use crate::ledger::SignedTransaction;
+use crate::ledger::accreditation::{Accredited, IssuerInfo, Register, ReviewerInfo, Revoked};
 use crate::ledger::enrolment::Enrolment;
 use crate::ledger::execute::{AttemptKey, Attempts};
 use crate::ledger::genesis::{Genesis, HospitalInfo, Workload};
@@ -69,7 +70,7 @@ pub struct State {
     pub(crate) standings: Table<(), Standings>,
     pub(crate) accounts: Table<AccountId, SequenceWindow>,
     pub(crate) hospitals: Table<HospitalId, Hospital>,
-    pub(crate) reviewers: Table<AccountId, ()>,
+    pub(crate) reviewers: Table<AccountId, ReviewerInfo>,
     pub(crate) patients: Table<PatientId, Patient>,
     pub(crate) batches: Table<BatchPlace, BatchEntry>,
     pub(crate) batch_places: Table<BatchId, BatchPlace>,
@@ -89,6 +90,9 @@ pub struct State {
     pub(crate) patient_grants: Table<(PatientId, bool, Height, u32), GrantId>,
     pub(crate) grant_deadlines: Table<(Millis, GrantId), ()>,
     pub(crate) attempts: Table<AttemptKey, Attempts>,
+    pub(crate) issuers: Table<AccountId, IssuerInfo>,
+    pub(crate) revoked: Table<AccountId, Revoked>,
+    pub(crate) register: Table<(), Register>,
 }
 
 /// A stored state that cannot be read back.
@@ -205,6 +209,18 @@ macro_rules! each_table {
             let $table = &mut $state.attempts;
             $do;
         }
+        {
+            let $table = &mut $state.issuers;
+            $do;
+        }
+        {
+            let $table = &mut $state.revoked;
+            $do;
+        }
+        {
+            let $table = &mut $state.register;
+            $do;
+        }
     }};
 }
 
@@ -233,6 +249,9 @@ impl State {
             patient_grants: Table::new(18),
             grant_deadlines: Table::new(19),
             attempts: Table::new(20),
+            issuers: Table::new(23),
+            revoked: Table::new(24),
+            register: Table::new(25),
         }
     }
 
@@ -253,17 +272,13 @@ impl State {
         let standings = Standings::genesis(genesis);
         state.electorate.put((), standings.electorate());
         state.standings.put((), standings);
-        for info in &genesis.hospitals {
-            state.hospitals.put(
-                info.id(),
-                Hospital {
-                    info: info.clone(),
-                    suspended_until_ms: Millis(0),
-                },
-            );
-        }
-        for reviewer in &genesis.reviewers {
-            state.reviewers.put(AccountId::of(reviewer), ());
+        let hospitals = genesis.hospitals.iter().cloned();
+        let reviewers = genesis.reviewers.iter().cloned();
+        let founders = hospitals
+            .map(Accredited::Hospital)
+            .chain(reviewers.map(Accredited::Reviewer));
+        for party in founders {
+            state.enter(party);
         }
         state
     }
@@ -309,6 +324,9 @@ impl State {
             18 => self.patient_grants.load(key, value),
             19 => self.grant_deadlines.load(key, value),
             20 => self.attempts.load(key, value),
+            23 => self.issuers.load(key, value),
+            24 => self.revoked.load(key, value),
+            25 => self.register.load(key, value),
             table => return Err(RestoreError::UnknownTable { table: Some(table) }),
         };
         loaded.map_err(|source| RestoreError::Entry { table: tag, source })
@@ -324,6 +342,8 @@ impl State {
     /// All entries as bytes, as they are stored: keys and values, table by table.
     pub fn entries(&self) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
         let institutions = self.hospitals.entries().chain(self.reviewers.entries());
+        let institutions = institutions.chain(self.issuers.entries());
+        let register = self.revoked.entries().chain(self.register.entries());
         let batches = self.batches.entries().chain(self.batch_places.entries());
         let cases = self.cases.entries().chain(self.deadlines.entries());
         let kin = self.kin.entries().chain(self.patient_cases.entries());
@@ -345,6 +365,7 @@ impl State {
             .chain(self.patient_grants.entries())
             .chain(self.grant_deadlines.entries())
             .chain(self.attempts.entries())
+            .chain(register)
     }
 
     /// Where the chain stands.

@@ -6,7 +6,7 @@ use crate::crypto::SigningKey;
 use crate::ids::ValidatorId;
 use crate::ledger::light::Step;
 use crate::ledger::{
-    Amendment, Block, Change, Genesis, Header, Ledger, Profile, SignedTransaction, StateProof,
+    Amendment, Block, Clause, Genesis, Header, Ledger, Profile, SignedTransaction, StateProof,
     Transaction, TxBody, ValidatorInfo, What,
 };
 use crate::testing::fixture;
@@ -84,11 +84,11 @@ impl Chain {
             .collect()
     }
 
-    pub(crate) fn amendment(&self, changes: Vec<Change>) -> Amendment {
+    pub(crate) fn amendment(&self, changes: Vec<impl Into<Clause>>) -> Amendment {
         Amendment {
-            number: self.ledger.standings().amendments(),
+            number: self.ledger.state().amendments(),
             valid_until_ms: self.ledger.head_time().plus(60_000),
-            changes,
+            changes: changes.into_iter().map(Into::into).collect(),
         }
     }
 
@@ -196,7 +196,7 @@ impl Chain {
     }
 
     /// An amendment that all members sign, in a block of its own.
-    pub(crate) fn amend(&mut self, changes: Vec<Change>) -> Vec<What> {
+    pub(crate) fn amend(&mut self, changes: Vec<impl Into<Clause>>) -> Vec<What> {
         let amendment = self.amendment(changes);
         let all = self.members().len();
         let transaction = self.govern(&amendment, all);

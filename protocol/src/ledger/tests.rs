@@ -1,5 +1,6 @@
 //! The ledger from the outside: blocks by a lone validator, so that consensus stays out of the way.
 
+mod accreditation;
 mod chain;
 mod consent;
 mod requests;

@@ -128,6 +128,7 @@ fn phase_after(step: CaseEvent) -> Option<Phase> {
         CaseEvent::Refused => Some(Phase::Refused),
         CaseEvent::Vetoed => Some(Phase::Vetoed),
         CaseEvent::Expired => Some(Phase::Expired),
+        CaseEvent::Revoked => Some(Phase::Revoked),
         CaseEvent::Closed(..) | CaseEvent::Overdue => Some(Phase::Closed),
         CaseEvent::Reviewed(_) => Some(Phase::Reviewed),
         CaseEvent::Approved(_)

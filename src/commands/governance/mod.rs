@@ -7,7 +7,7 @@ mod state;
 mod submit;
 mod words;
 
-use super::keys::{self, read_public};
+use super::keys::{self, hospital_id, read_public};
 use super::{Failure, genesis};
 use crate::cli::{CombineArgs, GovernanceCommand, ProposeArgs, ShowArgs, SignArgs};
 use anyhow::anyhow;
@@ -15,8 +15,9 @@ use kithkin_actors::node::NodeKeys;
 use kithkin_actors::node::amendment::{AmendmentError, Draft};
 use kithkin_actors::node::keys::{Public, PublicKeys};
 use kithkin_protocol::credit::Standings;
-use kithkin_protocol::ids::ValidatorId;
-use kithkin_protocol::ledger::Change;
+use kithkin_protocol::crypto::VerifyingKey;
+use kithkin_protocol::ids::{AccountId, ValidatorId};
+use kithkin_protocol::ledger::{Accredited, Change, Clause, IssuerInfo, ReviewerInfo, Role};
 use state::LedgerView;
 use std::path::Path;
 
@@ -36,24 +37,86 @@ pub async fn run(command: GovernanceCommand) -> Result<(), Failure> {
 }
 
 async fn propose(args: &ProposeArgs) -> Result<(), Failure> {
-    let view = LedgerView::of(&args.state).await?.ok_or_else(|| {
+    let mut view = LedgerView::of(&args.state).await?.ok_or_else(|| {
         Failure::Usage(anyhow!(
             "an amendment is written on a state: give --node, or --genesis when none was adopted yet"
         ))
     })?;
-    let changes = changes(args, &view.standings)?;
-    view.check_hospitals(&changes).await?;
+    let mut changes = accreditations(args)?;
+    let members = validator_changes(args, &view.standings)?;
+    changes.extend(members.into_iter().map(Clause::Validators));
+    changes.extend(revocations(args)?);
+    if changes.is_empty() {
+        return Err(Failure::Usage(anyhow!(
+            "nothing is to change: give --admit, --remove, --rekey, --pardon, --upgrade, or --accredit-... or --revoke-... with \
+             hospital, issuer or reviewer"
+        )));
+    }
     let span = u64::try_from(args.valid_for.as_millis()).unwrap_or(u64::MAX);
     // Block time stands still where nothing happens, and before the first block it lies in the past.
     let until = view.time_ms.max(state::now()).plus(span);
-    let draft = Draft::propose(view.chain, &view.standings, changes, until).map_err(failure)?;
+    let draft = Draft::propose(&view.ground(), changes, until).map_err(failure)?;
+    view.check_parties(&draft.amendment).await?;
+    view.learn_names(&draft.amendment).await?;
     draft.write(&args.out).map_err(failure)?;
     println!("{}", words::explain(&draft, &view.names));
     Ok(())
 }
 
+/// Who is to be accredited: hospitals first, reviewers may work there.
+fn accreditations(args: &ProposeArgs) -> Result<Vec<Clause>, Failure> {
+    let mut parties = Vec::new();
+    for path in &args.accredit_hospital {
+        match read_public(path)? {
+            Public::Hospital(keys) => parties.push(Accredited::Hospital(keys.info())),
+            Public::Validator(_) => {
+                return Err(Failure::Usage(anyhow!(
+                    "{} holds a validator's keys; a hospital's are needed here",
+                    path.display()
+                )));
+            }
+        }
+    }
+    for (key, name) in &args.accredit_issuer {
+        let (key, name) = (*key, name.clone());
+        parties.push(Accredited::Issuer(IssuerInfo { key, name }));
+    }
+    for reviewer in &args.accredit_reviewer {
+        parties.push(Accredited::Reviewer(reviewer_info(reviewer)?));
+    }
+    Ok(parties.into_iter().map(Clause::Accredit).collect())
+}
+
+/// A reviewer's key, and where the reviewer works.
+pub(super) fn reviewer_info(
+    (key, hospital): &(VerifyingKey, Option<String>),
+) -> Result<ReviewerInfo, Failure> {
+    let hospital = hospital.as_deref().map(hospital_id).transpose()?;
+    Ok(ReviewerInfo {
+        key: *key,
+        hospital,
+    })
+}
+
+/// Who is to be accredited no more.
+fn revocations(args: &ProposeArgs) -> Result<Vec<Clause>, Failure> {
+    let mut clauses = Vec::new();
+    for text in &args.revoke_hospital {
+        clauses.push((Role::Hospital, hospital_id(text)?.into()));
+    }
+    let keys = |role, keys: &[VerifyingKey]| -> Vec<(Role, AccountId)> {
+        keys.iter().map(|key| (role, AccountId::of(key))).collect()
+    };
+    clauses.extend(keys(Role::Issuer, &args.revoke_issuer));
+    clauses.extend(keys(Role::Reviewer, &args.revoke_reviewer));
+    let clauses = clauses.into_iter();
+    Ok(clauses
+        .map(|(role, account)| Clause::Revoke { role, account })
+        .collect())
+}
+
 /// What is asked for, in an order in which nothing stands in the way of what follows.
-fn changes(args: &ProposeArgs, standings: &Standings) -> Result<Vec<Change>, Failure> {
+fn validator_changes(args: &ProposeArgs, standings: &Standings) -> Result<Vec<Change>, Failure> {
     let members = standings.newest_validators();
     let mut changes = Vec::new();
     for (offset, text) in (0u16..).zip(&args.admit) {
@@ -74,11 +137,6 @@ fn changes(args: &ProposeArgs, standings: &Standings) -> Result<Vec<Change>, Fai
     changes.extend(args.pardon.iter().map(|id| Change::Pardon(*id)));
     if let Some((version, height)) = args.upgrade {
         changes.push(Change::Upgrade { version, height });
-    }
-    if changes.is_empty() {
-        return Err(Failure::Usage(anyhow!(
-            "nothing is to change: give --admit, --remove, --rekey, --pardon or --upgrade"
-        )));
     }
     Ok(changes)
 }
@@ -115,9 +173,11 @@ pub(super) fn validator_keys(text: &str) -> Result<PublicKeys, Failure> {
 
 async fn sign(args: &SignArgs) -> Result<(), Failure> {
     let mut draft = Draft::read(&args.file).map_err(failure)?;
-    let view = LedgerView::of(&args.state).await?;
-    if let Some(view) = &view {
+    let mut view = LedgerView::of(&args.state).await?;
+    if let Some(view) = &mut view {
         view.check(&draft)?;
+        view.check_parties(&draft.amendment).await?;
+        view.learn_names(&draft.amendment).await?;
     }
     let node_keys = NodeKeys::load(&args.keys).map_err(keys::failure)?;
     let id = draft.sign(&node_keys).map_err(failure)?;
@@ -150,7 +210,7 @@ fn combine(args: &CombineArgs) -> Result<(), Failure> {
 }
 
 async fn show(args: &ShowArgs) -> Result<(), Failure> {
-    let view = LedgerView::of(&args.state).await?;
+    let mut view = LedgerView::of(&args.state).await?;
     let Some(path) = &args.file else {
         let view = view.ok_or_else(|| {
             Failure::Usage(anyhow!(
@@ -164,8 +224,15 @@ async fn show(args: &ShowArgs) -> Result<(), Failure> {
         return Ok(());
     };
     let draft = Draft::read(path).map_err(failure)?;
+    let mut verdict = None;
+    if let Some(view) = &mut view {
+        view.learn_names(&draft.amendment).await?;
+        verdict = Some(match view.check(&draft) {
+            Ok(()) => view.check_parties(&draft.amendment).await,
+            refused => refused,
+        });
+    }
     let names = view.as_ref().map(|view| view.names.clone());
-    let verdict = view.as_ref().map(|view| view.check(&draft));
     if args.json {
         println!("{}", words::json(&draft, verdict.as_ref()));
     } else {

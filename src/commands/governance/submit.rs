@@ -1,7 +1,7 @@
 //! `kithkin governance submit`: from a file with a quorum's signatures to a final block.
 
 use super::state::{ANSWER_WITHIN, LedgerView, Source, now, silent};
-use super::{Failure, failure, keys};
+use super::{Failure, failure, keys, words};
 use crate::cli::SubmitArgs;
 use anyhow::anyhow;
 use kithkin_actors::node::amendment::{AmendmentError, Draft};
@@ -11,7 +11,7 @@ use kithkin_actors::validator::messages::{Answer, Look};
 use kithkin_protocol::credit::CHANGE_DELAY;
 use kithkin_protocol::crypto::SigningKey;
 use kithkin_protocol::ids::AccountId;
-use kithkin_protocol::ledger::{Change, SignedTransaction, Transaction, TxBody, TxProof};
+use kithkin_protocol::ledger::{Change, Clause, SignedTransaction, Transaction, TxBody, TxProof};
 use kithkin_protocol::units::{Height, Millis};
 use std::time::{Duration, Instant};
 
@@ -42,7 +42,7 @@ pub(super) async fn run(args: &SubmitArgs) -> Result<(), Failure> {
     if proved {
         let after = source.view().await?;
         source.check_final(proof)?;
-        if after.standings.amendments() <= draft.amendment.number {
+        if after.ground().next_amendment() <= draft.amendment.number {
             return Err(Failure::NotHeld(anyhow!(
                 "the amendment is in the block at height {height}, and the state after it does not have it: the node conceals \
                  that the ledger has refused it"
@@ -127,16 +127,17 @@ async fn hand_in(
 }
 
 fn report(json: bool, draft: &Draft, height: Height, proved: bool) {
-    let members = draft.amendment.changes.iter().any(|change| match change {
-        Change::Admit(_) | Change::Remove(_) | Change::Rekey(_) => true,
-        Change::Pardon(_) | Change::Upgrade { .. } => false,
-    });
-    let upgrade = draft.amendment.changes.iter().rev();
-    let upgrade = upgrade.into_iter().find_map(|change| match change {
+    let changes = draft.amendment.validator_changes();
+    let upgrade = changes.iter().rev().find_map(|change| match change {
         Change::Upgrade { version, height } => Some((*version, *height)),
-        _ => None,
+        Change::Admit(_) | Change::Remove(_) | Change::Rekey(_) | Change::Pardon(_) => None,
     });
-    let members_from = members.then(|| height.plus(CHANGE_DELAY));
+    let members_from = words::moves_members(draft).then(|| height.plus(CHANGE_DELAY));
+    let mut clauses = draft.amendment.changes.iter();
+    let at_once = clauses.any(|clause| match clause {
+        Clause::Accredit(_) | Clause::Revoke { .. } => true,
+        Clause::Validators(_) => false,
+    });
     if json {
         let line = serde_json::json!({
             "digest": draft.digest(),
@@ -144,6 +145,7 @@ fn report(json: bool, draft: &Draft, height: Height, proved: bool) {
             "height": height,
             "members_from": members_from,
             "rules_from": upgrade.map(|(_, height)| height),
+            "accredited_from": at_once.then_some(height),
             "proved": proved,
         });
         println!("{line}");
@@ -161,7 +163,9 @@ fn report(json: bool, draft: &Draft, height: Height, proved: bool) {
     if let Some((version, from)) = upgrade {
         println!("in force    version {version} of the rules from height {from} on");
     }
-    if members_from.is_none() && upgrade.is_none() {
-        println!("in force    now");
+    match (members_from.is_none() && upgrade.is_none(), at_once) {
+        (true, _) => println!("in force    now"),
+        (false, true) => println!("in force    now, as far as accreditations go"),
+        (false, false) => {}
     }
 }

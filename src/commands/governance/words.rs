@@ -4,17 +4,25 @@ use super::state::LedgerView;
 use crate::commands::Failure;
 use kithkin_actors::node::amendment::Draft;
 use kithkin_protocol::credit::{CHANGE_DELAY, ValidatorSet};
-use kithkin_protocol::ids::{HospitalId, ValidatorId};
-use kithkin_protocol::ledger::{Change, ValidatorInfo};
+use kithkin_protocol::ids::{AccountId, HospitalId, ValidatorId};
+use kithkin_protocol::ledger::{Accredited, Change, Clause, Role, ValidatorInfo};
 use kithkin_protocol::units::Millis;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::{Duration, UNIX_EPOCH};
 
-type Names = BTreeMap<HospitalId, String>;
+/// Hospitals and issuers by name.
+pub(super) type Names = BTreeMap<AccountId, String>;
 
 /// Everything about an amendment, on several lines.
 pub(super) fn explain(draft: &Draft, names: &Names) -> String {
+    let mut names = names.clone();
+    for clause in &draft.amendment.changes {
+        if let Clause::Accredit(party) = clause {
+            let name = party.name().map(|name| (party.account(), name.to_owned()));
+            names.extend(name);
+        }
+    }
     let mut lines = vec![
         format!(
             "amendment   number {}, {:#}",
@@ -24,11 +32,15 @@ pub(super) fn explain(draft: &Draft, names: &Names) -> String {
         format!("ledger      {:#}", draft.chain),
         format!("it changes"),
     ];
-    for (place, change) in (1..).zip(&draft.amendment.changes) {
-        let words = in_words(change, &draft.members, names);
+    for (place, clause) in (1..).zip(&draft.amendment.changes) {
+        let words = match clause {
+            Clause::Validators(change) => in_words(change, &draft.members, &names),
+            Clause::Accredit(party) => accredits(party, &names),
+            Clause::Revoke { role, account } => revokes(*role, *account, &names),
+        };
         lines.push(format!("  {place}. {words}"));
     }
-    let n = size_after(draft);
+    let n = draft.amendment.members_after(&draft.members).n();
     if n != draft.members.n() || moves_members(draft) {
         let tolerated = n.saturating_sub(1) / 3;
         lines.push(format!(
@@ -91,13 +103,53 @@ fn in_words(change: &Change, members: &ValidatorSet, names: &Names) -> String {
     }
 }
 
+fn accredits(party: &Accredited, names: &Names) -> String {
+    let name = party.name().unwrap_or_default();
+    let (account, key) = (party.account(), party.key());
+    match party {
+        Accredited::Hospital(info) => format!(
+            "accredits the hospital {name}, at once\n     identifier   {account:#}\n     signing key  {key:#}\n     sealing key  {:#}",
+            info.sealing
+        ),
+        Accredited::Issuer(_) => format!(
+            "accredits {name} as issuer of clinicians' credentials, at once; from the first issuer on no hospital vouches for its \
+             own\n     key          {key:#}"
+        ),
+        Accredited::Reviewer(info) => {
+            let works = info.hospital.map(|id| {
+                let at = named(id, names);
+                format!(", who works at {at} and judges nothing there")
+            });
+            format!(
+                "accredits a reviewer, at once{}\n     key          {key:#}",
+                works.unwrap_or_default()
+            )
+        }
+    }
+}
+
+fn revokes(role: Role, account: AccountId, names: &Names) -> String {
+    let name = names.get(&account).map(|name| format!(" {name}"));
+    let name = name.unwrap_or_default();
+    let ends = match role {
+        Role::Hospital => "; its live cases end, and nothing that it signs counts any more",
+        Role::Issuer => "; what was asked with its credentials and is not granted ends",
+        Role::Reviewer => "",
+    };
+    format!("revokes the {role}{name}, at once{ends}\n     account      {account:#}")
+}
+
+fn named(id: HospitalId, names: &Names) -> String {
+    match names.get(&id.into()) {
+        Some(name) => format!("{name} (hospital {id:#})"),
+        None => format!("hospital {id:#}"),
+    }
+}
+
 fn run_by(info: &ValidatorInfo, names: &Names) -> String {
     match info.hospital {
         None => ", run by no hospital".to_owned(),
-        Some(id) => match names.get(&id) {
-            Some(name) => format!(", run by {name} (hospital {id:#})"),
-            None => format!(", run by hospital {id:#}"),
-        },
+        Some(id) => format!(", run by {}", named(id, names)),
     }
 }
 
@@ -108,24 +160,13 @@ fn keys(info: &ValidatorInfo) -> String {
     )
 }
 
-fn moves_members(draft: &Draft) -> bool {
-    draft.amendment.changes.iter().any(|change| match change {
+/// Whether it changes who votes, or with which keys.
+pub(super) fn moves_members(draft: &Draft) -> bool {
+    let changes = draft.amendment.validator_changes();
+    changes.iter().any(|change| match change {
         Change::Admit(_) | Change::Remove(_) | Change::Rekey(_) => true,
         Change::Pardon(_) | Change::Upgrade { .. } => false,
     })
-}
-
-/// How many validators there are once it is in force.
-fn size_after(draft: &Draft) -> usize {
-    let mut set = draft.members.clone();
-    for change in &draft.amendment.changes {
-        match change {
-            Change::Admit(info) | Change::Rekey(info) => set = set.with(info.clone()),
-            Change::Remove(id) => set = set.without(*id),
-            Change::Pardon(_) | Change::Upgrade { .. } => {}
-        }
-    }
-    set.n()
 }
 
 fn list(ids: impl Iterator<Item = ValidatorId>) -> String {
@@ -147,7 +188,7 @@ fn time(ms: Millis) -> String {
 
 /// An amendment for scripts; `verdict` says what comparing it with a ledger gave.
 pub(super) fn json(draft: &Draft, verdict: Option<&Result<(), Failure>>) -> Value {
-    let changes: Vec<Value> = draft.amendment.changes.iter().map(change_json).collect();
+    let changes: Vec<Value> = draft.amendment.changes.iter().map(clause_json).collect();
     let refused = verdict.map(|verdict| match verdict {
         Ok(()) => Value::Null,
         Err(failure) => Value::String(format!("{:#}", failure.parts().1)),
@@ -168,6 +209,24 @@ pub(super) fn json(draft: &Draft, verdict: Option<&Result<(), Failure>>) -> Valu
         object.insert("refused".to_owned(), refused);
     }
     object
+}
+
+fn clause_json(clause: &Clause) -> Value {
+    match clause {
+        Clause::Validators(change) => change_json(change),
+        Clause::Accredit(party) => {
+            let info = match party {
+                Accredited::Hospital(info) => json!(info),
+                Accredited::Issuer(info) => json!(info),
+                Accredited::Reviewer(info) => json!(info),
+            };
+            let (role, account) = (party.role(), party.account());
+            json!({ "change": "accredit", "role": role, "account": account, "info": info })
+        }
+        Clause::Revoke { role, account } => {
+            json!({ "change": "revoke", "role": role, "account": account })
+        }
+    }
 }
 
 fn change_json(change: &Change) -> Value {
@@ -203,9 +262,13 @@ pub(super) fn ledger(view: &LedgerView) -> String {
     }
     lines.push(format!(
         "amendments  {} adopted; the next one has number {0}, a newcomer becomes {}",
-        standings.amendments(),
+        view.ground().next_amendment(),
         standings.next_number()
     ));
+    lines.push(match view.register.issuers_since {
+        Some(since) => format!("clinicians  are vouched for by issuers, since height {since}"),
+        None => "clinicians  are vouched for by their hospitals".to_owned(),
+    });
     lines.push(format!(
         "validators  {}, of which {} may fail or lie; {} must sign an amendment",
         set.n(),
@@ -248,7 +311,8 @@ pub(super) fn ledger_json(view: &LedgerView) -> Value {
         "time_ms": view.time_ms,
         "proved": view.proved.is_some(),
         "version": standings.version_at(next),
-        "amendments": standings.amendments(),
+        "amendments": view.ground().next_amendment(),
+        "issuers_since": view.register.issuers_since,
         "next_number": standings.next_number(),
         "quorum": set.quorum(),
         "in_force": set == standings.validators(),

@@ -209,6 +209,7 @@ impl House {
             encounter: "A-2026-17".to_owned(),
             expires_in_ms: Millis(600_000),
             session_ms: Millis(600_000),
+            credential: None,
         };
         self.ask(1, message).await.expect("it stands")
     }

@@ -66,6 +66,7 @@ impl State {
             })?;
         self.check_room(hospital, patient, request)?;
         let policies = self.check_request(run, hospital, patient, request)?;
+        self.check_credential(run.now, hospital, request)?;
         if let Circle::Second { after } = request.circle {
             self.check_second(run.now, hospital, patient, after, request)?;
         }
@@ -262,8 +263,12 @@ impl State {
             .get(&id)
             .ok_or(Rejection::UnknownCase { case: id })?
             .hospital;
-        if !self.reviewers.contains(&signer) || AccountId::from(hospital) == signer {
-            return Err(Rejection::NotReviewer { signer });
+        let reviewer = self
+            .reviewers
+            .get(&signer)
+            .ok_or(Rejection::NotReviewer { signer })?;
+        if reviewer.hospital == Some(hospital) {
+            return Err(Rejection::OwnHospital { signer, hospital });
         }
         self.step(run, cause, id, |case| case.on_review(verdict))?;
         if verdict == Verdict::Unjustified {

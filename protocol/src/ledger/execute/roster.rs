@@ -96,7 +96,7 @@ impl State {
         }
         self.check_pieces(patient, entry, plan)?;
         if let Plan::Recover { device, .. } = plan
-            && self.knows(AccountId::of(device))
+            && !self.is_free(AccountId::of(device))
         {
             let fault = "the device's key is in use already";
             return Err(RosterError::Plan { fault });
@@ -256,7 +256,7 @@ impl State {
         };
         let account = AccountId::of(device);
         // Somebody else may have taken the key up since it was proposed.
-        if self.knows(account) {
+        if !self.is_free(account) {
             return self.fail(run, None, patient, Failure::DeviceTaken);
         }
         self.devices.remove(&entry.device);

@@ -102,7 +102,10 @@ fn nobody_but_a_quorum_decides() {
             GovernanceError::Signature,
         ),
         (
-            |g| g.amendment.changes.push(Change::Remove(ValidatorId(0))),
+            |g| {
+                let remove = Change::Remove(ValidatorId(0));
+                g.amendment.changes.push(remove.into());
+            },
             GovernanceError::Signature,
         ),
     ];

@@ -5,9 +5,10 @@ use crate::crypto::group::ScalarBytes;
 use crate::crypto::vrf::VrfSecretKey;
 use crate::crypto::{OpeningKey, Secret32, Signature, SigningKey};
 use crate::emergency::{
-    CaseEvent, Circle, Escalation, Phase, Purpose, Reason, Request, Scope, TierPolicy,
+    CaseEvent, Circle, ClinicalRole, Credential, Escalation, Phase, Purpose, Reason, Request,
+    Scope, TierPolicy,
 };
-use crate::ids::{CaseId, HospitalId, KinId, PatientId, ValidatorId};
+use crate::ids::{AccountId, CaseId, HospitalId, KinId, PatientId, ValidatorId};
 use crate::ledger::*;
 use crate::sharing::{SchnorrProof, SessionSecret, Threshold, TierKey, deal};
 use crate::units::{Epoch, Sequence, Tier, View};
@@ -28,12 +29,15 @@ pub(super) const KIN: [u8; 3] = [11, 12, 13];
 pub(super) const SECOND_KIN: [u8; 3] = [31, 32, 33];
 pub(super) const CLINICIAN: u8 = 20;
 
-pub(super) fn genesis() -> Genesis {
-    let hospital = |n: u8| HospitalInfo {
+pub(super) fn hospital_info(n: u8) -> HospitalInfo {
+    HospitalInfo {
         key: key(n).verifying_key(),
         sealing: OpeningKey::from_seed(Secret32::new([n; 32])).sealing_key(),
         name: format!("hospital {n}"),
-    };
+    }
+}
+
+pub(super) fn genesis() -> Genesis {
     Genesis {
         time_ms: Millis(1_000_000),
         profile: Profile::Balanced,
@@ -45,8 +49,11 @@ pub(super) fn genesis() -> Genesis {
             network_key: key(98).verifying_key(),
             hospital: Some(HospitalId::of(&key(HOSPITAL).verifying_key())),
         }],
-        hospitals: vec![hospital(HOSPITAL), hospital(OTHER_HOSPITAL)],
-        reviewers: vec![key(REVIEWER).verifying_key()],
+        hospitals: vec![hospital_info(HOSPITAL), hospital_info(OTHER_HOSPITAL)],
+        reviewers: vec![ReviewerInfo {
+            key: key(REVIEWER).verifying_key(),
+            hospital: None,
+        }],
         review_within_ms: Millis(7 * 24 * 3_600_000),
     }
 }
@@ -289,13 +296,43 @@ impl Chain {
     }
 
     pub(super) fn request_of(&mut self, hospital: u8) -> Request {
-        self.request_with(hospital, |_| ())
+        self.request_vouched(hospital, hospital)
+    }
+
+    /// A clinician's credential for work at a hospital, good for a day.
+    pub(super) fn credential(&self, hospital: u8, issuer: u8) -> Credential {
+        Credential {
+            clinician: key(CLINICIAN).verifying_key(),
+            issuer: AccountId([0; 32]),
+            role: ClinicalRole::Physician,
+            hospital: HospitalId::of(&key(hospital).verifying_key()),
+            valid_until_ms: self.ledger.head_time().plus(24 * 3_600_000),
+            signature: Signature([0; 64]),
+        }
+        .signed(self.ledger.chain(), &key(issuer))
+    }
+
+    /// A request of a hospital for whose clinician `issuer` vouches.
+    pub(super) fn request_vouched(&mut self, hospital: u8, issuer: u8) -> Request {
+        let credential = self.credential(hospital, issuer);
+        self.request_for(hospital, credential, |_| ())
     }
 
     /// A request of `hospital`, changed before it is proved and signed.
     pub(super) fn request_with(
         &mut self,
         hospital: u8,
+        change: impl FnOnce(&mut Request),
+    ) -> Request {
+        let credential = self.credential(hospital, hospital);
+        self.request_for(hospital, credential, change)
+    }
+
+    /// A request of `hospital` with a credential, changed before it is proved and signed.
+    pub(super) fn request_for(
+        &mut self,
+        hospital: u8,
+        credential: Credential,
         change: impl FnOnce(&mut Request),
     ) -> Request {
         let hospital = HospitalId::of(&key(hospital).verifying_key());
@@ -313,6 +350,7 @@ impl Chain {
             reason: Reason::Unconscious,
             encounter: Digest([1; 32]),
             clinician: key(CLINICIAN).verifying_key(),
+            credential,
             session: crate::sharing::SessionPublic {
                 point: secret.point(),
                 proof: SchnorrProof {

@@ -3,11 +3,11 @@
 use super::decoded;
 use super::scene::{block, with_scene};
 use crate::consensus::{Certificate, VoteKind};
-use crate::crypto::Signature;
-use crate::ids::ValidatorId;
+use crate::crypto::{SealingKey, Signature, VerifyingKey};
+use crate::ids::{AccountId, ValidatorId};
 use crate::ledger::{
-    Amendment, Change, Governance, Ledger, ProtocolVersion, SignedTransaction, Transaction, TxBody,
-    ValidatorInfo,
+    Accredited, Amendment, Change, Clause, Governance, HospitalInfo, IssuerInfo, Ledger,
+    ProtocolVersion, ReviewerInfo, Role, SignedTransaction, Transaction, TxBody, ValidatorInfo,
 };
 use crate::testing::fixture::fixture;
 use crate::units::{Height, Sequence};
@@ -60,6 +60,9 @@ fn restored(ledger: &Ledger) {
     let standings = ledger.standings();
     let again = wire::decode(&wire::encode(standings));
     assert_eq!(again.as_ref(), Ok(standings));
+    let entries: Vec<_> = ledger.state().entries().collect();
+    let again = Ledger::restore(&entries).expect("what was stored");
+    assert_eq!(again.state_root(), ledger.state_root());
 }
 
 fn certificate(scene: &super::scene::Scene, block: &crate::ledger::Block) -> Certificate {
@@ -89,6 +92,46 @@ fn hand_in(
     .sign(&me.vote_key)
 }
 
+/// One of each role, with the keys of nobody else.
+fn accreditations(key: VerifyingKey) -> Vec<Clause> {
+    let name = "chamber".to_owned();
+    let stranger = |n: u8| VerifyingKey([n; 32]);
+    let hospital = HospitalInfo {
+        key,
+        sealing: SealingKey([9; 32]),
+        name: name.clone(),
+    };
+    let works_at = Some(hospital.id());
+    let issuer = IssuerInfo {
+        key: stranger(1),
+        name,
+    };
+    let reviewer = ReviewerInfo {
+        key: stranger(2),
+        hospital: works_at,
+    };
+    let all = [
+        Accredited::Hospital(hospital),
+        Accredited::Issuer(issuer),
+        Accredited::Reviewer(reviewer),
+    ];
+    all.map(Clause::Accredit).to_vec()
+}
+
+/// The scene's hospital, and two of the newcomers.
+fn revocations(scene: &super::scene::Scene) -> Vec<Clause> {
+    let hospital = &scene.fixture.genesis.hospitals[0];
+    let revoke = |role, key| Clause::Revoke {
+        role,
+        account: AccountId::of(&key),
+    };
+    vec![
+        revoke(Role::Hospital, hospital.key),
+        revoke(Role::Issuer, VerifyingKey([1; 32])),
+        revoke(Role::Reviewer, VerifyingKey([2; 32])),
+    ]
+}
+
 pub(super) fn seeds() -> Vec<Vec<u8>> {
     with_scene(|scene| {
         let valid_until_ms = scene
@@ -96,7 +139,7 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
             .transaction(scene.chain, 1)
             .content
             .valid_until_ms;
-        let sign = |number: u64, changes: Vec<Change>| {
+        let sign_all = |number: u64, changes: Vec<Clause>| {
             let amendment = Amendment {
                 number,
                 valid_until_ms,
@@ -108,6 +151,9 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
                 .map(|me| (me.id, amendment.sign(scene.chain, &me.vote_key)))
                 .collect();
             amendment.combine(signatures)
+        };
+        let sign = |number: u64, changes: Vec<Change>| {
+            sign_all(number, changes.into_iter().map(Clause::from).collect())
         };
         let upgrade = Change::Upgrade {
             version: ProtocolVersion(2),
@@ -134,6 +180,10 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
             vec![
                 sign(0, vec![upgrade]),
                 sign(1, vec![Change::Rekey(newcomer(5, 2))]),
+            ],
+            vec![
+                sign_all(0, accreditations(newcomer(6, 0).vote_key)),
+                sign_all(1, revocations(scene)),
             ],
         ];
         all.iter().map(wire::encode).collect()
