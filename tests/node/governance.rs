@@ -62,11 +62,11 @@ impl Town {
         let (file, door) = (self.at(&format!("{name}.toml")), self.door(0));
         let args = ["propose", "--node", &door, "--out", &file];
         govern(&[&args, what].concat());
-        self.adopt(&self.sign_all(name, signers))
+        members_from(&self.adopt(&self.sign_all(name, signers)))
     }
 
-    /// Hands an amendment in at the first node; the height from which its validators count.
-    fn adopt(&self, whole: &str) -> u64 {
+    /// Hands an amendment in at the first node; what was said when it was final.
+    fn adopt(&self, whole: &str) -> Value {
         let (keys, door) = (self.at("validator-0"), self.door(0));
         let genesis = self.at("genesis.toml");
         let said = govern(&[
@@ -82,10 +82,15 @@ impl Town {
         ]);
         let said: Value = serde_json::from_str(&said).expect("JSON");
         assert_eq!(said["proved"], true);
-        let from = number(&said, "members_from");
-        assert_eq!(from, number(&said, "height") + 2);
-        from
+        said
     }
+}
+
+/// The height from which an amendment's validators count.
+fn members_from(adopted: &Value) -> u64 {
+    let from = number(adopted, "members_from");
+    assert_eq!(from, number(adopted, "height") + 2);
+    from
 }
 
 #[test]
@@ -155,7 +160,7 @@ fn a_quorum_removes_a_validator_and_the_others_go_on_without_it() {
         (&0.into(), &Value::Null)
     );
 
-    let from = town.adopt(&whole);
+    let from = members_from(&town.adopt(&whole));
     for node in &mut nodes[..3] {
         until_height(node, from);
     }
@@ -182,6 +187,74 @@ fn a_quorum_removes_a_validator_and_the_others_go_on_without_it() {
         let blocks = town.blocks(0, Height(from + 5)).await;
         assert_eq!(town.blocks(2, Height(from + 5)).await, blocks);
     });
+}
+
+/// A hospital, an issuer and a reviewer come with one amendment and count with its block; the hospital goes again.
+#[test]
+fn who_is_accredited_is_decided_by_the_validators() {
+    let town = Town::found("tcp");
+    let _nodes = town.start_all();
+    let (door, mary) = (town.door(0), town.at("mary"));
+    let made = [
+        "keys",
+        "new",
+        "--role",
+        "hospital",
+        "--name",
+        "St Mary's",
+        "--out",
+        &mary,
+    ];
+    done(&made);
+    let (issuer, reviewer) = ("11".repeat(32), "22".repeat(32));
+    let named = format!("{issuer}=Chamber of physicians");
+    let works = format!("{reviewer}={mary}");
+    let propose = |name: &str, what: &[&str]| {
+        let file = town.at(&format!("{name}.toml"));
+        govern(&[&["propose", "--node", &door, "--out", &file], what].concat())
+    };
+    let never = town.at("never.toml");
+    let vain = |what: &[&str]| {
+        refused(
+            &[&["propose", "--node", &door, "--out", &never], what].concat(),
+            2,
+        )
+    };
+    let words = vain(&["--revoke-hospital", &mary]);
+    assert!(words.contains("is not accredited as hospital"), "{words}");
+    let words = vain(&["--accredit-reviewer", &works]);
+    assert!(words.contains("is not accredited"), "{words}");
+    let words = vain(&["--accredit-issuer", &format!("{issuer}=")]);
+    assert!(words.contains("a name of 0 bytes"), "{words}");
+
+    let (come, issues, judges) = (
+        ["--accredit-hospital", &mary],
+        ["--accredit-issuer", &named],
+        ["--accredit-reviewer", &works],
+    );
+    let said = propose("come", &[come, issues, judges].concat());
+    for words in [
+        "accredits the hospital St Mary's",
+        "accredits Chamber of physicians as issuer",
+        "works at St Mary's",
+    ] {
+        assert!(said.contains(words), "{said}");
+    }
+    let adopted = town.adopt(&town.sign_all("come", &[0, 1, 2]));
+    assert_eq!(adopted["members_from"], Value::Null);
+    assert_eq!(adopted["accredited_from"], adopted["height"]);
+    let standing = town.standing(0);
+    assert_eq!(number(&standing, "amendments"), 1);
+    assert_eq!(standing["issuers_since"], adopted["height"]);
+    let words = vain(&come);
+    assert!(words.contains("accredited as hospital already"), "{words}");
+
+    let said = propose("go", &["--revoke-hospital", &mary]);
+    assert!(said.contains("revokes the hospital St Mary's"), "{said}");
+    town.adopt(&town.sign_all("go", &[1, 2, 3]));
+    let words = vain(&come);
+    assert!(words.contains("comes back with another key"), "{words}");
+    assert_eq!(number(&town.standing(0), "amendments"), 2);
 }
 
 /// Waits for a status line that says this of the node's part in the ledger.

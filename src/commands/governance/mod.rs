@@ -100,16 +100,15 @@ pub(super) fn reviewer_info(
 
 /// Who is to be accredited no more.
 fn revocations(args: &ProposeArgs) -> Result<Vec<Clause>, Failure> {
-    let mut clauses = Vec::new();
+    let mut parties: Vec<(Role, AccountId)> = Vec::new();
     for text in &args.revoke_hospital {
-        clauses.push((Role::Hospital, hospital_id(text)?.into()));
+        parties.push((Role::Hospital, hospital_id(text)?.into()));
     }
-    let keys = |role, keys: &[VerifyingKey]| -> Vec<(Role, AccountId)> {
-        keys.iter().map(|key| (role, AccountId::of(key))).collect()
-    };
-    clauses.extend(keys(Role::Issuer, &args.revoke_issuer));
-    clauses.extend(keys(Role::Reviewer, &args.revoke_reviewer));
-    let clauses = clauses.into_iter();
+    let issuers = args.revoke_issuer.iter();
+    parties.extend(issuers.map(|key| (Role::Issuer, AccountId::of(key))));
+    let reviewers = args.revoke_reviewer.iter();
+    parties.extend(reviewers.map(|key| (Role::Reviewer, AccountId::of(key))));
+    let clauses = parties.into_iter();
     Ok(clauses
         .map(|(role, account)| Clause::Revoke { role, account })
         .collect())
