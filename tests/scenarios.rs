@@ -69,6 +69,7 @@ scenarios! {
     asks_too_often: "a-hospital-asks-too-often.toml",
     two_cases_at_once: "two-cases-at-once.toml",
     partition_during_approval: "partition-during-approval.toml",
+    accreditation_revoked: "accreditation-revoked-mid-case.toml",
     veto_during_the_case: "veto-during-the-case.toml",
     kin_crashes_and_comes_back: "kin-crashes-and-comes-back.toml",
     silent_validator: "silent-validator.toml",

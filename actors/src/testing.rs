@@ -490,7 +490,7 @@ impl House {
             reason: Reason::Unconscious,
             encounter: hash("test", &[b"encounter"]),
             clinician: clinician.verifying_key(),
-            credential: self.vouch(&clinician),
+            credential: Some(self.vouch(&clinician)),
             // Made anew when everything that it covers is there.
             session: session.prove(&hash("test", &[]), &mut SystemRng),
             session_key: opening.sealing_key(),

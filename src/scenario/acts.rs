@@ -7,7 +7,7 @@ use super::expect::list;
 use super::player::{Done, PlayedCase, PlayedRecord, Player, StepError};
 use super::rosters::rules;
 use super::script::{
-    Act, Approve, Enrol, Read, Refuse, Replay, Request, Restore, SourceKind, WaitCatchUp,
+    Act, Approve, Enrol, Read, Refuse, Replay, Request, Restore, Revoke, SourceKind, WaitCatchUp,
     WaitConvicted, WaitHeight, WaitPhase, WaitRelease, WaitRestart, Write,
 };
 use super::words::KinName;
@@ -53,6 +53,7 @@ impl Player<'_> {
             Act::Approve(approve) => self.approve(approve).await,
             Act::Refuse(refuse) => self.refuse(refuse).await,
             Act::Veto(of) => self.veto(&of.case).await,
+            Act::Revoke(revoke) => self.revoke(*revoke).await,
             Act::Replay(replay) => self.replay(replay).await,
             Act::Read(read) => self.read(read).await,
             Act::Close(of) => self.close(&of.case).await,
@@ -204,6 +205,12 @@ impl Player<'_> {
         let height = self.stage.veto(case.patient, case.id).await?;
         let who = ActorName::Patient(case.patient);
         Ok(done(who, format!("vetoes case {name}"), Some(height)))
+    }
+
+    async fn revoke(&self, revoke: Revoke) -> Outcome {
+        let height = self.stage.revoke_hospital(revoke.hospital.0).await?;
+        let what = format!("revoke the accreditation of {}", revoke.hospital);
+        Ok(done("validators", what, Some(height)))
     }
 
     async fn replay(&mut self, replay: &Replay) -> Outcome {

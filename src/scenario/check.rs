@@ -176,6 +176,7 @@ impl Check {
             Act::Approve(approve) => self.decision(&approve.case, &approve.kin),
             Act::Refuse(refuse) => self.decision(&refuse.case, &refuse.kin),
             Act::Veto(of) | Act::Close(of) => self.case(&of.case),
+            Act::Revoke(revoke) => self.actor(revoke.hospital.into()),
             Act::Replay(replay) => {
                 self.actor(replay.kin.into());
                 self.case(&replay.from);
@@ -397,6 +398,7 @@ impl Act {
             Self::Approve(_) => "approve",
             Self::Refuse(_) => "refuse",
             Self::Veto(_) => "veto",
+            Self::Revoke(_) => "revoke",
             Self::Replay(_) => "replay",
             Self::Read(_) => "read",
             Self::Close(_) => "close",

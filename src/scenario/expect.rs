@@ -23,7 +23,7 @@ pub enum Expect {
     ClosedBy {
         /// The case.
         case: String,
-        /// `hospital`, `time` or `veto`.
+        /// `hospital`, `time`, `veto` or `revoked`.
         by: ClosedBy,
     },
     /// So many kin approved on chain.

@@ -131,6 +131,8 @@ pub enum Act {
     Refuse(Refuse),
     /// The patient stops a case.
     Veto(OfCase),
+    /// A hospital is accredited no more.
+    Revoke(Revoke),
     /// A kin misuses an approval that it gave before.
     Replay(Replay),
     /// The clinician reads.
@@ -384,6 +386,14 @@ pub struct Refuse {
 pub struct OfCase {
     /// The case.
     pub case: String,
+}
+
+/// `do.revoke`
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Revoke {
+    /// Whose accreditation ends.
+    pub hospital: HospitalName,
 }
 
 /// `do.replay`

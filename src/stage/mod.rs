@@ -29,6 +29,7 @@ use kithkin_actors::upload::OpenedRecord;
 use kithkin_protocol::crypto::Digest;
 use kithkin_protocol::emergency::{Case, Phase, Purpose, Reason, TierPolicy};
 use kithkin_protocol::ids::{CaseId, HospitalId, PatientId};
+use kithkin_protocol::ledger::Role;
 use kithkin_protocol::roster::RosterRules;
 use kithkin_protocol::units::{Height, Millis, Tier};
 use std::sync::Arc;
@@ -299,6 +300,20 @@ impl Stage {
     pub async fn veto(&self, patient: u16, case: CaseId) -> Result<Height, StageError> {
         let to = ActorName::Patient(patient);
         Ok(self.ask::<Patient, _>(to, Veto(case)).await??)
+    }
+
+    /// A hospital is accredited no more: a quorum of the validators says so.
+    ///
+    /// # Errors
+    /// [`StageError::Ledger`].
+    pub async fn revoke_hospital(&self, hospital: u16) -> Result<Height, StageError> {
+        let account = self.hospital_id(hospital)?.into();
+        let deadline = Instant::now() + STEP_WITHIN;
+        let revoked = self
+            .cluster
+            .revoke(Role::Hospital, account, deadline)
+            .await?;
+        Ok(revoked.proof.header.height)
     }
 
     /// The patient's own device opens records.

@@ -145,6 +145,8 @@ pub struct Cluster {
     supervisor: Addr<Supervisor>,
     store: Store,
     members: Vec<(ActorName, Member)>,
+    /// Their keys sign amendments.
+    pub(super) validators: Vec<Arc<consensus::Identity>>,
     failure: watch::Receiver<Option<StoreError>>,
 }
 
@@ -191,6 +193,7 @@ impl Cluster {
             supervisor,
             store,
             members,
+            validators: founded.validators.clone(),
             failure,
         };
         let specs = cluster.specs(founded, &config);

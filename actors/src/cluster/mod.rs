@@ -5,6 +5,7 @@
 //! [`Shape`] is how many of each there are; it is fixed when a folder is founded.
 
 mod founding;
+mod govern;
 mod launch;
 mod liar;
 

@@ -124,6 +124,15 @@ impl Desk {
         Ok((enrolled, head))
     }
 
+    /// That this hospital is accredited, proved. Who is not would wait in vain for its requests to stand on the ledger.
+    pub(super) async fn prove_accreditation(&self, deadline: Instant) -> Result<(), HospitalError> {
+        let hospital = self.me;
+        let key = State::hospital_key(hospital);
+        let (entry, _) = self.client.prove(key, deadline).await.map_err(ledger)?;
+        let not = HospitalError::NotAccredited { hospital };
+        entry.map(|_| ()).ok_or(not)
+    }
+
     /// Waits until there is room for writing a bundle of so many bytes. None only if the semaphore were closed, which it
     /// never is.
     pub(super) async fn room_for(&self, bytes: usize) -> Option<SemaphorePermit<'_>> {

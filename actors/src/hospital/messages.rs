@@ -4,7 +4,7 @@ use crate::upload::{OpenedRecord, Upload};
 use actix::Message;
 use kithkin_protocol::crypto::{Digest, Sealed, Signature, VerifyingKey};
 use kithkin_protocol::emergency::{Credential, Purpose, Reason};
-use kithkin_protocol::ids::{BatchId, CaseId, KinId, PatientId, RecordId, TxId};
+use kithkin_protocol::ids::{BatchId, CaseId, HospitalId, KinId, PatientId, RecordId, TxId};
 use kithkin_protocol::ledger::Enrolment;
 use kithkin_protocol::record::BatchStatus;
 use kithkin_protocol::units::{Height, Millis, Tier};
@@ -176,6 +176,12 @@ pub enum HospitalError {
     UnknownPatient {
         /// The patient.
         patient: PatientId,
+    },
+    /// This hospital is not accredited, or no longer: nothing that it signs stands on the ledger.
+    #[error("{hospital} is not accredited on this ledger")]
+    NotAccredited {
+        /// This hospital.
+        hospital: HospitalId,
     },
     /// Too few kin took their shards.
     #[error("only {receipts} of {kin} kin have signed for the upload; {needed} are needed")]

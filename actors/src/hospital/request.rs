@@ -42,7 +42,10 @@ pub(super) async fn request(
         )));
     }
     let deadline = Instant::now() + PROVED_WITHIN;
-    let (enrolled, head) = desk.prove_patient(asked.patient, deadline).await?;
+    let ((), (enrolled, head)) = tokio::try_join!(
+        desk.prove_accreditation(deadline),
+        desk.prove_patient(asked.patient, deadline),
+    )?;
     let (eps, opening) = (
         SessionSecret::random(&mut SystemRng),
         OpeningKey::random(&mut SystemRng),
@@ -121,7 +124,7 @@ fn compose(
             &[salt.expose(), asked.encounter.as_bytes()],
         ),
         clinician: desk.clinician.verifying_key(),
-        credential: credential(desk, asked),
+        credential: Some(credential(desk, asked)),
         session: unproved(point),
         session_key: opening.sealing_key(),
         expires_ms: desk.client.now().plus(asked.expires_in_ms.0),

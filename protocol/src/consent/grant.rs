@@ -25,6 +25,7 @@ impl core::fmt::Display for Standing {
             Self::Live => "live",
             Self::Revoked(_, RevokedBy::Patient) => "revoked",
             Self::Revoked(_, RevokedBy::Hospital) => "given back",
+            Self::Revoked(_, RevokedBy::Governance) => "ended with the hospital's accreditation",
             Self::Expired => "expired",
         })
     }
@@ -38,6 +39,8 @@ pub enum RevokedBy {
     Patient,
     /// The hospital gave it back.
     Hospital,
+    /// The hospital is accredited no more.
+    Governance,
 }
 
 /// What a step did, for those who follow the grant.
@@ -209,6 +212,16 @@ impl Grant {
         self.require_live()?;
         self.standing = Standing::Revoked(now, by);
         Ok(GrantEvent::Revoked(by))
+    }
+
+    /// The hospital is accredited no more: a live grant ends.
+    pub(crate) fn on_hospital_revoked(&mut self, now: Millis) -> Option<GrantEvent> {
+        if !self.is_live() {
+            return None;
+        }
+        let by = RevokedBy::Governance;
+        self.standing = Standing::Revoked(now, by);
+        Some(GrantEvent::Revoked(by))
     }
 
     /// The hospital reports that it is about to show so many records of one tier.

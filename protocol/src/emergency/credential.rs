@@ -76,6 +76,9 @@ pub struct Credential {
 /// Why a credential does not count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CredentialError {
+    /// There is none.
+    #[error("nobody vouches for the clinician: the request has no credential")]
+    Missing,
     /// Of another clinician than the one who asks.
     #[error("the credential is for the key {found:#}, not for the clinician who asks")]
     Clinician {

@@ -1,7 +1,7 @@
 //! Every order in which two cases of one patient can go, on the real state machine.
 //!
 //! Breadth first over all that hospital, patient, kin and time can do: kin approve, refuse and release, the patient vetoes, the hospital
-//! reads and closes, a reviewer judges, time passes, and somebody on the network hands in what does not belong: approvals
+//! reads and closes, a reviewer judges, hospital or issuer are revoked, time passes, and somebody on the network hands in what does not belong: approvals
 //! that were signed for the other case, for another epoch or circle, by strangers. One kin is Byzantine and does everything
 //! at any time and twice. The two cases differ in nothing but their identifier, so nothing else can tell their approvals apart.
 //!
@@ -37,9 +37,11 @@ fn explore(setup: Setup) -> (usize, BTreeSet<Phase>) {
 }
 
 fn all_phases() -> BTreeSet<Phase> {
-    use Phase::{Closed, Expired, Granted, Open, Refused, Requested, Reviewed, Vetoed, Waiting};
+    use Phase::{
+        Closed, Expired, Granted, Open, Refused, Requested, Reviewed, Revoked, Vetoed, Waiting,
+    };
     BTreeSet::from([
-        Requested, Waiting, Granted, Open, Closed, Reviewed, Refused, Vetoed, Expired,
+        Requested, Waiting, Granted, Open, Closed, Reviewed, Refused, Vetoed, Expired, Revoked,
     ])
 }
 

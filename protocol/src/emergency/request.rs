@@ -128,8 +128,8 @@ pub struct Request {
     pub encounter: Digest,
     /// The clinician's key.
     pub clinician: VerifyingKey,
-    /// Who vouches for the clinician, and as what.
-    pub credential: Credential,
+    /// Who vouches for the clinician, and as what. A request without it can stand on chain, as an attempt, and opens nothing.
+    pub credential: Option<Credential>,
     /// One-time point `E` that masks the opening (design, opening section 3), with the proof that the requester
     /// knows its logarithm; without the proof `E` could steer to another record.
     pub session: SessionPublic,

@@ -241,7 +241,8 @@ impl State {
         hospital: HospitalId,
         request: &Request,
     ) -> Result<(), CredentialError> {
-        let credential = &request.credential;
+        let credential = request.credential.as_ref();
+        let credential = credential.ok_or(CredentialError::Missing)?;
         let issuer = self.voucher(hospital, credential.issuer);
         let chain = self.meta().chain;
         credential.check(chain, &request.clinician, hospital, issuer, now)

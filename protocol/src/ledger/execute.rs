@@ -198,9 +198,7 @@ impl State {
 
     /// Whether nobody has the key, or ever had it and lost its accreditation.
     fn is_free(&self, account: AccountId) -> bool {
-        !self.knows(account)
-            && !self.issuers.contains(&account)
-            && !self.revoked.contains(&account)
+        !self.knows(account) && !self.issuers.contains(&account) && !self.revoked.contains(&account)
     }
 
     /// Whether `account` has a role that signs transactions.

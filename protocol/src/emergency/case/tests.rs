@@ -1,9 +1,7 @@
 use super::*;
 use crate::crypto::group::ScalarBytes;
 use crate::crypto::{SealingKey, Signature, VerifyingKey};
-use crate::emergency::{
-    Circle, ClinicalRole, Credential, Escalation, Purpose, Reason, TierPolicy,
-};
+use crate::emergency::{Circle, ClinicalRole, Credential, Escalation, Purpose, Reason, TierPolicy};
 use crate::ids::AccountId;
 use crate::sharing::{SchnorrProof, SessionPublic};
 use crate::units::{Epoch, Tier};
@@ -26,14 +24,14 @@ pub(crate) fn case(kin_count: u8, threshold: u16) -> Case {
         reason: Reason::Unconscious,
         encounter: Digest::ZERO,
         clinician: VerifyingKey([1; 32]),
-        credential: Credential {
+        credential: Some(Credential {
             clinician: VerifyingKey([1; 32]),
             issuer: AccountId([4; 32]),
             role: ClinicalRole::Physician,
             hospital: HOSPITAL,
             valid_until_ms: Millis(2_000),
             signature: Signature([0; 64]),
-        },
+        }),
         session: SessionPublic {
             point: crate::crypto::group::PointBytes([2; 32]),
             proof: SchnorrProof {

@@ -75,12 +75,21 @@ impl World {
                 assert!(self.now() < case.request.expires_ms, "{case:?}");
                 assert!(!self.records[of].vetoed, "{case:?}");
             }
+            assert!(!self.is_hospital_gone || !case.phase.is_live(), "{case:?}");
+            if self.is_issuer_gone {
+                // What kin have granted goes on.
+                assert!(
+                    case.granted_ms.is_some() || !case.phase.is_live(),
+                    "{case:?}"
+                );
+            }
             // Nor does a case end for another reason than it says.
             let left = case.roster.len() - case.refusals.len();
             match case.phase {
                 Phase::Refused => assert!(left < usize::from(case.threshold), "{case:?}"),
                 Phase::Vetoed => assert!(self.records[of].vetoed, "{case:?}"),
                 Phase::Expired => assert!(self.now() >= case.request.expires_ms, "{case:?}"),
+                Phase::Revoked => assert!(self.is_hospital_gone || self.is_issuer_gone),
                 Phase::Requested
                 | Phase::Waiting
                 | Phase::Granted
@@ -106,16 +115,21 @@ impl World {
 
 /// Whether a case in one state can come to another, in one step of people or of time, long as that may be.
 fn may_follow(before: Phase, after: Phase) -> bool {
-    use Phase::{Closed, Expired, Granted, Open, Refused, Requested, Reviewed, Vetoed, Waiting};
+    use Phase::{
+        Closed, Expired, Granted, Open, Refused, Requested, Reviewed, Revoked, Vetoed, Waiting,
+    };
     match before {
         Requested => matches!(
             after,
-            Requested | Waiting | Granted | Refused | Vetoed | Expired
+            Requested | Waiting | Granted | Refused | Vetoed | Expired | Revoked
         ),
-        Waiting => matches!(after, Waiting | Granted | Closed | Vetoed | Expired),
+        Waiting => matches!(
+            after,
+            Waiting | Granted | Closed | Vetoed | Expired | Revoked
+        ),
         Granted => matches!(after, Granted | Open | Closed),
         Open => matches!(after, Open | Closed),
         Closed => matches!(after, Closed | Reviewed),
-        Reviewed | Refused | Vetoed | Expired => before == after,
+        Reviewed | Refused | Vetoed | Expired | Revoked => before == after,
     }
 }

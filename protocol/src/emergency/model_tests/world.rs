@@ -47,6 +47,10 @@ pub(super) struct Record {
 pub(super) struct World {
     pub(super) cases: [Rc<Case>; 2],
     pub(super) records: [Record; 2],
+    /// Whether the hospital is accredited no more.
+    pub(super) is_hospital_gone: bool,
+    /// Whether the issuer of the clinician's credential is accredited no more.
+    pub(super) is_issuer_gone: bool,
     instant: usize,
     /// What the rules can still look at in each case: for each kin, and as a whole.
     seen: [([u8; KIN_MAX], [u8; 19]); 2],
@@ -109,6 +113,8 @@ impl World {
         let mut world = Self {
             cases,
             records: [Record::default(); 2],
+            is_hospital_gone: false,
+            is_issuer_gone: false,
             instant: 0,
             seen: Default::default(),
         };
@@ -177,6 +183,7 @@ impl World {
             kin[1..self.cases[0].roster.len()].sort_unstable();
             let mut key = Vec::with_capacity(64);
             key.push(u8::try_from(self.instant).expect("few"));
+            key.push(u8::from(self.is_hospital_gone) | u8::from(self.is_issuer_gone) << 1);
             key.extend(kin.as_flattened());
             for of in order {
                 key.extend(self.seen[of].1);
@@ -287,6 +294,34 @@ impl World {
         }
     }
 
+    /// What an amendment can take away; it meets both cases, which are of one hospital and one clinician.
+    fn revocations(&self) -> Vec<World> {
+        let mut worlds = Vec::new();
+        for hospital in [true, false] {
+            let mut world = self.clone();
+            let gone = match hospital {
+                true => &mut world.is_hospital_gone,
+                false => &mut world.is_issuer_gone,
+            };
+            if std::mem::replace(gone, true) {
+                continue;
+            }
+            let now = self.now();
+            for of in [0, 1] {
+                let case = Rc::make_mut(&mut world.cases[of]);
+                if hospital {
+                    case.on_hospital_revoked(now);
+                } else {
+                    case.on_issuer_revoked();
+                }
+                world.check_step(of, self);
+                world.look(of);
+            }
+            worlds.push(world);
+        }
+        worlds
+    }
+
     /// Every world that is one step away, each step checked.
     pub(super) fn next(&self) -> Vec<World> {
         let mut worlds = Vec::new();
@@ -316,6 +351,7 @@ impl World {
                 worlds.push(world);
             }
         }
+        worlds.extend(self.revocations());
         if self.instant + 1 < INSTANTS.len() {
             let mut world = self.clone();
             world.instant += 1;

@@ -118,6 +118,23 @@ impl State {
         }
     }
 
+    /// Ends every live grant of a hospital that is accredited no more.
+    pub(super) fn end_grants(&mut self, run: &mut Run, cause: (TxId, u32), hospital: HospitalId) {
+        // Every live grant has a deadline.
+        let live = self.grant_deadlines.iter();
+        let theirs: Vec<Grant> = live
+            .filter_map(|((_, id), ())| self.grants.get(id))
+            .filter(|grant| grant.terms.hospital == hospital)
+            .cloned()
+            .collect();
+        for mut grant in theirs {
+            if let Some(event) = grant.on_hospital_revoked(run.now) {
+                grant.note(cause.0);
+                self.put_grant(run, Some(cause), grant, event);
+            }
+        }
+    }
+
     /// Stores a grant after a step: keeps its deadline and its place among the patient's, tells who follows.
     fn put_grant(
         &mut self,

@@ -39,6 +39,9 @@ impl State {
         for clause in &amendment.changes {
             if let Clause::Revoke { role, account } = clause {
                 self.end_cases(run, cause, *role, *account);
+                if *role == Role::Hospital {
+                    self.end_grants(run, cause, (*account).into());
+                }
             }
         }
         Ok(())
@@ -89,7 +92,10 @@ impl State {
                 return Err(GovernanceError::WasRevoked { account });
             }
         }
-        if self.has_part(account) || is_validators(&run.standings, &party.key()) {
+        let has_part = self.knows(account)
+            || self.issuers.contains(&account)
+            || self.patients.contains(&account.into());
+        if has_part || is_validators(&run.standings, &party.key()) {
             return Err(GovernanceError::RoleTaken { account });
         }
         if let Accredited::Reviewer(info) = party
@@ -146,7 +152,10 @@ impl State {
         };
         let rests = |case: &Case| match role {
             Role::Hospital => AccountId::from(case.hospital) == account,
-            Role::Issuer => case.request.credential.issuer == account,
+            Role::Issuer => {
+                let credential = case.request.credential.as_ref();
+                credential.is_some_and(|credential| credential.issuer == account)
+            }
             Role::Reviewer => false,
         };
         // Every live case has a deadline.

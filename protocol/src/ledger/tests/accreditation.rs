@@ -1,14 +1,17 @@
 //! Accreditation by amendments: who comes, who goes, and what ends with it, in the block that decides it.
 
 use super::*;
-use crate::emergency::{ClinicalRole, ClosedBy, Credential, CredentialError, Purpose};
+use crate::consent::{GrantDeed, GrantEvent, GrantPurpose, GrantTerms, RevokedBy, Standing};
+use crate::crypto::{OpeningKey, Secret32};
+use crate::emergency::{ClinicalRole, ClosedBy, Credential, CredentialError, Purpose, Scope};
 use crate::ids::AccountId;
 
 /// Keys of nobody yet.
-const NEW: u8 = 30;
-const ISSUER: u8 = 31;
-const OTHER_ISSUER: u8 = 32;
-const INSIDER: u8 = 33;
+const NEW: u8 = 50;
+const ISSUER: u8 = 51;
+const OTHER_ISSUER: u8 = 52;
+const INSIDER: u8 = 53;
+const LATER: u8 = 54;
 
 fn account(n: u8) -> AccountId {
     AccountId::of(&key(n).verifying_key())
@@ -75,7 +78,7 @@ impl Chain {
         what.split_off(1)
     }
 
-    fn refused(&mut self, changes: Vec<Clause>) -> GovernanceError {
+    fn not_adopted(&mut self, changes: Vec<Clause>) -> GovernanceError {
         let body = self.governance(changes);
         match self.rejected(VALIDATOR, body) {
             Rejection::Governance(error) => error,
@@ -265,15 +268,15 @@ fn what_cannot_be_accredited_or_revoked_changes_nothing() {
         // Beside changes that could be, before and after it.
         let changes = vec![
             issuer(OTHER_ISSUER),
-            hospital(40),
+            hospital(LATER),
             clause,
             revoke(Role::Hospital, OTHER_HOSPITAL),
         ];
-        assert_eq!(chain.refused(changes), expected);
+        assert_eq!(chain.not_adopted(changes), expected);
         let after = chain.ledger.state();
         assert_eq!(after.amendments(), 1);
         assert_eq!(after.register(), before.register());
-        for n in [HOSPITAL, OTHER_HOSPITAL, NEW, 40] {
+        for n in [HOSPITAL, OTHER_HOSPITAL, NEW, LATER] {
             assert_eq!(
                 after.hospital(hospital_id(n)),
                 before.hospital(hospital_id(n))
@@ -291,11 +294,11 @@ fn what_cannot_be_accredited_or_revoked_changes_nothing() {
     }
     let count = CHANGES_MAX + 1;
     assert_eq!(
-        chain.refused(vec![issuer(OTHER_ISSUER); count]),
+        chain.not_adopted(vec![issuer(OTHER_ISSUER); count]),
         GovernanceError::Changes { count }
     );
     let none = GovernanceError::Changes { count: 0 };
-    assert_eq!(chain.refused(Vec::new()), none);
+    assert_eq!(chain.not_adopted(Vec::new()), none);
 }
 
 /// A hospital goes: every case of it that could still open something ends in that very block, and no other.
@@ -419,18 +422,18 @@ fn a_hospital_leaves_no_validator_behind() {
         hospital: hospital_id(n),
     };
     assert_eq!(
-        chain.refused(vec![revoke(Role::Hospital, HOSPITAL)]),
+        chain.not_adopted(vec![revoke(Role::Hospital, HOSPITAL)]),
         runs(HOSPITAL)
     );
     // To one that goes as well, or that does not come: no.
     assert_eq!(
-        chain.refused(vec![
+        chain.not_adopted(vec![
             run_by(Some(OTHER_HOSPITAL)),
             revoke(Role::Hospital, OTHER_HOSPITAL),
         ]),
         gone(OTHER_HOSPITAL)
     );
-    assert_eq!(chain.refused(vec![run_by(Some(NEW))]), gone(NEW));
+    assert_eq!(chain.not_adopted(vec![run_by(Some(NEW))]), gone(NEW));
     // To one that comes in the same amendment, wherever it stands there.
     chain.amend(vec![
         run_by(Some(NEW)),
@@ -455,7 +458,7 @@ fn a_hospital_leaves_no_validator_behind() {
             .is_none()
     );
     assert_eq!(
-        chain.refused(vec![revoke(Role::Hospital, NEW)]),
+        chain.not_adopted(vec![revoke(Role::Hospital, NEW)]),
         runs(NEW),
         "what is decided and not yet in force counts"
     );
@@ -472,16 +475,12 @@ fn issuers_take_over_from_hospitals() {
     };
     let before = chain.case_of(HOSPITAL, HOSPITAL);
     let early = chain.request_vouched(HOSPITAL, ISSUER);
-    let body = |request: Request| TxBody::Request(Box::new(request));
-    assert_eq!(chain.rejected(HOSPITAL, body(early)), cannot(ISSUER));
+    assert_eq!(chain.refused(HOSPITAL, early), cannot(ISSUER));
     let other = chain.request_vouched(HOSPITAL, OTHER_HOSPITAL);
-    assert_eq!(
-        chain.rejected(HOSPITAL, body(other)),
-        cannot(OTHER_HOSPITAL)
-    );
+    assert_eq!(chain.refused(HOSPITAL, other), cannot(OTHER_HOSPITAL));
     assert_eq!(chain.amend(vec![issuer(ISSUER), issuer(OTHER_ISSUER)]), []);
     let own = chain.request_vouched(HOSPITAL, HOSPITAL);
-    assert_eq!(chain.rejected(HOSPITAL, body(own)), cannot(HOSPITAL));
+    assert_eq!(chain.refused(HOSPITAL, own), cannot(HOSPITAL));
     let asked = chain.case_of(HOSPITAL, ISSUER);
     let granted = chain.case_of(HOSPITAL, ISSUER);
     chain.grant(granted);
@@ -502,19 +501,19 @@ fn issuers_take_over_from_hospitals() {
     chain.act(HOSPITAL, TxBody::Close { case: granted });
     assert_eq!(chain.phase(granted), Phase::Closed);
     let late = chain.request_vouched(HOSPITAL, ISSUER);
-    assert_eq!(chain.rejected(HOSPITAL, body(late)), cannot(ISSUER));
+    assert_eq!(chain.refused(HOSPITAL, late), cannot(ISSUER));
     chain.amend(vec![revoke(Role::Issuer, OTHER_ISSUER)]);
     let own = chain.request_vouched(HOSPITAL, HOSPITAL);
     assert_eq!(
-        chain.rejected(HOSPITAL, body(own)),
+        chain.refused(HOSPITAL, own),
         cannot(HOSPITAL),
         "a revocation widens nothing"
     );
     let since = chain.ledger.state().register().issuers_since;
     assert!(since.is_some_and(|since| since < chain.ledger.height()));
     // Issuers sign credentials, and nothing on chain.
-    chain.amend(vec![issuer(40)]);
-    assert!(!chain.is_known(40));
+    chain.amend(vec![issuer(LATER)]);
+    assert!(!chain.is_known(LATER));
 }
 
 /// A credential is one clinician's, one hospital's, for a time, on one ledger.
@@ -547,8 +546,8 @@ fn a_credential_is_checked_field_by_field() {
         let mut credential = chain.credential(HOSPITAL, ISSUER);
         spoil(&mut credential);
         let credential = credential.signed(chain.ledger.chain(), &key(ISSUER));
-        let request = chain.request_with(HOSPITAL, credential);
-        match chain.rejected(HOSPITAL, TxBody::Request(Box::new(request))) {
+        let request = chain.request_for(HOSPITAL, credential, |_| ());
+        match chain.refused(HOSPITAL, request) {
             Rejection::Credential(error) => assert!(expected(&error), "case {index}: {error}"),
             other => panic!("case {index}: {other}"),
         }
@@ -563,19 +562,18 @@ fn a_credential_is_checked_field_by_field() {
     for (index, spoil) in forged.into_iter().enumerate() {
         let mut credential = chain.credential(HOSPITAL, ISSUER);
         spoil(&mut credential);
-        let request = chain.request_with(HOSPITAL, credential);
-        let rejection = chain.rejected(HOSPITAL, TxBody::Request(Box::new(request)));
+        let request = chain.request_for(HOSPITAL, credential, |_| ());
+        let rejection = chain.refused(HOSPITAL, request);
         let expected = Rejection::Credential(CredentialError::Signature);
         assert_eq!(rejection, expected, "case {index}");
     }
     // The clinician signs the credential too: another one cannot be put in its place.
     let mut swapped = chain.request_vouched(HOSPITAL, ISSUER);
-    swapped.credential.role = ClinicalRole::Midwife;
-    swapped.credential = swapped
-        .credential
-        .signed(chain.ledger.chain(), &key(ISSUER));
+    let mut midwife = chain.credential(HOSPITAL, ISSUER);
+    midwife.role = ClinicalRole::Midwife;
+    swapped.credential = Some(midwife.signed(chain.ledger.chain(), &key(ISSUER)));
     assert!(matches!(
-        chain.rejected(HOSPITAL, TxBody::Request(Box::new(swapped))),
+        chain.refused(HOSPITAL, swapped),
         Rejection::Request { .. }
     ));
     // It counts up to its last millisecond, and not a block longer.
@@ -586,12 +584,80 @@ fn a_credential_is_checked_field_by_field() {
     };
     let credential = credential.signed(chain.ledger.chain(), &key(ISSUER));
     for (at, counts) in [(end, true), (end.plus(1), false)] {
-        let request = chain.request_with(HOSPITAL, credential.clone());
+        let request = chain.request_for(HOSPITAL, credential.clone(), |_| ());
         let transaction = chain.sign(HOSPITAL, TxBody::Request(Box::new(request)));
         let after = at.0 - chain.ledger.head_time().0;
         let what = chain.run_after(after, vec![transaction]);
         assert_eq!(matches!(what[..], [What::Case { .. }]), counts, "{what:?}");
     }
+}
+
+/// The patient learns who asked without saying who the clinician is; it counts as an attempt, and opens nothing.
+#[test]
+fn a_request_without_a_credential_is_an_attempt() {
+    let mut chain = Chain::new();
+    chain.enrol();
+    let missing = Rejection::Credential(CredentialError::Missing);
+    for issuers in [Vec::new(), vec![issuer(ISSUER)]] {
+        if !issuers.is_empty() {
+            chain.amend(issuers);
+        }
+        let request = chain.request_with(HOSPITAL, |request| request.credential = None);
+        assert_eq!(chain.refused(HOSPITAL, request), missing);
+        assert_eq!(chain.live(), 0);
+    }
+}
+
+/// What a patient has granted a hospital ends with it, and another's does not.
+#[test]
+fn grants_end_with_their_hospital() {
+    let mut chain = Chain::new();
+    chain.enrol();
+    let terms = |chain: &Chain, n: u8| GrantTerms {
+        patient: patient(),
+        hospital: hospital_id(n),
+        scopes: vec![Scope {
+            tier: Tier::Chart,
+            up_to: chain.ledger.height(),
+            only: Vec::new(),
+        }],
+        purpose: GrantPurpose::Treatment,
+        from_ms: chain.ledger.head_time(),
+        until_ms: chain.ledger.head_time().plus(60_000),
+        key: OpeningKey::from_seed(Secret32::new([n; 32])).sealing_key(),
+    };
+    let [gone, stays] = [OTHER_HOSPITAL, HOSPITAL].map(|n| {
+        let terms = terms(&chain, n);
+        let grant = terms.id(chain.ledger.chain());
+        let hospital_signature = terms.sign(chain.ledger.chain(), &key(n));
+        let deed = GrantDeed {
+            terms,
+            encapsulation: Digest([4; 32]),
+            hospital_signature,
+        };
+        chain.act(PATIENT, TxBody::Grant(Box::new(deed)));
+        grant
+    });
+    let told = chain.amend(vec![revoke(Role::Hospital, OTHER_HOSPITAL)]);
+    let now = chain.ledger.head_time();
+    let by = RevokedBy::Governance;
+    let expected = What::Grant {
+        grant: gone,
+        patient: patient(),
+        hospital: hospital_id(OTHER_HOSPITAL),
+        step: GrantEvent::Revoked(by),
+    };
+    assert_eq!(told, [expected]);
+    let standing = |grant| chain.ledger.state().grant(grant).expect("known").standing;
+    assert_eq!(standing(gone), Standing::Revoked(now, by));
+    assert_eq!(standing(stays), Standing::Live);
+    let grant = chain.ledger.state().grant(gone).expect("known");
+    assert_eq!(grant.log.1, 2, "the amendment belongs to the grant");
+    let later = chain.run_after(60_000, Vec::new());
+    assert!(
+        matches!(later[..], [What::Grant { grant, step: GrantEvent::Expired, .. }] if grant == stays),
+        "{later:?}"
+    );
 }
 
 /// A reviewer judges other hospitals than the one where it works, as long as it is accredited.

@@ -350,7 +350,7 @@ impl Chain {
             reason: Reason::Unconscious,
             encounter: Digest([1; 32]),
             clinician: key(CLINICIAN).verifying_key(),
-            credential,
+            credential: Some(credential),
             session: crate::sharing::SessionPublic {
                 point: secret.point(),
                 proof: SchnorrProof {
