@@ -63,16 +63,18 @@ impl Cluster {
         let mut changes = vec![Clause::Revoke { role, account }];
         if role == Role::Hospital {
             let standings = standings(&self.client(), deadline).await?;
+            let members = standings.newest_validators();
             let hospital = Some(HospitalId::from(account));
-            let theirs = standings.newest_validators().iter();
-            let theirs = theirs.filter(|info| info.hospital == hospital);
-            changes.extend(theirs.map(|info| {
-                let info = ValidatorInfo {
-                    hospital: None,
-                    ..info.clone()
-                };
-                Clause::from(Change::Rekey(info))
-            }));
+            let theirs = members.iter().filter(|info| info.hospital == hospital);
+            let mut given_away: Vec<Clause> = theirs.map(run_by_nobody).collect();
+            // No block may change more members; the last of them go together with their hospital.
+            let most = members.f().max(1);
+            while given_away.len() > most {
+                let rest = given_away.split_off(most);
+                self.amend(std::mem::replace(&mut given_away, rest), deadline)
+                    .await?;
+            }
+            changes.append(&mut given_away);
         }
         self.amend(changes, deadline).await
     }
@@ -88,6 +90,14 @@ impl Cluster {
         let clock = setting.clock.clone();
         LedgerClient::new(&setting.genesis, self.driver(), Arc::new(key), clock)
     }
+}
+
+fn run_by_nobody(info: &ValidatorInfo) -> Clause {
+    let info = ValidatorInfo {
+        hospital: None,
+        ..info.clone()
+    };
+    Change::Rekey(info).into()
 }
 
 async fn standings(client: &LedgerClient, deadline: Instant) -> Result<Standings, ClientError> {

@@ -127,6 +127,8 @@ pub struct PendingRequest {
     pub patient: PatientId,
     /// Who asks.
     pub hospital: HospitalId,
+    /// What the clinician is, by the word of whoever vouches.
+    pub role: Option<ClinicalRole>,
     /// What for.
     pub purpose: Purpose,
     /// What happened.

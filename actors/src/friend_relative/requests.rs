@@ -154,10 +154,12 @@ fn decided(desk: &Desk, case: &Case) -> bool {
 }
 
 fn shown(case: &Case) -> PendingRequest {
+    let credential = case.request.credential.as_ref();
     PendingRequest {
         case: case.id,
         patient: case.patient(),
         hospital: case.hospital,
+        role: credential.map(|credential| credential.role),
         purpose: case.request.purpose,
         reason: case.request.reason,
         tiers: case.request.scopes.iter().map(|scope| scope.tier).collect(),

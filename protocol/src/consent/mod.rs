@@ -8,6 +8,7 @@
 //! hospital's signature, patient's signature --> Live --the patient revokes, or the hospital gives back--> Revoked
 //!                                               |  ^
 //!                                               |  '-- renewal: both sign again
+//!                                               |--its hospital is accredited no more--> Revoked
 //!                                               '--its time is over--> Expired
 //! ```
 //!

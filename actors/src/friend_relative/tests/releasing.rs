@@ -8,7 +8,7 @@ use crate::testing::{AUTHOR, House, TestRequest, TestUpload, kin};
 use kithkin_protocol::crypto::group::PointBytes;
 use kithkin_protocol::emergency::{Case, Phase};
 use kithkin_protocol::ids::CaseId;
-use kithkin_protocol::ledger::release_digest;
+use kithkin_protocol::ledger::{Role, release_digest};
 use kithkin_protocol::record::CheckedCapsule;
 use kithkin_protocol::sharing::{Opening, PartialOpening, SignedPartial, combine, verify_partial};
 use kithkin_protocol::units::Tier;
@@ -254,9 +254,8 @@ async fn single_records_are_opened_alone() {
     assert_eq!(opened[0].1.points.len(), 1);
 }
 
-#[actix::test]
-async fn after_a_veto_nothing_leaves_any_more() {
-    let house = House::enrolled(1).await;
+/// A case that is granted, and of which nothing has been released.
+async fn withheld(house: &House) -> CaseId {
     house.write(Tier::Chart, &["one"], &ALL).await;
     for n in 0..3 {
         house.ask_kin(n, Conduct::Withhold).await;
@@ -264,12 +263,16 @@ async fn after_a_veto_nothing_leaves_any_more() {
     let request = house.request(&[Tier::Chart]).await;
     approve(&house, request.case, &[0, 1, 2]).await;
     assert_eq!(house.case(request.case).await.phase, Phase::Granted);
-    house.ask_patient(Veto(request.case)).await.expect("final");
+    request.case
+}
+
+/// The kin that have approved would release now if they could; one more is asked.
+async fn nothing_leaves(house: &House, case: CaseId) {
     for n in 0..3 {
         house.ask_kin(n, Conduct::Honest).await;
         house.crash(kin(n)).await;
     }
-    approve_late(&house, request.case).await;
+    approve_late(house, case).await;
     for n in ALL {
         house.until_looked(kin(n), 3).await;
     }
@@ -277,6 +280,26 @@ async fn after_a_veto_nothing_leaves_any_more() {
     for n in ALL {
         assert_eq!(house.held(n).await.released, Vec::new());
     }
+}
+
+#[actix::test]
+async fn after_a_veto_nothing_leaves_any_more() {
+    let house = House::enrolled(1).await;
+    let case = withheld(&house).await;
+    house.ask_patient(Veto(case)).await.expect("final");
+    nothing_leaves(&house, case).await;
+}
+
+#[actix::test]
+async fn nothing_leaves_for_a_hospital_that_is_accredited_no_more() {
+    let house = House::enrolled(1).await;
+    let case = withheld(&house).await;
+    let hospital = house.hospital(AUTHOR).into();
+    let revoked = house
+        .cluster
+        .revoke(Role::Hospital, hospital, House::deadline());
+    revoked.await.expect("adopted");
+    nothing_leaves(&house, case).await;
 }
 
 async fn approve_late(house: &House, case: CaseId) {

@@ -2,6 +2,7 @@
 //!
 //! The patient's device is played by the tests, so that they hold the tier keys.
 
+mod accreditation;
 mod opening;
 mod refusals;
 mod writing;
