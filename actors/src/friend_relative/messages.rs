@@ -3,7 +3,7 @@
 use crate::upload::Upload;
 use actix::Message;
 use kithkin_protocol::crypto::{Digest, Sealed, Signature, hash};
-use kithkin_protocol::emergency::{Phase, Purpose, Reason, RefusalReason};
+use kithkin_protocol::emergency::{ClinicalRole, Phase, Purpose, Reason, RefusalReason};
 use kithkin_protocol::ids::{CaseId, HandoverId, HospitalId, PatientId, RecordId};
 use kithkin_protocol::ledger::Enrolment;
 use kithkin_protocol::record::{Receipt, Shard};

@@ -19,7 +19,7 @@ fn ledger(workload: Workload) -> (Ledger, Genesis) {
         .map(|n| HospitalInfo {
             key: key(n).verifying_key(),
             sealing: OpeningKey::from_seed(Secret32::new([n; 32])).sealing_key(),
-            name: String::new(),
+            name: format!("hospital {n}"),
         })
         .collect();
     (Ledger::genesis(&genesis).expect("valid").0, genesis)

@@ -173,7 +173,7 @@ impl World {
     }
 
     /// The same world has the same key, and so have worlds that differ only in which honest kin did what, or in which of
-    /// the cases is which.
+    /// the cases is which. Who was revoked does not count: it has ended what it could, and nothing begins anew.
     pub(super) fn key(&self) -> Box<[u8]> {
         let orders = [[0, 1], [1, 0]].map(|order| {
             let mut kin = [[0; 2]; KIN_MAX];
@@ -183,7 +183,6 @@ impl World {
             kin[1..self.cases[0].roster.len()].sort_unstable();
             let mut key = Vec::with_capacity(64);
             key.push(u8::try_from(self.instant).expect("few"));
-            key.push(u8::from(self.is_hospital_gone) | u8::from(self.is_issuer_gone) << 1);
             key.extend(kin.as_flattened());
             for of in order {
                 key.extend(self.seen[of].1);

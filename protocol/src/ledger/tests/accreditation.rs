@@ -123,31 +123,34 @@ impl Chain {
     }
 }
 
+/// What happened to cases, beside what time does to the patient's roster.
 fn steps(what: &[What]) -> Vec<(CaseId, CaseEvent)> {
-    let steps = what.iter().map(|what| match what {
-        What::Case { case, step, .. } => (*case, *step),
+    let steps = what.iter().filter_map(|what| match what {
+        What::Case { case, step, .. } => Some((*case, *step)),
+        What::Roster { .. } => None,
         other => panic!("not a case's step: {other:?}"),
     });
     steps.collect()
 }
 
-/// A hospital that a block accredits works from that block on.
+/// What a block accredits is there in that block, and from the next one on a newcomer signs.
 #[test]
 fn a_newcomer_is_accredited_at_once() {
     let mut chain = Chain::new();
     chain.enrol();
     assert!(!chain.is_known(NEW));
-    let accredit = chain.governance(vec![hospital(NEW)]);
-    let request = chain.request_of(NEW);
+    let accredit = chain.governance(vec![hospital(NEW), issuer(OTHER_ISSUER)]);
+    let request = chain.request_vouched(HOSPITAL, OTHER_ISSUER);
     let transactions = vec![
         chain.sign(VALIDATOR, accredit),
-        chain.sign(NEW, TxBody::Request(Box::new(request))),
+        chain.sign(HOSPITAL, TxBody::Request(Box::new(request))),
     ];
     let what = chain.run(transactions);
     assert!(
-        matches!(what[1], What::Case { hospital, .. } if hospital == hospital_id(NEW)),
+        matches!(what[1], What::Case { hospital, .. } if hospital == hospital_id(HOSPITAL)),
         "{what:?}"
     );
+    chain.case_of(NEW, OTHER_ISSUER);
     let state = chain.ledger.state();
     assert_eq!(state.amendments(), 1);
     assert_eq!(state.standings().amendments(), 0, "no validator changed");

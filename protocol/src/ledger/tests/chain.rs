@@ -206,6 +206,7 @@ impl Chain {
             .as_slice()
         {
             [
+                ..,
                 What::Attempt {
                     patient: told,
                     hospital: of,
