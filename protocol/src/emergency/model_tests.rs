@@ -1,9 +1,10 @@
 //! Every order in which two cases of one patient can go, on the real state machine.
 //!
-//! Breadth first over all that hospital, patient, kin and time can do: kin approve, refuse and release, the patient vetoes, the hospital
-//! reads and closes, a reviewer judges, hospital or issuer are revoked, time passes, and somebody on the network hands in what does not belong: approvals
-//! that were signed for the other case, for another epoch or circle, by strangers. One kin is Byzantine and does everything
-//! at any time and twice. The two cases differ in nothing but their identifier, so nothing else can tell their approvals apart.
+//! Breadth first over all that hospital, patient, kin and time can do: kin approve, refuse and release, the patient
+//! vetoes, the hospital reads and closes, a reviewer judges, hospital or issuer are revoked, time passes, and somebody on
+//! the network hands in what does not belong: approvals that were signed for the other case, for another epoch or circle,
+//! by strangers. One kin is Byzantine and does everything at any time and twice. The two cases differ in nothing but their
+//! identifier, so nothing else can tell their approvals apart.
 //!
 //! Beside the cases runs a record of what was really signed for what; the rules are checked against that record, not
 //! against what the cases say of themselves. States are told apart by what the rules can still look at: of a case that is
