@@ -40,7 +40,7 @@ step = @printf '\n==> [%s] %s\n' "$$(date +%T)" "$(1)"
 
 .PHONY: help
 help: ## List these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: ## Look for the compiler, libclang and Rust; as root install what is missing
@@ -88,7 +88,7 @@ check: setup-check fmt-check layering deny test examples clippy outside-check do
 .PHONY: fmt
 fmt: ## Format the code
 	@$(CARGO) fmt --all
-	@for crate in fuzz bench; do $(CARGO) fmt --manifest-path $$crate/Cargo.toml; done
+	@for crate in fuzz bench bench/abe; do $(CARGO) fmt --manifest-path $$crate/Cargo.toml; done
 
 .PHONY: fmt-check
 fmt-check:
@@ -118,9 +118,10 @@ clippy:
 .PHONY: outside-check
 outside-check:
 	$(call step,fuzz targets and measurements)
-	@for crate in fuzz bench; do $(CARGO) fmt --check --manifest-path $$crate/Cargo.toml || exit 1; done
+	@for crate in fuzz bench bench/abe; do $(CARGO) fmt --check --manifest-path $$crate/Cargo.toml || exit 1; done
 	@CARGO_TARGET_DIR="$(abspath $(TARGET_DIR))" $(CARGO) clippy $(LOCKED) --manifest-path fuzz/Cargo.toml --all-targets -- -D warnings
 	@CARGO_TARGET_DIR="$(abspath $(TARGET_DIR))" $(CARGO) clippy $(LOCKED) --manifest-path bench/Cargo.toml --lib --bins -- -D warnings
+	@CARGO_TARGET_DIR="$(abspath $(TARGET_DIR))" $(CARGO) clippy $(LOCKED) --manifest-path bench/abe/Cargo.toml -- -D warnings
 
 .PHONY: doc
 doc: ## Build the API documentation, warnings denied
@@ -140,6 +141,10 @@ fuzz: ## Fuzz every decoder, each for FUZZ_SECONDS (60); TARGETS="..." for some 
 .PHONY: benchmarks
 benchmarks: setup ## Measure all tables and plots of docs/benchmarks.md anew (an hour; PARTS="security rate ...")
 	@CARGO="$(CARGO)" scripts/benchmarks.sh $(PARTS)
+
+.PHONY: bench-opening
+bench-opening: setup ## Measure opening a record and a chart, and the same beside attribute-based encryption (no RocksDB)
+	@CARGO="$(CARGO)" scripts/benchmarks.sh opening
 
 # The crate that is measured against lies outside of the workspace: it's never part of a build that ships.
 .PHONY: bench-check

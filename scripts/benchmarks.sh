@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # Measures everything in docs/benchmarks.md and writes tables and plots to docs/benchmarks/, about an hour on a quiet
 # machine with 2 cores. Each part can be run by itself:
-#   scripts/benchmarks.sh [security] [rate] [saturation] [processes] [compare] [faults] [kernels]
+#   scripts/benchmarks.sh [security] [rate] [saturation] [processes] [compare] [faults] [kernels] [opening]
+# `opening` needs neither the program nor RocksDB.
 set -euo pipefail
 cd "$(git rev-parse --show-toplevel)"
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}"
 cargo=${CARGO:-cargo}
 out=docs/benchmarks
 parts=("$@")
-[ "$#" -gt 0 ] || parts=(security rate saturation processes compare faults kernels)
+[ "$#" -gt 0 ] || parts=(security rate saturation processes compare faults kernels opening)
 mkdir -p "$out"
 
 kithkin=$CARGO_TARGET_DIR/release/kithkin
@@ -75,6 +76,11 @@ for part in "${parts[@]}"; do
       "$cargo" bench --quiet --manifest-path bench/Cargo.toml --bench kernels -- \
         --warm-up-time 0.5 --measurement-time 1.5 --noplot 2>/dev/null \
         | awk '/time:/ || /thrpt:/ || /^[a-z].*\/[0-9a-z]/' | tee "$out/kernels.txt" ;;
+    opening)
+      # Cargo runs a benchmark in its package's folder.
+      "$cargo" bench --quiet -p kithkin-protocol --bench opening -- --json "$PWD/$out/opening.json" | tee "$out/opening.md"
+      "$cargo" build --release --quiet --manifest-path bench/abe/Cargo.toml
+      "$CARGO_TARGET_DIR/release/kithkin-bench-abe" | tee "$out/abe.md" ;;
     *) echo "no part '$part'" >&2; exit 2 ;;
   esac
 done
