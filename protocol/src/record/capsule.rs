@@ -14,7 +14,8 @@ use crate::crypto::{Digest, HashWriter, Secret32, hash};
 use crate::ids::{ChainId, HospitalId, PatientId, RecordId};
 use crate::sharing::TierPublicKey;
 use crate::units::Tier;
-use curve25519_dalek::traits::VartimeMultiscalarMul as _;
+use curve25519_dalek::ristretto::VartimeRistrettoPrecomputation;
+use curve25519_dalek::traits::VartimePrecomputedMultiscalarMul as _;
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 use std::sync::LazyLock;
@@ -24,6 +25,10 @@ const PROOF: &str = "kithkin/capsule-proof/1";
 
 /// The second base, whose logarithm nobody knows.
 static GBAR: LazyLock<Point> = LazyLock::new(|| hash_to_group("kithkin/gbar/1", &[]));
+
+/// The same with its odd multiples, for checking.
+static GBAR_TABLE: LazyLock<VartimeRistrettoPrecomputation> =
+    LazyLock::new(|| VartimeRistrettoPrecomputation::new([*GBAR]));
 
 byte_newtype!(
     /// `L`: binds a capsule to one record, its owner, its author and its ciphertext.
@@ -169,7 +174,7 @@ impl Capsule {
         let (u, u_bar) = (self.u.decode()?, self.u_bar.decode()?);
         let (e, z) = (self.e.decode()?, self.z.decode()?);
         let on_base = Point::vartime_double_scalar_mul_basepoint(&-e, &u, &z);
-        let on_bar = Point::vartime_multiscalar_mul([z, -e], [*GBAR, u_bar]);
+        let on_bar = GBAR_TABLE.vartime_mixed_multiscalar_mul([z], [-e], [u_bar]);
         if self.challenge(&on_base, &on_bar, tier_key) == e {
             Ok(u)
         } else {
