@@ -2,7 +2,7 @@
 
 use crate::crypto::Digest;
 use crate::crypto::group::{
-    BASE, GroupError, Point, PointBytes, Scalar, ScalarBytes, hash_to_scalar, hedged_nonce,
+    GroupError, Point, PointBytes, Scalar, ScalarBytes, hash_to_scalar, hedged_nonce,
 };
 use curve25519_dalek::traits::VartimeMultiscalarMul as _;
 use rand_core::CryptoRng;
@@ -46,7 +46,7 @@ impl Statement<'_> {
     /// [`GroupError`] for a scalar that is not canonical.
     pub(super) fn verify(&self, proof: &DleqProof) -> Result<bool, GroupError> {
         let (c, response) = (proof.challenge.decode()?, proof.response.decode()?);
-        let on_base = Point::vartime_multiscalar_mul([response, -c], [BASE, self.share_key]);
+        let on_base = Point::vartime_double_scalar_mul_basepoint(&-c, &self.share_key, &response);
         let on_m = Point::vartime_multiscalar_mul([response, -c], [self.m, self.z]);
         Ok(self.challenge(&on_base, &on_m) == c)
     }

@@ -8,7 +8,7 @@
 //! The old share is erased only when all kin hold their new one; until then the
 //! sealed zero-shares stay retrievable. That order is the caller's.
 
-use super::commitments::{decode, evaluate};
+use super::commitments::{decode, evaluate, times};
 use super::dealing::values;
 use super::polynomial::Polynomial;
 use super::renewal::{by_dealer, check_each, finish, good_ones};
@@ -118,7 +118,7 @@ impl Dealing for ZeroDealing {
     }
 
     fn value_key(&self, recipient: ShareIndex) -> Point {
-        evaluate(&self.points, Scalar::from(recipient.get()), recipient)
+        times(&evaluate(&self.points, recipient), recipient)
     }
 
     /// `k - 2`: the value at 0 is known to all, and `k` values give the polynomial. A zero dealing that all know harms
