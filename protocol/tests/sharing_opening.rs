@@ -585,3 +585,65 @@ fn the_key_of_one_capsule_opens_no_other() {
     );
     assert_eq!(swapped, Err(RecordError::Capsule(CapsuleError::Unwrap)));
 }
+
+#[test]
+fn checked_partials_give_the_same_keys_and_serve_no_other_opening() {
+    let mut scene = Scene::majority(83, 5, 2);
+    let (opening, partials) = (scene.opening(), scene.partials());
+    let checked: Vec<CheckedPartial> = partials
+        .iter()
+        .map(|partial| check_partial(&opening, partial).expect("good"))
+        .collect();
+    let all: Vec<&CheckedPartial> = checked.iter().collect();
+    let combined = combine(&opening, &scene.secret, &partials).expect("enough");
+    for subset in subsets(5, 3) {
+        let few: Vec<&CheckedPartial> = pick(&all, &subset);
+        let keys = combine_checked(&opening, &scene.secret, &few).expect("enough");
+        assert_eq!(keys, combined.keys);
+    }
+    let refused = |opening: &Opening, secret: &SessionSecret, given: &[&CheckedPartial]| {
+        combine_checked(opening, secret, given).expect_err("refused")
+    };
+    assert_eq!(
+        refused(&opening, &scene.secret, &all[..2]),
+        CombineError::TooFew {
+            good: 2,
+            needed: 3,
+            refused: vec![]
+        }
+    );
+    let twice = [all[0], all[1], all[0]];
+    assert_eq!(
+        refused(&opening, &scene.secret, &twice),
+        CombineError::Sharing(SharingError::DuplicateIndex { index: index(1) })
+    );
+    let many = vec![all[0]; KIN_MAX + 1];
+    assert_eq!(
+        refused(&opening, &scene.secret, &many),
+        CombineError::TooMany { found: KIN_MAX + 1 }
+    );
+    let stranger = SessionSecret::random(&mut scene.rng);
+    assert_eq!(refused(&opening, &stranger, &all), CombineError::Session);
+    let fewer = Opening::new(&scene.context, &scene.commitments, &scene.capsules()[..1]);
+    let later = OpeningContext {
+        epoch: Epoch(2),
+        ..scene.context
+    };
+    let later = Opening::new(&later, &scene.commitments, &scene.capsules());
+    for other in [fewer, later] {
+        assert_eq!(
+            refused(&other.expect("an opening"), &scene.secret, &all),
+            CombineError::OtherOpening { index: index(1) }
+        );
+    }
+    // A bad one never becomes a checked one.
+    let mut bad = partials[0].clone();
+    bad.points.swap(0, 1);
+    assert_eq!(
+        check_partial(&opening, &bad).map(|checked| checked.index()),
+        Err(BadPartial {
+            index: index(1),
+            fault: PartialFault::Proof
+        })
+    );
+}

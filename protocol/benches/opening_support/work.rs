@@ -7,7 +7,9 @@ use super::scene::{Kin, Record, Scene};
 use kithkin_protocol::crypto::group::{BASE, PointBytes};
 use kithkin_protocol::crypto::{Sealed, Secret32, aead};
 use kithkin_protocol::record::{CapsuleKey, CheckedCapsule, open};
-use kithkin_protocol::sharing::{Opening, PartialOpening, SignedPartial, combine, partial_open};
+use kithkin_protocol::sharing::{
+    CheckedPartial, Opening, SignedPartial, combine_checked, partial_open,
+};
 use rand_chacha::ChaCha20Rng;
 use std::hint::black_box;
 
@@ -151,26 +153,28 @@ pub(crate) fn judge(
     kin: &Kin,
     sealed: &Sealed,
     steps: &mut Steps,
-) -> PartialOpening {
+) -> CheckedPartial {
     let signed = steps.time(Step::HpkeOpen, || {
         SignedPartial::unseal(sealed, &scene.context, &scene.inbox)
     });
     let signed = signed.expect("unsealed");
     let key = kin.key.verifying_key();
-    let verdict = steps.time(Step::Judge, || signed.verify(opening, &key));
-    verdict.expect("a good partial opening");
-    signed.partial
+    let checked = steps.time(Step::Judge, || signed.check(opening, &key));
+    checked.expect("a good partial opening")
 }
 
 /// The capsules' keys from as many good partial openings as are needed.
 pub(crate) fn combined(
     scene: &Scene,
     opening: &Opening,
-    partials: &[PartialOpening],
+    partials: &[CheckedPartial],
     steps: &mut Steps,
 ) -> Vec<CapsuleKey> {
-    let combined = steps.time(Step::Combine, || combine(opening, &scene.secret, partials));
-    combined.expect("enough").keys
+    let keys = steps.time(Step::Combine, || {
+        let partials: Vec<&CheckedPartial> = partials.iter().collect();
+        combine_checked(opening, &scene.secret, &partials)
+    });
+    keys.expect("enough")
 }
 
 /// Every record's plaintext, compared with what was sealed after the clock has stopped.
@@ -197,7 +201,7 @@ pub(crate) fn in_series(scene: &Scene, rng: &mut ChaCha20Rng) -> Steps {
     let mut steps = Steps::default();
     let needed = scene.commitments.threshold();
     let (capsules, opening) = prepare(scene, &mut steps);
-    let partials: Vec<PartialOpening> = scene.kin[..needed]
+    let partials: Vec<CheckedPartial> = scene.kin[..needed]
         .iter()
         .map(|kin| {
             let sealed = release(scene, kin, rng, &mut steps);

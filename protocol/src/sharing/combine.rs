@@ -1,8 +1,8 @@
 //! Combining partial openings into the capsules' keys (opening.md section 3).
 
 use super::{
-    BadPartial, KIN_MAX, Opening, PartialFault, PartialOpening, SessionSecret, SharingError,
-    lagrange_at_zero,
+    BadPartial, CheckedPartial, KIN_MAX, Opening, PartialFault, PartialOpening, SessionSecret,
+    SharingError, check_partial, lagrange_at_zero,
 };
 use crate::crypto::group::{Point, Scalar};
 use crate::record::CapsuleKey;
@@ -43,6 +43,12 @@ pub enum CombineError {
         /// What was refused.
         refused: Vec<BadPartial>,
     },
+    /// It was checked for another case, epoch, tier or request, or for another number of capsules.
+    #[error("the partial opening of share {index} was checked for another opening")]
+    OtherOpening {
+        /// Whose share was used.
+        index: ShareIndex,
+    },
     /// The shares do not interpolate; cannot happen with different indices.
     #[error(transparent)]
     Sharing(#[from] SharingError),
@@ -58,14 +64,8 @@ pub fn combine(
     secret: &SessionSecret,
     partials: &[PartialOpening],
 ) -> Result<Combined, CombineError> {
-    if partials.len() > KIN_MAX {
-        let found = partials.len();
-        return Err(CombineError::TooMany { found });
-    }
-    if secret.point() != opening.context().session.point {
-        return Err(CombineError::Session);
-    }
-    let (mut good, refused) = sort_out(opening, partials);
+    check_call(opening, secret, partials.len())?;
+    let (good, refused) = sort_out(opening, partials);
     let needed = opening.commitments().threshold();
     if good.len() < needed {
         return Err(CombineError::TooFew {
@@ -74,36 +74,88 @@ pub fn combine(
             refused,
         });
     }
-    good.truncate(needed);
-    let indices: Vec<ShareIndex> = good.iter().map(|(index, _)| *index).collect();
-    let lambdas = lagrange_at_zero(&indices)?;
-    let public_key = opening.commitments().public_key().point();
-    let mask = Zeroizing::new(public_key * secret.scalar());
-    let mut columns: Vec<_> = good.iter().map(|(_, points)| points.iter()).collect();
-    let keys = (0..opening.capsules())
-        .map(|_| CapsuleKey::new(interpolate(&lambdas, &mut columns) - *mask))
-        .collect();
+    let good: Vec<&CheckedPartial> = good.iter().collect();
+    let keys = keys(opening, secret, &good)?;
     Ok(Combined { keys, refused })
 }
 
-type Checked = Vec<(ShareIndex, Vec<Point>)>;
+/// The same from partial openings that were checked before, for whom judges each as it arrives. One that was checked
+/// for other capsules of the same case gives keys that open nothing.
+///
+/// # Errors
+/// Every [`CombineError`]; none is refused, so [`CombineError::TooFew`] names nobody. An index given twice is
+/// [`SharingError::DuplicateIndex`].
+pub fn combine_checked(
+    opening: &Opening,
+    secret: &SessionSecret,
+    partials: &[&CheckedPartial],
+) -> Result<Vec<CapsuleKey>, CombineError> {
+    check_call(opening, secret, partials.len())?;
+    for partial in partials {
+        if partial.context != *opening.context() || partial.points.len() != opening.capsules() {
+            let index = partial.index;
+            return Err(CombineError::OtherOpening { index });
+        }
+    }
+    let needed = opening.commitments().threshold();
+    if partials.len() < needed {
+        return Err(CombineError::TooFew {
+            good: partials.len(),
+            needed,
+            refused: Vec::new(),
+        });
+    }
+    keys(opening, secret, partials)
+}
 
-fn sort_out(opening: &Opening, partials: &[PartialOpening]) -> (Checked, Vec<BadPartial>) {
-    let (mut good, mut refused) = (Checked::new(), Vec::new());
+fn check_call(opening: &Opening, secret: &SessionSecret, found: usize) -> Result<(), CombineError> {
+    if found > KIN_MAX {
+        return Err(CombineError::TooMany { found });
+    }
+    if secret.point() != opening.context().session.point {
+        return Err(CombineError::Session);
+    }
+    Ok(())
+}
+
+/// The keys from the first threshold-many of at least so many.
+fn keys(
+    opening: &Opening,
+    secret: &SessionSecret,
+    good: &[&CheckedPartial],
+) -> Result<Vec<CapsuleKey>, CombineError> {
+    let needed = opening.commitments().threshold();
+    let good = good.get(..needed).unwrap_or(good);
+    let indices: Vec<ShareIndex> = good.iter().map(|partial| partial.index).collect();
+    let lambdas = lagrange_at_zero(&indices)?;
+    let public_key = opening.commitments().public_key().point();
+    let mask = Zeroizing::new(public_key * secret.scalar());
+    let mut columns: Vec<_> = good.iter().map(|partial| partial.points.iter()).collect();
+    Ok((0..opening.capsules())
+        .map(|_| CapsuleKey::new(interpolate(&lambdas, &mut columns) - *mask))
+        .collect())
+}
+
+fn sort_out(
+    opening: &Opening,
+    partials: &[PartialOpening],
+) -> (Vec<CheckedPartial>, Vec<BadPartial>) {
+    let (mut good, mut refused) = (Vec::new(), Vec::new());
     let mut seen = BTreeSet::new();
     for partial in partials {
         let index = partial.index;
         let verdict = if seen.contains(&index) {
-            Err(PartialFault::Duplicate)
+            let fault = PartialFault::Duplicate;
+            Err(BadPartial { index, fault })
         } else {
-            opening.check(partial)
+            check_partial(opening, partial)
         };
         match verdict {
-            Ok(points) => {
+            Ok(checked) => {
                 seen.insert(index);
-                good.push((index, points));
+                good.push(checked);
             }
-            Err(fault) => refused.push(BadPartial { index, fault }),
+            Err(bad) => refused.push(bad),
         }
     }
     (good, refused)

@@ -47,7 +47,7 @@ mod share;
 mod threshold;
 mod transport;
 
-pub use combine::{CombineError, Combined, combine};
+pub use combine::{CombineError, Combined, combine, combine_checked};
 pub use commitments::Commitments;
 pub use context::{OpeningContext, Rho};
 pub use deal::deal;
@@ -60,8 +60,8 @@ pub use drill::{AnswerFault, BadAnswer, DrillAnswer, DrillContext};
 pub use keys::{TierKey, TierPublicKey, capsule_key_direct};
 pub use lagrange::lagrange_at_zero;
 pub use opening::{
-    BadPartial, OPENING_CAPSULES_MAX, Opening, OpeningError, PartialFault, PartialOpening,
-    partial_open, verify_partial,
+    BadPartial, CheckedPartial, OPENING_CAPSULES_MAX, Opening, OpeningError, PartialFault,
+    PartialOpening, check_partial, partial_open, verify_partial,
 };
 pub use reconstruct::{ReconstructError, Reconstructed, reconstruct};
 pub use refresh::{Refresh, ZeroDealing};

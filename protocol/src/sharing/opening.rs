@@ -13,6 +13,11 @@ use crate::units::ShareIndex;
 use curve25519_dalek::traits::{IsIdentity as _, VartimeMultiscalarMul as _};
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
+use std::sync::LazyLock;
+use zeroize::Zeroizing;
+
+/// `1/2`.
+static HALF: LazyLock<Scalar> = LazyLock::new(|| Scalar::from(2u8).invert());
 
 /// Most capsules that one opening covers: 512 KiB of points, 3.6 MiB of capsules.
 pub const OPENING_CAPSULES_MAX: usize = 16_384;
@@ -100,6 +105,25 @@ pub enum PartialFault {
     /// A second one for the same share. Anyone can send a message twice: this proves nobody's fault.
     #[error("a good one of the same share was given before")]
     Duplicate,
+}
+
+/// A partial opening whose proof was checked, its points decoded: what [`combine_checked`] takes without checking again.
+///
+/// [`combine_checked`]: super::combine_checked
+#[derive(Clone, Debug)]
+pub struct CheckedPartial {
+    pub(super) index: ShareIndex,
+    pub(super) points: Vec<Point>,
+    /// What it was checked for.
+    pub(super) context: OpeningContext,
+}
+
+impl CheckedPartial {
+    /// Whose share was used.
+    #[must_use]
+    pub fn index(&self) -> ShareIndex {
+        self.index
+    }
 }
 
 /// A checked context: session proof good, capsules of the right owner, points `B_j = U_j + E` at hand.
@@ -206,7 +230,7 @@ impl Opening {
     }
 
     /// Checks a partial opening and returns its points decoded.
-    pub(super) fn check(&self, partial: &PartialOpening) -> Result<Vec<Point>, PartialFault> {
+    fn check(&self, partial: &PartialOpening) -> Result<Vec<Point>, PartialFault> {
         let (found, expected) = (partial.points.len(), self.blinded.len());
         if found != expected {
             return Err(PartialFault::PointCount { found, expected });
@@ -249,11 +273,7 @@ pub fn partial_open(
     if Point::mul_base(share.scalar()) != share_key {
         return Err(OpeningError::WrongShare { index });
     }
-    let points: Vec<PointBytes> = opening
-        .blinded
-        .iter()
-        .map(|blinded| PointBytes::from(&(blinded * share.scalar())))
-        .collect();
+    let points = multiples(&opening.blinded, share.scalar());
     let seed = opening.seed(index, &share_key, &points);
     let m = Point::vartime_multiscalar_mul(&opening.coefficients(&seed), &opening.blinded);
     let statement = Statement {
@@ -270,16 +290,39 @@ pub fn partial_open(
     })
 }
 
+/// `s B_j` for every `j`, encoded. The library encodes many doubles for the price of one inversion, so it gets halves.
+fn multiples(points: &[Point], s: &Scalar) -> Vec<PointBytes> {
+    let half = Zeroizing::new(s * *HALF);
+    let halves: Vec<Point> = points.iter().map(|point| point * *half).collect();
+    Point::double_and_compress_batch(&halves)
+        .iter()
+        .map(|encoded| PointBytes(encoded.to_bytes()))
+        .collect()
+}
+
+/// Checks one partial opening, and keeps what the check has decoded.
+///
+/// # Errors
+/// [`BadPartial`], which names the share's index.
+pub fn check_partial(
+    opening: &Opening,
+    partial: &PartialOpening,
+) -> Result<CheckedPartial, BadPartial> {
+    let index = partial.index;
+    match opening.check(partial) {
+        Ok(points) => Ok(CheckedPartial {
+            index,
+            points,
+            context: opening.context,
+        }),
+        Err(fault) => Err(BadPartial { index, fault }),
+    }
+}
+
 /// Checks one partial opening.
 ///
 /// # Errors
 /// [`BadPartial`], which names the share's index.
 pub fn verify_partial(opening: &Opening, partial: &PartialOpening) -> Result<(), BadPartial> {
-    match opening.check(partial) {
-        Ok(_) => Ok(()),
-        Err(fault) => Err(BadPartial {
-            index: partial.index,
-            fault,
-        }),
-    }
+    check_partial(opening, partial).map(drop)
 }

@@ -3,7 +3,9 @@
 //! HPKE's base mode does not say who sealed; the signature inside does. The
 //! digest that is signed also goes on chain before anything is sent.
 
-use super::{BadPartial, Opening, OpeningContext, PartialOpening, Rho, verify_partial};
+use super::{
+    BadPartial, CheckedPartial, Opening, OpeningContext, PartialOpening, Rho, check_partial,
+};
 use crate::crypto::{
     Digest, HashWriter, OpeningKey, Sealed, SealingKey, Signature, SigningKey, VerifyingKey,
 };
@@ -70,15 +72,28 @@ impl PartialOpening {
 }
 
 impl SignedPartial {
-    /// Checks signature and proof. The caller knows which key belongs to the share's index.
+    /// Checks signature and proof, and keeps what the check has decoded. The caller knows which key belongs to the
+    /// share's index.
+    ///
+    /// # Errors
+    /// [`ReleaseError::Signature`] or [`ReleaseError::Partial`].
+    pub fn check(
+        &self,
+        opening: &Opening,
+        kin: &VerifyingKey,
+    ) -> Result<CheckedPartial, ReleaseError> {
+        let digest = self.partial.digest(&opening.context().rho);
+        kin.verify(digest.as_ref(), &self.signature)
+            .map_err(|_| ReleaseError::Signature)?;
+        Ok(check_partial(opening, &self.partial)?)
+    }
+
+    /// [`SignedPartial::check`] for whom the verdict is enough.
     ///
     /// # Errors
     /// [`ReleaseError::Signature`] or [`ReleaseError::Partial`].
     pub fn verify(&self, opening: &Opening, kin: &VerifyingKey) -> Result<(), ReleaseError> {
-        let digest = self.partial.digest(&opening.context().rho);
-        kin.verify(digest.as_ref(), &self.signature)
-            .map_err(|_| ReleaseError::Signature)?;
-        Ok(verify_partial(opening, &self.partial)?)
+        self.check(opening, kin).map(drop)
     }
 
     /// Seals to the session key that the request names.
