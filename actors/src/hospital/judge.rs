@@ -15,7 +15,7 @@ use kithkin_protocol::crypto::{OpeningKey, VerifyingKey};
 use kithkin_protocol::emergency::Case;
 use kithkin_protocol::ids::{ChainId, KinId};
 use kithkin_protocol::ledger::release_digest;
-use kithkin_protocol::sharing::{Opening, PartialOpening, ReleaseError, SignedPartial};
+use kithkin_protocol::sharing::{CheckedPartial, Opening, ReleaseError, SignedPartial};
 use kithkin_protocol::units::Tier;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -118,7 +118,7 @@ struct Judged {
 }
 
 enum Outcome {
-    Good(Arc<PartialOpening>),
+    Good(Arc<CheckedPartial>),
     /// Not signed by the kin that it came from: says nothing about who is at fault.
     Unsigned,
     Forged(Box<Forgery>),
@@ -175,13 +175,11 @@ impl Task {
                 partial: Some((self.tier, signed.clone())),
             }))
         };
-        match signed.verify(&self.opening, &self.key) {
-            Ok(()) if signed.partial.index == self.slot.0 => {
-                Outcome::Good(Arc::new(signed.partial.clone()))
-            }
-            Ok(()) => forged(format!(
+        match signed.check(&self.opening, &self.key) {
+            Ok(checked) if checked.index() == self.slot.0 => Outcome::Good(Arc::new(checked)),
+            Ok(checked) => forged(format!(
                 "signed the partial opening of share {}",
-                signed.partial.index
+                checked.index()
             )),
             Err(ReleaseError::Partial(bad)) => forged(bad.to_string()),
             Err(

@@ -9,7 +9,7 @@ use crate::hospital::messages::{DeliverPartials, HospitalError};
 use crate::ports::network::Delivered;
 use kithkin_protocol::crypto::{Digest, hash};
 use kithkin_protocol::emergency::RELEASES_MAX;
-use kithkin_protocol::sharing::{OPENING_CAPSULES_MAX, PartialOpening, SignedPartial};
+use kithkin_protocol::sharing::{CheckedPartial, OPENING_CAPSULES_MAX, SignedPartial};
 use kithkin_protocol::units::{ShareIndex, Tier};
 use kithkin_protocol::wire;
 use std::collections::BTreeMap;
@@ -47,7 +47,7 @@ pub(super) enum Unsealed {
 
 /// What became of one partial opening.
 pub(super) enum Verdict {
-    Good(Arc<PartialOpening>),
+    Good(Arc<CheckedPartial>),
     Bad,
 }
 
@@ -79,7 +79,7 @@ impl Pile {
     }
 
     /// Good partial openings of a tier, one of each kin, by share index.
-    pub(super) fn good(&self, tier: Tier) -> BTreeMap<ShareIndex, Arc<PartialOpening>> {
+    pub(super) fn good(&self, tier: Tier) -> BTreeMap<ShareIndex, Arc<CheckedPartial>> {
         let mut good = BTreeMap::new();
         for ((index, _), item) in &self.0 {
             if let Some(Verdict::Good(partial)) = item.verdicts.get(&tier) {

@@ -15,7 +15,7 @@ use kithkin_protocol::emergency::Case;
 use kithkin_protocol::ids::{CaseId, KinId, RecordId};
 use kithkin_protocol::ledger::{TxBody, read_digest};
 use kithkin_protocol::record::open;
-use kithkin_protocol::sharing::{PartialOpening, SessionSecret, combine};
+use kithkin_protocol::sharing::{CheckedPartial, SessionSecret, combine_checked};
 use kithkin_protocol::units::{Height, ShareIndex, Tier};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -31,7 +31,7 @@ pub(super) struct Ready {
 /// One tier with enough good partial openings.
 pub(super) struct ReadyTier {
     pub(super) scope: Arc<TierScope>,
-    pub(super) good: BTreeMap<ShareIndex, Arc<PartialOpening>>,
+    pub(super) good: BTreeMap<ShareIndex, Arc<CheckedPartial>>,
 }
 
 /// Opens what is ready; the read is final before this returns.
@@ -50,7 +50,7 @@ pub(super) async fn reveal(
     let eps = Arc::new(keys.eps);
     let jobs = tiers.iter().zip(gathered).map(|(tier, gathered)| {
         let (eps, scope) = (Arc::clone(&eps), Arc::clone(&tier.scope));
-        let partials: Vec<PartialOpening> = tier.good.values().map(|p| (**p).clone()).collect();
+        let partials: Vec<Arc<CheckedPartial>> = tier.good.values().map(Arc::clone).collect();
         let ids: BTreeSet<RecordId> = gathered.ciphertexts.keys().copied().collect();
         async move {
             let plaintexts = off_thread(move || open_tier(&scope, &eps, &partials, &gathered));
@@ -124,7 +124,7 @@ struct Plaintexts {
 fn open_tier(
     scope: &TierScope,
     eps: &SessionSecret,
-    partials: &[PartialOpening],
+    partials: &[Arc<CheckedPartial>],
     gathered: &Gathered,
 ) -> Result<Plaintexts, HospitalError> {
     let mut plaintexts = Plaintexts {
@@ -134,12 +134,12 @@ fn open_tier(
     let Some(opening) = &scope.opening else {
         return Ok(plaintexts);
     };
-    // All have been judged good; as many as are needed do.
-    let enough = partials.get(..scope.needed()).unwrap_or(partials);
-    let combined = combine(opening, eps, enough).map_err(|error| HospitalError::Store {
+    // As many as are needed do.
+    let partials: Vec<&CheckedPartial> = partials.iter().map(Arc::as_ref).collect();
+    let keys = combine_checked(opening, eps, &partials).map_err(|error| HospitalError::Store {
         reason: format!("the partial openings cannot be combined: {error}"),
     })?;
-    for ((root, capsule), key) in scope.capsules.iter().zip(&combined.keys) {
+    for ((root, capsule), key) in scope.capsules.iter().zip(&keys) {
         let record = capsule.entry().record;
         let opened = match gathered.ciphertexts.get(&record) {
             Some(ciphertext) => open(key, capsule, ciphertext).map_err(|error| error.to_string()),

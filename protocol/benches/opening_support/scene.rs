@@ -6,7 +6,7 @@ use kithkin_protocol::record::{RecordEntry, SealContext, SealedRecord, seal};
 use kithkin_protocol::sharing::{
     Commitments, OpeningContext, Rho, SessionSecret, Share, Threshold, TierKey, TierPublicKey, deal,
 };
-use kithkin_protocol::units::{Epoch, Height, Tier};
+use kithkin_protocol::units::{CircleKind, Epoch, Height, Tier};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
 
@@ -77,6 +77,7 @@ impl Scene {
             request,
             patient: PATIENT,
             tier: TIER,
+            circle: CircleKind::First,
             epoch: Epoch(1),
             session: secret.prove(&request, &mut rng),
         };

@@ -57,6 +57,16 @@ impl From<&Point> for PointBytes {
     }
 }
 
+/// Encodes `2P` for every `P`, about a third cheaper than one at a time: one inversion serves all. Whoever computes a multiple
+/// that is encoded only, computes it with [`Scalar::div_by_2`].
+#[must_use]
+pub fn encode_doubles(points: &[Point]) -> Vec<PointBytes> {
+    Point::double_and_compress_batch(points)
+        .iter()
+        .map(|encoded| PointBytes(encoded.to_bytes()))
+        .collect()
+}
+
 impl ScalarBytes {
     /// Decodes a scalar below the group order.
     ///
@@ -119,5 +129,14 @@ mod tests {
         assert_eq!(PointBytes([0xff; 32]).decode(), Err(GroupError::Point));
         assert_eq!(ScalarBytes([0xff; 32]).decode(), Err(GroupError::Scalar));
         assert_eq!(PointBytes::from(&BASE).decode(), Ok(BASE));
+    }
+
+    #[test]
+    fn halves_are_encoded_as_what_they_are_halves_of() {
+        let scalars = [0, 1, 2, 7, u64::MAX].map(Scalar::from);
+        let whole = scalars.map(|s| PointBytes::from(&Point::mul_base(&s)));
+        let halves = scalars.map(|s| Point::mul_base(&s.div_by_2()));
+        assert_eq!(encode_doubles(&halves), whole);
+        assert_eq!(encode_doubles(&[]), []);
     }
 }

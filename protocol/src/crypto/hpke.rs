@@ -70,7 +70,12 @@ impl SealingKey {
 
 /// The private key that opens what was sealed to its [`SealingKey`].
 #[derive(Clone)]
-pub struct OpeningKey(Secret32);
+pub struct OpeningKey {
+    seed: Secret32,
+    /// Derived from the seed; wiped by the library when dropped.
+    private: <Kem as hpke::Kem>::PrivateKey,
+    public: SealingKey,
+}
 
 impl OpeningKey {
     /// Draws a fresh key.
@@ -82,20 +87,24 @@ impl OpeningKey {
     /// The key that belongs to a stored seed.
     #[must_use]
     pub fn from_seed(seed: Secret32) -> Self {
-        Self(seed)
+        let (private, public) = Kem::derive_keypair(seed.expose());
+        Self {
+            seed,
+            private,
+            public: SealingKey(public.to_bytes().into()),
+        }
     }
 
     /// The seed, for storing the key.
     #[must_use]
     pub fn seed(&self) -> &Secret32 {
-        &self.0
+        &self.seed
     }
 
     /// The public key.
     #[must_use]
     pub fn sealing_key(&self) -> SealingKey {
-        let (_, public) = Kem::derive_keypair(self.0.expose());
-        SealingKey(public.to_bytes().into())
+        self.public
     }
 
     /// Opens what was sealed to this key with the same `info`.
@@ -103,12 +112,11 @@ impl OpeningKey {
     /// # Errors
     /// [`HpkeError::Open`] when it was not, or when it was changed.
     pub fn open(&self, info: &[u8], sealed: &Sealed) -> Result<Vec<u8>, HpkeError> {
-        let (private, _) = Kem::derive_keypair(self.0.expose());
         let enc = <Kem as hpke::Kem>::EncappedKey::from_bytes(&sealed.enc)
             .map_err(|_| HpkeError::Open)?;
         hpke::single_shot_open::<Aead, Kdf, Kem>(
             &OpModeR::Base,
-            &private,
+            &self.private,
             &enc,
             info,
             &sealed.ciphertext,

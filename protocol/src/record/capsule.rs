@@ -7,8 +7,8 @@
 use super::{CapsuleKey, RecordEntry};
 use crate::bytes::byte_newtype;
 use crate::crypto::group::{
-    GroupError, Point, PointBytes, Scalar, ScalarBytes, hash_to_group, hash_to_scalar,
-    hedged_nonce, random_scalar,
+    GroupError, Point, PointBytes, Scalar, ScalarBytes, encode_doubles, hash_to_group,
+    hash_to_scalar, hedged_nonce, random_scalar,
 };
 use crate::crypto::{Digest, HashWriter, Secret32, hash};
 use crate::ids::{ChainId, HospitalId, PatientId, RecordId};
@@ -144,26 +144,25 @@ impl Capsule {
             &r,
             &[PROOF.as_bytes(), label.as_ref(), wrapped.as_ref()],
         ));
-        let e = capsule.challenge(&Point::mul_base(&w), &(*GBAR * *w), tier_key);
+        let half = Zeroizing::new(w.div_by_2());
+        let e = capsule.challenge([Point::mul_base(&half), *GBAR * *half], tier_key);
         capsule.e = ScalarBytes::from(&e);
         capsule.z = ScalarBytes::from(&(*w + e * *r));
         Ok(capsule)
     }
 
-    /// `e = H_l(domain, L, W, U, Ubar, wG, w Gbar, P)`.
-    fn challenge(&self, on_base: &Point, on_bar: &Point, tier_key: &TierPublicKey) -> Scalar {
-        hash_to_scalar(
-            PROOF,
-            &[
-                self.label.as_ref(),
-                self.wrapped.as_ref(),
-                self.u.as_ref(),
-                self.u_bar.as_ref(),
-                PointBytes::from(on_base).as_ref(),
-                PointBytes::from(on_bar).as_ref(),
-                tier_key.as_bytes().as_ref(),
-            ],
-        )
+    /// `e = H_l(domain, L, W, U, Ubar, wG, w Gbar, P)` from `w/2 G` and `w/2 Gbar`.
+    fn challenge(&self, halves: [Point; 2], tier_key: &TierPublicKey) -> Scalar {
+        let nonces = encode_doubles(&halves);
+        let mut fields: Vec<&[u8]> = vec![
+            self.label.as_ref(),
+            self.wrapped.as_ref(),
+            self.u.as_ref(),
+            self.u_bar.as_ref(),
+        ];
+        fields.extend(nonces.iter().map(AsRef::as_ref));
+        fields.push(tier_key.as_bytes().as_ref());
+        hash_to_scalar(PROOF, &fields)
     }
 
     /// Checks the proof and returns `U`. Says nothing about the label: [`Capsule::check`] does.
@@ -173,9 +172,11 @@ impl Capsule {
     pub fn verify(&self, tier_key: &TierPublicKey) -> Result<Point, CapsuleError> {
         let (u, u_bar) = (self.u.decode()?, self.u_bar.decode()?);
         let (e, z) = (self.e.decode()?, self.z.decode()?);
-        let on_base = Point::vartime_double_scalar_mul_basepoint(&-e, &u, &z);
-        let on_bar = GBAR_TABLE.vartime_mixed_multiscalar_mul([z], [-e], [u_bar]);
-        if self.challenge(&on_base, &on_bar, tier_key) == e {
+        // All of it is public. Halves, because only the encodings of the doubles are needed.
+        let (half_e, half_z) = ((-e).div_by_2(), z.div_by_2());
+        let on_base = Point::vartime_double_scalar_mul_basepoint(&half_e, &u, &half_z);
+        let on_bar = GBAR_TABLE.vartime_mixed_multiscalar_mul([half_z], [half_e], [u_bar]);
+        if self.challenge([on_base, on_bar], tier_key) == e {
             Ok(u)
         } else {
             Err(CapsuleError::Proof)

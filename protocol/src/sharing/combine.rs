@@ -43,7 +43,7 @@ pub enum CombineError {
         /// What was refused.
         refused: Vec<BadPartial>,
     },
-    /// It was checked for another case, epoch, tier or request, or for another number of capsules.
+    /// It was checked for another case, epoch, tier or request, for other commitments or other capsules.
     #[error("the partial opening of share {index} was checked for another opening")]
     OtherOpening {
         /// Whose share was used.
@@ -79,8 +79,7 @@ pub fn combine(
     Ok(Combined { keys, refused })
 }
 
-/// The same from partial openings that were checked before, for whom judges each as it arrives. One that was checked
-/// for other capsules of the same case gives keys that open nothing.
+/// The same from partial openings that were checked before, for whom judges each as it arrives.
 ///
 /// # Errors
 /// Every [`CombineError`]; none is refused, so [`CombineError::TooFew`] names nobody. An index given twice is
@@ -92,7 +91,7 @@ pub fn combine_checked(
 ) -> Result<Vec<CapsuleKey>, CombineError> {
     check_call(opening, secret, partials.len())?;
     for partial in partials {
-        if partial.context != *opening.context() || partial.points.len() != opening.capsules() {
+        if partial.opening != *opening.digest() {
             let index = partial.index;
             return Err(CombineError::OtherOpening { index });
         }

@@ -1,6 +1,7 @@
 //! Feldman's commitments to the sharing polynomial (P. Feldman, FOCS 1987; opening.md section 1).
 
 use super::{KIN_MAX, KIN_MIN, SharingError, Threshold, TierPublicKey, encoding, majority};
+use crate::crypto::HashWriter;
 use crate::crypto::group::{Point, PointBytes};
 use crate::units::ShareIndex;
 use serde::{Deserialize, Serialize};
@@ -84,6 +85,14 @@ impl Commitments {
         evaluate(&self.points, index)
     }
 
+    /// Adds all of them, and so every share's public key, to a transcript.
+    pub(super) fn write_to(&self, writer: &mut HashWriter) {
+        writer.number(self.encoded.len() as u64);
+        for commitment in &self.encoded {
+            writer.field(commitment);
+        }
+    }
+
     /// The decoded commitments, `A_0` first.
     pub(super) fn points(&self) -> &[Point] {
         &self.points
@@ -105,9 +114,10 @@ pub(super) fn decode(encoded: &[PointBytes], first: usize) -> Result<Vec<Point>,
 /// `C_0 + i C_1 + i^2 C_2 + ...`: the committed polynomial's value at `index`, times `G`. By Horner's rule, because `i` is
 /// small; nothing here is secret.
 pub(super) fn evaluate(points: &[Point], index: ShareIndex) -> Point {
-    points.iter().rev().fold(Point::default(), |sum, point| {
-        times(&sum, index) + point
-    })
+    points
+        .iter()
+        .rev()
+        .fold(Point::default(), |sum, point| times(&sum, index) + point)
 }
 
 /// `i P` by doubling and adding: eight doublings instead of 253.

@@ -77,17 +77,12 @@ impl DrillContext {
         let index = share.index();
         share.verify(commitments)?;
         let challenge = self.point();
-        let answer = challenge * share.scalar();
-        let statement = Statement {
-            seed: &self.transcript(index),
-            share_key: commitments.share_key(index),
-            m: challenge,
-            z: answer,
-        };
+        let point = PointBytes::from(&(challenge * share.scalar()));
+        let seed = self.transcript(index, commitments, &point);
         Ok(DrillAnswer {
             index,
-            point: PointBytes::from(&answer),
-            proof: statement.prove(share.scalar(), rng),
+            point,
+            proof: DleqProof::new(&seed, &challenge, share.scalar(), rng),
         })
     }
 
@@ -103,7 +98,7 @@ impl DrillContext {
 
     fn check(&self, answer: &DrillAnswer, commitments: &Commitments) -> Result<(), AnswerFault> {
         let statement = Statement {
-            seed: &self.transcript(answer.index),
+            seed: &self.transcript(answer.index, commitments, &answer.point),
             share_key: commitments.share_key(answer.index),
             m: self.point(),
             z: answer.point.decode()?,
@@ -128,9 +123,14 @@ impl DrillContext {
         )
     }
 
-    /// What the proof is bound to; the points themselves stand in its challenge.
-    fn transcript(&self, index: ShareIndex) -> Digest {
-        let mut writer = HashWriter::new("kithkin/drill-answer/1");
+    /// What the proof is bound to. The commitments stand for the share's public key, the other fields for `C`.
+    fn transcript(
+        &self,
+        index: ShareIndex,
+        commitments: &Commitments,
+        answer: &PointBytes,
+    ) -> Digest {
+        let mut writer = HashWriter::new("kithkin/drill-answer/2");
         writer
             .field(self.chain)
             .field(self.patient)
@@ -138,6 +138,8 @@ impl DrillContext {
             .number(u64::from(self.epoch.0))
             .number(u64::from(index.get()))
             .field(self.seed);
+        commitments.write_to(&mut writer);
+        writer.field(answer);
         writer.finish()
     }
 }

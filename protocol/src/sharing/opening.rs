@@ -6,18 +6,14 @@
 
 use super::dleq::Statement;
 use super::{Commitments, DleqProof, OpeningContext, SessionError, Share, encoding};
-use crate::crypto::group::{GroupError, Point, PointBytes, Scalar, hash_to_scalar};
+use crate::crypto::group::{GroupError, Point, PointBytes, Scalar, encode_doubles, hash_to_scalar};
 use crate::crypto::{Digest, HashWriter};
-use crate::record::{CheckedCapsule, Label};
+use crate::record::CheckedCapsule;
 use crate::units::ShareIndex;
 use curve25519_dalek::traits::{IsIdentity as _, VartimeMultiscalarMul as _};
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
-use std::sync::LazyLock;
 use zeroize::Zeroizing;
-
-/// `1/2`.
-static HALF: LazyLock<Scalar> = LazyLock::new(|| Scalar::from(2u8).invert());
 
 /// Most capsules that one opening covers: 512 KiB of points, 3.6 MiB of capsules.
 pub const OPENING_CAPSULES_MAX: usize = 16_384;
@@ -114,8 +110,8 @@ pub enum PartialFault {
 pub struct CheckedPartial {
     pub(super) index: ShareIndex,
     pub(super) points: Vec<Point>,
-    /// What it was checked for.
-    pub(super) context: OpeningContext,
+    /// The digest of what it was checked for.
+    pub(super) opening: Digest,
 }
 
 impl CheckedPartial {
@@ -131,8 +127,8 @@ impl CheckedPartial {
 pub struct Opening {
     context: OpeningContext,
     commitments: Commitments,
-    /// Label and `U` of each capsule, for the transcript.
-    scope: Vec<(Label, PointBytes)>,
+    /// Covers context, commitments and capsules.
+    digest: Digest,
     blinded: Vec<Point>,
 }
 
@@ -151,7 +147,8 @@ impl Opening {
             return Err(OpeningError::CapsuleCount { found });
         }
         let session = context.session.verify(&context.request)?;
-        let mut scope = Vec::with_capacity(capsules.len());
+        let mut writer = transcript(context, commitments);
+        writer.number(capsules.len() as u64);
         let mut blinded = Vec::with_capacity(capsules.len());
         for (position, checked) in capsules.iter().enumerate() {
             let owner = checked.context();
@@ -168,13 +165,13 @@ impl Opening {
                 return Err(OpeningError::Cancelled { position });
             }
             let capsule = checked.capsule();
-            scope.push((capsule.label, capsule.u));
+            writer.field(capsule.label).field(capsule.u);
             blinded.push(point);
         }
         Ok(Self {
             context: *context,
             commitments: commitments.clone(),
-            scope,
+            digest: writer.finish(),
             blinded,
         })
     }
@@ -197,29 +194,24 @@ impl Opening {
         self.blinded.len()
     }
 
-    /// `seed = H(domain, rho, patient, tier, circle, epoch, i, S_i, E, m, all L, U, D)`.
-    fn seed(&self, index: ShareIndex, share_key: &Point, points: &[PointBytes]) -> Digest {
-        let context = &self.context;
-        let mut writer = HashWriter::new("kithkin/opening-seed/1");
-        writer
-            .field(context.rho)
-            .field(context.patient)
-            .field(context.tier.as_str())
-            .field(context.circle.as_str())
-            .number(u64::from(context.epoch.0))
-            .number(u64::from(index.get()))
-            .field(PointBytes::from(share_key))
-            .field(context.session.point)
-            .number(self.scope.len() as u64);
-        for ((label, u), d) in self.scope.iter().zip(points) {
-            writer.field(label).field(u).field(d);
+    /// Tells apart what differs in context, commitments or capsules.
+    pub(super) fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// `seed = H(domain, opening, i, all D)`: covers the share's public key, every `B_j` and every `D_j`.
+    fn seed(&self, index: ShareIndex, points: &[PointBytes]) -> Digest {
+        let mut writer = HashWriter::new("kithkin/opening-seed/2");
+        writer.field(self.digest).number(u64::from(index.get()));
+        for point in points {
+            writer.field(point);
         }
         writer.finish()
     }
 
-    /// `d_j = H_l(domain, seed, j)` with `j` from 1.
+    /// `d_j = H_l(domain, seed, j)` for `j` from 2; `d_1 = 1`, and has no place here.
     fn coefficients(&self, seed: &Digest) -> Vec<Scalar> {
-        (1..=self.blinded.len() as u64)
+        (2..=self.blinded.len() as u64)
             .map(|j| {
                 hash_to_scalar(
                     "kithkin/opening-coefficient/1",
@@ -240,14 +232,13 @@ impl Opening {
             .iter()
             .map(PointBytes::decode)
             .collect::<Result<Vec<_>, _>>()?;
-        let share_key = self.commitments.share_key(partial.index);
-        let seed = self.seed(partial.index, &share_key, &partial.points);
+        let seed = self.seed(partial.index, &partial.points);
         let coefficients = self.coefficients(&seed);
         let statement = Statement {
             seed: &seed,
-            share_key,
-            m: Point::vartime_multiscalar_mul(&coefficients, &self.blinded),
-            z: Point::vartime_multiscalar_mul(&coefficients, &points),
+            share_key: self.commitments.share_key(partial.index),
+            m: weighted(&coefficients, &self.blinded),
+            z: weighted(&coefficients, &points),
         };
         // With M the identity the proof would say nothing. No honest seed leads there.
         if statement.m.is_identity() || !statement.verify(&partial.proof)? {
@@ -274,15 +265,9 @@ pub fn partial_open(
         return Err(OpeningError::WrongShare { index });
     }
     let points = multiples(&opening.blinded, share.scalar());
-    let seed = opening.seed(index, &share_key, &points);
-    let m = Point::vartime_multiscalar_mul(&opening.coefficients(&seed), &opening.blinded);
-    let statement = Statement {
-        seed: &seed,
-        share_key,
-        m,
-        z: m * share.scalar(),
-    };
-    let proof = statement.prove(share.scalar(), rng);
+    let seed = opening.seed(index, &points);
+    let m = weighted(&opening.coefficients(&seed), &opening.blinded);
+    let proof = DleqProof::new(&seed, &m, share.scalar(), rng);
     Ok(PartialOpening {
         index,
         points,
@@ -290,14 +275,35 @@ pub fn partial_open(
     })
 }
 
-/// `s B_j` for every `j`, encoded. The library encodes many doubles for the price of one inversion, so it gets halves.
+/// `s B_j` for every `j`, encoded.
 fn multiples(points: &[Point], s: &Scalar) -> Vec<PointBytes> {
-    let half = Zeroizing::new(s * *HALF);
+    let half = Zeroizing::new(s.div_by_2());
     let halves: Vec<Point> = points.iter().map(|point| point * *half).collect();
-    Point::double_and_compress_batch(&halves)
-        .iter()
-        .map(|encoded| PointBytes(encoded.to_bytes()))
-        .collect()
+    encode_doubles(&halves)
+}
+
+/// `P_1 + d_2 P_2 + ... + d_m P_m`. The first coefficient may be fixed: with any other point wrong the sum is still wrong,
+/// but for one value in `l`, and with only the first one wrong always. Everything here is public.
+fn weighted(coefficients: &[Scalar], points: &[Point]) -> Point {
+    match points.split_first() {
+        Some((first, [])) => *first,
+        Some((first, others)) => first + Point::vartime_multiscalar_mul(coefficients, others),
+        None => Point::default(),
+    }
+}
+
+/// Everything that an opening is bound to but the capsules. The commitments stand for the shares' public keys.
+fn transcript(context: &OpeningContext, commitments: &Commitments) -> HashWriter {
+    let mut writer = HashWriter::new("kithkin/opening-scope/1");
+    writer
+        .field(context.rho)
+        .field(context.patient)
+        .field(context.tier.as_str())
+        .field(context.circle.as_str())
+        .number(u64::from(context.epoch.0))
+        .field(context.session.point);
+    commitments.write_to(&mut writer);
+    writer
 }
 
 /// Checks one partial opening, and keeps what the check has decoded.
@@ -313,7 +319,7 @@ pub fn check_partial(
         Ok(points) => Ok(CheckedPartial {
             index,
             points,
-            context: opening.context,
+            opening: opening.digest,
         }),
         Err(fault) => Err(BadPartial { index, fault }),
     }

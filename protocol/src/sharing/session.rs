@@ -14,7 +14,11 @@ use zeroize::{Zeroize as _, ZeroizeOnDrop, Zeroizing};
 const DOMAIN: &str = "kithkin/session/1";
 
 /// `eps`: takes the mask off the combined openings of one request. Wiped when dropped.
-pub struct SessionSecret(Scalar);
+pub struct SessionSecret {
+    eps: Scalar,
+    /// `E`, which is public.
+    point: PointBytes,
+}
 
 /// `E` and the proof, as they stand in the request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -52,7 +56,12 @@ impl SessionSecret {
     /// Draws a fresh secret; each serves one request.
     #[must_use]
     pub fn random(rng: &mut impl CryptoRng) -> Self {
-        Self(random_scalar(rng))
+        Self::new(random_scalar(rng))
+    }
+
+    fn new(eps: Scalar) -> Self {
+        let point = PointBytes::from(&Point::mul_base(&eps));
+        Self { eps, point }
     }
 
     /// The secret that was stored.
@@ -66,19 +75,19 @@ impl SessionSecret {
         if eps == Scalar::ZERO {
             return Err(SessionError::Secret);
         }
-        Ok(Self(eps))
+        Ok(Self::new(eps))
     }
 
     /// For storing the secret while the request is under way.
     #[must_use]
     pub fn to_secret(&self) -> Secret32 {
-        Secret32::new(self.0.to_bytes())
+        Secret32::new(self.eps.to_bytes())
     }
 
     /// `E`, which the request must contain before [`SessionSecret::prove`] can bind to it.
     #[must_use]
     pub fn point(&self) -> PointBytes {
-        PointBytes::from(&Point::mul_base(&self.0))
+        self.point
     }
 
     /// `E` with the proof, bound to `request`: a digest of every field of the request but the proof.
@@ -87,11 +96,11 @@ impl SessionSecret {
         let point = self.point();
         let nonce = Zeroizing::new(hedged_nonce(
             rng,
-            &self.0,
+            &self.eps,
             &[DOMAIN.as_bytes(), request.as_ref(), point.as_ref()],
         ));
         let challenge = challenge(request, &point, &Point::mul_base(&nonce));
-        let response = *nonce + challenge * self.0;
+        let response = *nonce + challenge * self.eps;
         SessionPublic {
             point,
             proof: SchnorrProof {
@@ -102,7 +111,7 @@ impl SessionSecret {
     }
 
     pub(super) fn scalar(&self) -> &Scalar {
-        &self.0
+        &self.eps
     }
 }
 
@@ -136,7 +145,7 @@ fn challenge(request: &Digest, point: &PointBytes, nonce_point: &Point) -> Scala
 
 impl Drop for SessionSecret {
     fn drop(&mut self) {
-        self.0.zeroize();
+        self.eps.zeroize();
     }
 }
 
