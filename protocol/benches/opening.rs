@@ -87,7 +87,11 @@ fn in_goal(step: Step) -> bool {
         | Step::Judge
         | Step::Combine
         | Step::Record => true,
-        Step::KinContext | Step::Sign | Step::HospitalCapsules | Step::HospitalContext => false,
+        Step::KinContext
+        | Step::Sign
+        | Step::HospitalCapsules
+        | Step::HospitalContext
+        | Step::Signature => false,
     }
 }
 

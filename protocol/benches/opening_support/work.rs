@@ -8,7 +8,7 @@ use kithkin_protocol::crypto::group::{BASE, PointBytes};
 use kithkin_protocol::crypto::{Sealed, Secret32, aead};
 use kithkin_protocol::record::{CapsuleKey, CheckedCapsule, open};
 use kithkin_protocol::sharing::{
-    CheckedPartial, Opening, SignedPartial, combine_checked, partial_open,
+    CheckedPartial, Opening, SignedPartial, check_partial, combine_checked, partial_open,
 };
 use rand_chacha::ChaCha20Rng;
 use std::hint::black_box;
@@ -24,6 +24,7 @@ pub(crate) enum Step {
     HospitalCapsules,
     HospitalContext,
     HpkeOpen,
+    Signature,
     Judge,
     Combine,
     Record,
@@ -38,7 +39,7 @@ pub(crate) enum Part {
 }
 
 impl Step {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::KinCapsules,
         Self::KinContext,
         Self::Partial,
@@ -47,6 +48,7 @@ impl Step {
         Self::HospitalCapsules,
         Self::HospitalContext,
         Self::HpkeOpen,
+        Self::Signature,
         Self::Judge,
         Self::Combine,
         Self::Record,
@@ -62,7 +64,8 @@ impl Step {
             Self::HospitalCapsules => "hospital: capsule check",
             Self::HospitalContext => "hospital: session proof, U + E",
             Self::HpkeOpen => "hospital: HPKE open",
-            Self::Judge => "hospital: signature and DLEQ check",
+            Self::Signature => "hospital: digest and signature check",
+            Self::Judge => "hospital: DLEQ check",
             Self::Combine => "hospital: combination",
             Self::Record => "hospital: unwrap key, AES-GCM, zstd, digests",
         }
@@ -146,7 +149,7 @@ pub(crate) fn prepare(scene: &Scene, steps: &mut Steps) -> (Vec<CheckedCapsule>,
     (capsules, opening)
 }
 
-/// Opens and checks what one kin sent.
+/// Opens and checks what one kin sent; the last two steps are [`SignedPartial::check`].
 pub(crate) fn judge(
     scene: &Scene,
     opening: &Opening,
@@ -159,7 +162,12 @@ pub(crate) fn judge(
     });
     let signed = signed.expect("unsealed");
     let key = kin.key.verifying_key();
-    let checked = steps.time(Step::Judge, || signed.check(opening, &key));
+    let signature = steps.time(Step::Signature, || {
+        let digest = signed.partial.digest(&scene.context.rho);
+        key.verify(digest.as_ref(), &signed.signature)
+    });
+    signature.expect("a good signature");
+    let checked = steps.time(Step::Judge, || check_partial(opening, &signed.partial));
     checked.expect("a good partial opening")
 }
 
