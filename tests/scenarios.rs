@@ -64,6 +64,8 @@ scenarios! {
     stolen_phone: "stolen-phone-changes-the-roster.toml",
     drill_finds_a_dead_share: "drill-finds-a-dead-share.toml",
     lost_pieces: "lost-pieces-are-made-anew.toml",
+    consent_expires: "consent-expires-mid-read.toml",
+    consent_is_revoked: "consent-is-renewed-and-revoked.toml",
     sensitive_stays_shut: "sensitive-tier-stays-shut.toml",
     not_urgent_waits: "what-is-not-urgent-waits.toml",
     asks_too_often: "a-hospital-asks-too-often.toml",

@@ -56,8 +56,8 @@ pub struct Grant {
     pub purposes: Vec<ActReason>,
     /// Which tiers, at least one.
     pub tiers: Vec<Tier>,
-    /// Only these records; empty for all of the tiers.
-    pub records: Vec<Identifier>,
+    /// Only these records of their tiers; a tier of which none is named is meant with all of its records.
+    pub records: Vec<(Tier, Identifier)>,
     /// From when until when.
     pub period: Period,
 }
@@ -136,7 +136,9 @@ fn permit(grant: &Grant, tier: Tier, period: &Value) -> Result<Value, FactError>
     let hospital = write::reference("hospital", PartyKind::Organization, &grant.hospital)?;
     let actor = json!({"role": AgentType::Recipient.concept(), "reference": hospital});
     let purposes = write::items("purposes", &grant.purposes)?;
-    let records = write::few("records", &grant.records)?
+    let of_tier = grant.records.iter().filter(|(of, _)| *of == tier);
+    let records: Vec<Identifier> = of_tier.map(|(_, record)| record.clone()).collect();
+    let records = write::few("records", &records)?
         .iter()
         .map(|record| {
             let reference = write::logical("records", None, record)?;

@@ -43,6 +43,13 @@ impl Player<'_> {
             Act::Heal(links) => Ok(self.heal(links)),
             Act::Byzantine(byzantine) => self.byzantine(byzantine).await,
             Act::Request(request) => self.request(request).await,
+            Act::GrantConsent(grant) => self.grant_consent(grant).await,
+            Act::RevokeConsent(revoke) => self.revoke_consent(revoke).await,
+            Act::RenewConsent(renew) => self.renew_consent(renew).await,
+            Act::TakeConsents(take) => self.take_consents(take).await,
+            Act::ReadWithConsent(read) => self.read_with_consent(read).await,
+            Act::MisuseConsent(of) => self.misuse_consent(of).await,
+            Act::WaitConsent(wait) => self.wait_consent(wait).await,
             Act::ChangeRoster(change) => self.change_roster(change).await,
             Act::Roster(roster) => self.roster(roster).await,
             Act::WaitEpoch(wait) => self.wait_epoch(wait).await,
@@ -136,13 +143,7 @@ impl Player<'_> {
 
     async fn request(&mut self, request: &Request) -> Outcome {
         let (hospital, patient) = (request.hospital.0, request.patient.0);
-        let (mut roots, mut sealed) = (Vec::new(), BTreeMap::new());
-        for record in self.records.values().filter(|one| one.patient == patient) {
-            for batch in &record.written.batches {
-                roots.push((batch.tier, batch.root));
-                *sealed.entry(batch.tier).or_default() += batch.records as usize;
-            }
-        }
+        let (roots, sealed) = self.on_chain(patient);
         let ask = Ask {
             tiers: request.tiers.clone(),
             purpose: request.purpose,
@@ -430,7 +431,7 @@ pub(super) fn done(who: impl ToString, what: impl Into<String>, height: Option<H
     }
 }
 
-fn unknown(name: &str) -> StageError {
+pub(super) fn unknown(name: &str) -> StageError {
     StageError::TooSlow {
         what: format!("'{name}' was refused when it was asked for, so this"),
         seconds: 0,

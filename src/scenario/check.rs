@@ -30,6 +30,7 @@ pub(super) fn problems(script: &Script, path: &Path) -> Vec<Problem> {
         key: String::new(),
         cases: BTreeSet::new(),
         records: BTreeSet::new(),
+        consents: BTreeSet::new(),
         replays: BTreeSet::new(),
         problems: Vec::new(),
     };
@@ -51,6 +52,7 @@ struct Check {
     key: String,
     cases: BTreeSet<String>,
     records: BTreeSet<String>,
+    consents: BTreeSet<String>,
     /// Kin that replay.
     replays: BTreeSet<ActorName>,
     problems: Vec<Problem>,
@@ -142,6 +144,23 @@ impl Check {
                     ));
                 }
             }
+            Act::GrantConsent(grant) => {
+                self.actor(grant.patient.into());
+                self.actor(grant.hospital.into());
+                self.some(grant.tiers.is_empty(), "tiers");
+                if !self.consents.insert(grant.consent.clone()) {
+                    self.problem(format!(
+                        "there is a consent '{}' already; give each its own name",
+                        grant.consent
+                    ));
+                }
+            }
+            Act::TakeConsents(take) => self.actor(take.hospital.into()),
+            Act::RevokeConsent(revoke) => self.consent(&revoke.consent),
+            Act::RenewConsent(renew) => self.consent(&renew.consent),
+            Act::ReadWithConsent(read) => self.consent(&read.consent),
+            Act::MisuseConsent(of) => self.consent(&of.consent),
+            Act::WaitConsent(wait) => self.consent(&wait.consent),
             Act::ChangeRoster(change) => {
                 self.actor(change.who.0);
                 self.actor(change.patient.into());
@@ -221,6 +240,10 @@ impl Check {
                     self.actor((*kin).into());
                 }
             }
+            Expect::Consent { consent, .. }
+            | Expect::ConsentRead { consent, .. }
+            | Expect::ConsentReadsOnChain { consent, .. }
+            | Expect::ConsentMisuseRefused { consent, .. } => self.consent(consent),
             Expect::Restarts { actor, .. } => self.actor(actor.0),
             Expect::ReplayRefused { kin, .. } => {
                 if !self.replays.contains(&(*kin).into()) {
@@ -337,6 +360,12 @@ impl Check {
         }
     }
 
+    fn consent(&mut self, consent: &str) {
+        if !self.consents.contains(consent) {
+            self.problem(format!("no step before this gives a consent '{consent}'; add consent = \"{consent}\" to a do.grant_consent"));
+        }
+    }
+
     fn record(&mut self, record: &str) {
         if !self.records.contains(record) {
             self.problem(format!("no step before this writes a record '{record}'; add record = \"{record}\" to a do.write"));
@@ -388,6 +417,13 @@ impl Act {
             Self::Heal(_) => "heal",
             Self::Byzantine(_) => "byzantine",
             Self::Request(_) => "request",
+            Self::GrantConsent(_) => "grant_consent",
+            Self::RevokeConsent(_) => "revoke_consent",
+            Self::RenewConsent(_) => "renew_consent",
+            Self::TakeConsents(_) => "take_consents",
+            Self::ReadWithConsent(_) => "read_with_consent",
+            Self::MisuseConsent(_) => "misuse_consent",
+            Self::WaitConsent(_) => "wait_consent",
             Self::ChangeRoster(_) => "change_roster",
             Self::Roster(_) => "roster",
             Self::WaitEpoch(_) => "wait_epoch",

@@ -2,6 +2,7 @@
 //!
 //! Not here: looking whether it holds ([`super::judge`]).
 
+use super::script::StandingWord;
 use super::words::{AnyName, KinName, PatientName, ValidatorName};
 use kithkin_protocol::emergency::{ClosedBy, Phase};
 use kithkin_protocol::record::BatchStatus;
@@ -107,6 +108,35 @@ pub enum Expect {
         /// All of them.
         kin: Vec<KinName>,
     },
+    /// A consent stands like this on chain.
+    Consent {
+        /// The consent.
+        consent: String,
+        /// `live`, `revoked`, `given_back` or `expired`.
+        is: StandingWord,
+    },
+    /// Exactly these tiers were read with a consent, and every record equals what the patient's own keys open.
+    ConsentRead {
+        /// The consent.
+        consent: String,
+        /// All of them.
+        tiers: Vec<Tier>,
+    },
+    /// The hospital has stated reads with a consent on chain.
+    ConsentReadsOnChain {
+        /// The consent.
+        consent: String,
+        /// Exactly so many records.
+        exactly: u32,
+    },
+    /// Every kin refused when the hospital misused a consent.
+    ConsentMisuseRefused {
+        /// The consent.
+        consent: String,
+        /// The reasons contain this.
+        #[serde(default)]
+        because: String,
+    },
     /// The file came back byte for byte.
     Restored {
         /// The record.
@@ -193,6 +223,20 @@ impl Expect {
             }
             Self::Roster { patient, kin } => {
                 format!("the roster of {patient} is {}", list(kin))
+            }
+            Self::Consent { consent, is } => format!("consent {consent} is {}", is.as_str()),
+            Self::ConsentRead { consent, tiers } => {
+                let tiers: Vec<_> = tiers.iter().map(|tier| tier.as_str()).collect();
+                format!(
+                    "{} read with consent {consent}, nothing else, equal to what was sealed",
+                    tiers.join(" and ")
+                )
+            }
+            Self::ConsentReadsOnChain { consent, exactly } => {
+                format!("{exactly} records read with consent {consent} stand on chain")
+            }
+            Self::ConsentMisuseRefused { consent, .. } => {
+                format!("every kin refused to serve consent {consent} after its end")
             }
             Self::Restored { record } => format!("record {record} came back byte for byte"),
             Self::Status { record, is } => format!("record {record} is {}", is.as_str()),

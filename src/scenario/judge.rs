@@ -3,6 +3,7 @@
 use super::expect::{Expect, closer, list};
 use super::player::{PlayedCase, PlayedRecord, Player};
 use super::rosters::proved;
+use super::script::StandingWord;
 use super::words::{PatientName, ValidatorName};
 use crate::compare::equals_own;
 use crate::stage::StageError;
@@ -105,6 +106,18 @@ impl Player<'_> {
             Expect::Height { at_least } => {
                 let found = self.stage.board().height();
                 holds(found >= Height(*at_least), found)
+            }
+            Expect::Consent { consent, is } => {
+                let found = StandingWord::of(self.proved_consent(consent).await?.standing);
+                holds(found == *is, found.as_str())
+            }
+            Expect::ConsentRead { consent, tiers } => self.consent_read(consent, tiers).await,
+            Expect::ConsentReadsOnChain { consent, exactly } => {
+                let found = self.proved_consent(consent).await?.records_read;
+                holds(found == *exactly, found)
+            }
+            Expect::ConsentMisuseRefused { consent, because } => {
+                self.consent_misuse_refused(consent, because)
             }
             Expect::ReadsOnChain { case, at_least } => {
                 let found = self.proved(case).await?.records_read;
@@ -252,7 +265,7 @@ impl Player<'_> {
     }
 }
 
-fn holds(holds: bool, found: impl ToString) -> Verdict {
+pub(super) fn holds(holds: bool, found: impl ToString) -> Verdict {
     if holds {
         Ok(found.to_string())
     } else {

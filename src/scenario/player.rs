@@ -1,5 +1,6 @@
 //! Plays a script on a cluster of its own, step by step, and has the end judged.
 
+use super::consent::PlayedConsent;
 use super::load::Loaded;
 use super::report::{ExpectationReport, Report, StepReport, millis};
 use super::script::Step;
@@ -91,6 +92,7 @@ pub(super) struct Player<'a> {
     pub(super) loaded: &'a Loaded,
     pub(super) cases: BTreeMap<String, PlayedCase>,
     pub(super) records: BTreeMap<String, PlayedRecord>,
+    pub(super) consents: BTreeMap<String, PlayedConsent>,
     pub(super) held: BTreeSet<ActorName>,
     pub(super) replays: BTreeMap<ActorName, Replayed>,
     /// Which validators lie.
@@ -147,6 +149,7 @@ impl<'a> Player<'a> {
             loaded,
             cases: BTreeMap::new(),
             records: BTreeMap::new(),
+            consents: BTreeMap::new(),
             held: BTreeSet::new(),
             replays: BTreeMap::new(),
             lies,

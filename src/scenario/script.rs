@@ -3,8 +3,13 @@
 //!
 //! Not here: whether the names and references fit together ([`super::check`]).
 
+mod consent;
 mod rosters;
 
+pub(super) use consent::{
+    Ender, GrantConsent, OfConsent, ReadWithConsent, RenewConsent, RevokeConsent, StandingWord,
+    TakeConsents, WaitConsent,
+};
 pub(super) use rosters::{
     ChangeRoster, OfKin, Roster, RosterWord, WaitDrill, WaitEpoch, WaitPieces, WaitRoster,
 };
@@ -113,6 +118,20 @@ pub enum Act {
     Byzantine(Byzantine),
     /// A clinician asks to open records.
     Request(Request),
+    /// A patient lets a hospital read, outside emergencies.
+    GrantConsent(GrantConsent),
+    /// A consent is ended before its time.
+    RevokeConsent(RevokeConsent),
+    /// A consent is to end later.
+    RenewConsent(RenewConsent),
+    /// A hospital says which consents it signs.
+    TakeConsents(TakeConsents),
+    /// A clinician reads with a consent.
+    ReadWithConsent(ReadWithConsent),
+    /// A hospital asks kin for pieces with a consent, whether or not it has ended.
+    MisuseConsent(OfConsent),
+    /// Waits until a consent stands like this.
+    WaitConsent(WaitConsent),
     /// A change of a patient's roster is proposed.
     ChangeRoster(ChangeRoster),
     /// Somebody has something to say about a patient's roster.

@@ -5,9 +5,11 @@
 //! an onlooker sees: heights, masters, credit, view changes, events, restarts.
 
 mod board;
+mod consent;
 mod rosters;
 
 pub use board::{Board, Glance, Restart};
+pub use consent::Consent;
 
 use kithkin_actors::clients::{ClientError, LedgerClient};
 use kithkin_actors::cluster::{Cluster, ClusterConfig, LaunchError};

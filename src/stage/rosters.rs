@@ -61,7 +61,7 @@ impl Stage {
         self.proved(key).await
     }
 
-    async fn proved<T: serde::de::DeserializeOwned>(
+    pub(super) async fn proved<T: serde::de::DeserializeOwned>(
         &self,
         key: Vec<u8>,
     ) -> Result<Option<T>, StageError> {

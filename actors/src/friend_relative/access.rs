@@ -1,13 +1,16 @@
-//! Who may fetch sealed records from a kin: the patient, its other kin, the author, and whoever has a case.
+//! Who may fetch sealed records from a kin: the patient, its other kin, the author, and whoever has a case or a grant.
 //!
 //! What is handed out is ciphertext; still nobody gets it without need.
 
+use super::consent;
 use super::desk::Desk;
-use super::messages::KinError;
+use super::messages::{Ground, KinError};
 use super::storage::Kept;
 use crate::ports::names::ActorName;
+use kithkin_protocol::crypto::Digest;
 use kithkin_protocol::ids::{CaseId, HospitalId, RecordId};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// What is asked for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -21,22 +24,22 @@ pub(super) enum Wanted {
 /// Which records of an upload may be had: all when empty.
 pub(super) type Reach = BTreeSet<RecordId>;
 
-fn forbidden(reason: impl Into<String>) -> KinError {
+pub(super) fn forbidden(reason: impl Into<String>) -> KinError {
     KinError::Forbidden {
         reason: reason.into(),
     }
 }
 
-/// Decides over one request to fetch something of `kept`.
+/// Decides over one request to fetch something of `kept`, which has this manifest root.
 ///
 /// # Errors
-/// [`KinError::Forbidden`]; [`KinError::Case`] and [`KinError::Ledger`] when the case that is to allow it cannot be
-/// proved.
+/// [`KinError::Forbidden`]; [`KinError::Case`], [`KinError::Grant`] and [`KinError::Ledger`] when what is to allow it cannot be
+/// proved, or does not allow it.
 pub(super) async fn reach(
-    desk: &Desk,
+    desk: &Arc<Desk>,
     from: ActorName,
-    kept: &Kept,
-    case: Option<CaseId>,
+    (root, kept): (Digest, &Kept),
+    ground: Option<Ground>,
     wanted: Wanted,
 ) -> Result<Reach, KinError> {
     let directory = &desk.setting.directory;
@@ -62,8 +65,13 @@ pub(super) async fn reach(
             if wanted == Wanted::Upload && hospital == kept.author {
                 return Ok(Reach::new());
             }
-            let case = case.ok_or_else(|| forbidden("a hospital needs a case"))?;
-            by_case(desk, hospital, kept, case).await
+            match ground {
+                Some(Ground::Case(case)) => by_case(desk, hospital, kept, case).await,
+                Some(Ground::Grant(grant, batch)) => {
+                    consent::by_grant(desk, hospital, (root, kept), grant, batch).await
+                }
+                None => Err(forbidden("a hospital needs a case or a grant")),
+            }
         }
         ActorName::Patient(_)
         | ActorName::Validator(_)
@@ -109,9 +117,7 @@ pub(super) fn within(reach: &Reach, only: &[RecordId]) -> Result<Reach, KinError
         .iter()
         .find(|record| !reach.is_empty() && !reach.contains(record))
     {
-        Some(record) => Err(forbidden(format!(
-            "record {record} is out of the case's scope"
-        ))),
+        Some(record) => Err(forbidden(format!("record {record} is out of scope"))),
         None => Ok(wanted),
     }
 }

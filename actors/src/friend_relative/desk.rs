@@ -4,6 +4,7 @@
 //! meanwhile. What must survive is in [`Storage`]; everything else here can be
 //! rebuilt from it.
 
+use super::consent::Grants;
 use super::messages::{Conduct, Held, KinError};
 use super::requests::ProvedRequest;
 use super::storage::{Put as _, Storage, Ward};
@@ -63,6 +64,7 @@ pub(super) struct Desk {
     wards: Mutex<BTreeMap<PatientId, Arc<Ward>>>,
     requests: Mutex<BTreeMap<CaseId, Arc<ProvedRequest>>>,
     cases: tokio::sync::Mutex<BTreeMap<CaseId, (Instant, Arc<Case>)>>,
+    pub(super) grants: Grants,
 }
 
 impl Desk {
@@ -122,6 +124,7 @@ impl Desk {
             heavy: Arc::new(Semaphore::new(HEAVY_MAX)),
             requests: Mutex::default(),
             cases: tokio::sync::Mutex::default(),
+            grants: Grants::default(),
         })
     }
 
@@ -348,11 +351,11 @@ pub(super) fn decode<T: serde::de::DeserializeOwned>(value: &[u8]) -> Result<T, 
 }
 
 /// Remembers a bounded number of things; which one goes first does not matter, all can be had again.
-fn remember<V>(memory: &mut BTreeMap<CaseId, V>, case: CaseId, value: V) {
-    if memory.len() >= REMEMBERED_MAX && !memory.contains_key(&case) {
+pub(super) fn remember<K: Ord, V>(memory: &mut BTreeMap<K, V>, key: K, value: V) {
+    if memory.len() >= REMEMBERED_MAX && !memory.contains_key(&key) {
         memory.pop_first();
     }
-    memory.insert(case, value);
+    memory.insert(key, value);
 }
 
 /// None of these locks guards a state that a panic could leave half changed.

@@ -247,7 +247,7 @@ async fn ask(
     let question = FetchShards {
         root,
         only: only.to_vec(),
-        case: None,
+        ground: None,
     };
     let asked = desk
         .port

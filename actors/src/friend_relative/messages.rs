@@ -4,8 +4,8 @@ use crate::upload::Upload;
 use actix::Message;
 use kithkin_protocol::crypto::{Digest, Sealed, Signature, hash};
 use kithkin_protocol::emergency::{ClinicalRole, Phase, Purpose, Reason, RefusalReason};
-use kithkin_protocol::ids::{CaseId, HandoverId, HospitalId, PatientId, RecordId};
-use kithkin_protocol::ledger::Enrolment;
+use kithkin_protocol::ids::{CaseId, GrantId, HandoverId, HospitalId, PatientId, RecordId};
+use kithkin_protocol::ledger::{BatchPlace, Enrolment};
 use kithkin_protocol::record::{Receipt, Shard};
 use kithkin_protocol::roster::Plan;
 use kithkin_protocol::units::{Height, Millis, ShareIndex, Tier};
@@ -38,15 +38,24 @@ pub struct StoreShards {
     pub shards: Vec<Shard>,
 }
 
+/// What allows a hospital to fetch what is sealed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ground {
+    /// A case that is granted.
+    Case(CaseId),
+    /// The patient's consent, and where the upload's batch stands on chain: a grant names a height up to which batches are meant.
+    Grant(GrantId, BatchPlace),
+}
+
 /// Hospital, Patient or another kin of the patient -> FriendRelative. "Send me manifest and capsules of an upload."
-/// The author needs no case, and a kin neither: it keeps the same or should.
+/// The author needs no ground, and a kin neither: it keeps the same or should.
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "Result<Arc<Upload>, KinError>")]
 pub struct FetchUpload {
     /// Manifest root of the upload.
     pub root: Digest,
-    /// The case that allows it; the patient needs none.
-    pub case: Option<CaseId>,
+    /// What allows it; the patient needs nothing.
+    pub ground: Option<Ground>,
 }
 
 /// Hospital or Patient -> FriendRelative. "Send me your shards of an upload."
@@ -57,8 +66,8 @@ pub struct FetchShards {
     pub root: Digest,
     /// These records; empty means all.
     pub only: Vec<RecordId>,
-    /// The case that allows it; the patient needs none.
-    pub case: Option<CaseId>,
+    /// What allows it; the patient needs nothing.
+    pub ground: Option<Ground>,
 }
 
 /// Sealed sub-shares of one dealer: for each tier, in order, one for each recipient, in order.
@@ -276,6 +285,14 @@ pub enum KinError {
     Case {
         /// The case.
         case: CaseId,
+        /// Why.
+        reason: String,
+    },
+    /// The grant cannot be proved, or does not allow it.
+    #[error("grant {grant}: {reason}")]
+    Grant {
+        /// The grant.
+        grant: GrantId,
         /// Why.
         reason: String,
     },

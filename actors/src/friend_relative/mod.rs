@@ -9,6 +9,7 @@
 //! | `offers` | becoming a patient's kin: checking and keeping shares |
 //! | `shards` | keeping and handing out shards of sealed records |
 //! | `access` | who may fetch them |
+//! | `consent` | fetching under a patient's grant |
 //! | `roster` | what a roster that changes asks of this kin; drills; the person's wishes |
 //! | `bundles` | what dealers have sealed, fetched from kin to kin |
 //! | `passage` | dealing, complaining, taking new shares |
@@ -23,6 +24,7 @@
 mod access;
 mod actor;
 mod bundles;
+mod consent;
 mod decide;
 mod desk;
 mod mend;

@@ -169,7 +169,7 @@ pub(super) async fn upload(
         let Some(name) = desk.setting.directory.name(kin) else {
             continue;
         };
-        let fetch = FetchUpload { root, case: None };
+        let fetch = FetchUpload { root, ground: None };
         let answer = desk
             .port
             .ask::<FriendRelative, _>(name, fetch, FETCH_WITHIN)

@@ -161,7 +161,7 @@ pub(super) async fn fetch_upload(
 ) -> Result<Arc<Upload>, KinError> {
     let root = message.root;
     let kept = desk.store.kept(&root)?.ok_or(KinError::Unknown { root })?;
-    let proved = reach(&desk, from, &kept, message.case, Wanted::Upload);
+    let proved = reach(&desk, from, (root, &kept), message.ground, Wanted::Upload);
     in_time(proved).await?;
     desk.heavy(move |desk| {
         let upload = desk.store.upload(&root)?;
@@ -184,7 +184,7 @@ pub(super) async fn fetch_shards(
     }
     let root = message.root;
     let kept = desk.store.kept(&root)?.ok_or(KinError::Unknown { root })?;
-    let proved = reach(&desk, from, &kept, message.case, Wanted::Shards);
+    let proved = reach(&desk, from, (root, &kept), message.ground, Wanted::Shards);
     let reach = in_time(proved).await?;
     let wanted = within(&reach, &message.only)?;
     desk.heavy(move |desk| read(desk, &root, &kept.slots, &wanted))
@@ -229,7 +229,7 @@ async fn in_time<T>(work: impl Future<Output = Result<T, KinError>>) -> Result<T
         .await
         .unwrap_or_else(|_| {
             Err(KinError::Ledger {
-                reason: "the case could not be proved in time".to_owned(),
+                reason: "what is to allow it could not be proved in time".to_owned(),
             })
         })
 }

@@ -5,7 +5,7 @@ use crate::hospital::messages::{
     CloseCase, DeliverPartials, FetchRecords, Fetched, HospitalError, OnDuty, Opened, ReadCase,
     RequestOpening, Requested, Sponsor, WriteRecord, Written,
 };
-use crate::hospital::{partials, read, repair, request, write};
+use crate::hospital::{consent, partials, read, repair, request, write};
 use crate::identity::{Identity, Setting};
 use crate::ports::names::ActorName;
 use crate::ports::network::{Delivered, Port};
@@ -56,7 +56,7 @@ impl Hospital {
     }
 
     /// A flow that answers a message. It ends with this instance: its successor could not be told of the answer.
-    fn begin<F, T>(
+    pub(super) fn begin<F, T>(
         &self,
         flow: impl FnOnce(Arc<Desk>) -> F,
     ) -> ResponseFuture<Result<T, HospitalError>>
@@ -110,6 +110,7 @@ impl Hospital {
 
     fn tend(&self) {
         self.spawn(|desk| async move { request::tend(&desk).await });
+        self.spawn(|desk| async move { consent::tend(&desk).await });
     }
 }
 
@@ -124,7 +125,7 @@ impl Actor for Hospital {
     }
 }
 
-fn only_driver(from: ActorName) -> Result<(), HospitalError> {
+pub(super) fn only_driver(from: ActorName) -> Result<(), HospitalError> {
     match from {
         ActorName::Driver => Ok(()),
         _ => Err(HospitalError::Forbidden {
@@ -260,6 +261,7 @@ impl Handler<Delivered<Notice>> for Hospital {
     fn handle(&mut self, delivered: Delivered<Notice>, _: &mut Self::Context) {
         if matches!(delivered.from, ActorName::Validator(_)) {
             request::on_notice(&self.desk, &delivered.message.0);
+            consent::on_notice(&self.desk, &delivered.message.0);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The capsules that a case covers: batches, uploads, checked capsules, the opening's context.
 
 use crate::friend_relative::FriendRelative;
-use crate::friend_relative::messages::FetchUpload;
+use crate::friend_relative::messages::{FetchUpload, Ground};
 use crate::hospital::case::CaseWork;
 use crate::hospital::desk::{Desk, ledger, off_thread};
 use crate::hospital::messages::HospitalError;
@@ -10,7 +10,8 @@ use crate::upload::Upload;
 use futures_util::stream::{FuturesUnordered, StreamExt as _, TryStreamExt as _, iter};
 use kithkin_protocol::crypto::Digest;
 use kithkin_protocol::emergency::{Case, Scope};
-use kithkin_protocol::ids::{CaseId, KinId, RecordId};
+use kithkin_protocol::ids::{KinId, RecordId};
+use kithkin_protocol::ledger::Enrolment;
 use kithkin_protocol::record::{BatchHeader, Capsule, CheckedCapsule};
 use kithkin_protocol::sharing::{Commitments, Opening, OpeningContext};
 use kithkin_protocol::units::Tier;
@@ -85,7 +86,10 @@ async fn fetch(
     };
     let headers = headers(desk, case, asked, deadline).await?;
     let uploads: Vec<Arc<Upload>> = iter(headers)
-        .map(|header| upload(desk, work, header, deadline))
+        .map(|header| {
+            let ground = Ground::Case(case.id);
+            upload(desk, ground, &work.file.enrolment, header, deadline)
+        })
         .buffered(BATCHES_AT_ONCE)
         .try_collect()
         .await?;
@@ -117,9 +121,10 @@ async fn headers(
 }
 
 /// The upload of a header: the own copy, or whichever kin sends the right one first.
-async fn upload(
+pub(super) async fn upload(
     desk: &Desk,
-    work: &CaseWork,
+    ground: Ground,
+    enrolment: &Enrolment,
     header: BatchHeader,
     deadline: Instant,
 ) -> Result<Arc<Upload>, HospitalError> {
@@ -130,10 +135,9 @@ async fn upload(
     {
         return Ok(own);
     }
-    let case = work.file.case;
-    let mut asked: FuturesUnordered<_> = work
-        .kin()
-        .map(|(_, member)| fetch_from(desk, member.id(), root, case, deadline))
+    let kin = enrolment.roster.iter();
+    let mut asked: FuturesUnordered<_> = kin
+        .map(|member| fetch_from(desk, member.id(), root, ground, deadline))
         .collect();
     let mut last = String::from("no kin was asked");
     while let Some(answer) = asked.next().await {
@@ -145,7 +149,7 @@ async fn upload(
             Err(reason) => last = reason,
         }
     }
-    tracing::debug!(%case, upload = %root, last, "no kin has sent the upload");
+    tracing::debug!(?ground, upload = %root, last, "no kin has sent the upload");
     Err(HospitalError::UnknownUpload { root })
 }
 
@@ -159,7 +163,7 @@ async fn fetch_from(
     desk: &Desk,
     kin: KinId,
     root: Digest,
-    case: CaseId,
+    ground: Ground,
     deadline: Instant,
 ) -> Result<Arc<Upload>, String> {
     let name = desk.setting.directory.name(kin);
@@ -167,7 +171,7 @@ async fn fetch_from(
     let left = deadline.saturating_duration_since(Instant::now());
     let question = FetchUpload {
         root,
-        case: Some(case),
+        ground: Some(ground),
     };
     let asked = desk
         .port

@@ -4,6 +4,7 @@ use crate::clients::{ClientError, LedgerClient};
 use crate::hospital::archive::Archive;
 use crate::hospital::books::Books;
 use crate::hospital::case::{Cases, SESSION, session_names};
+use crate::hospital::consent::Consents;
 use crate::hospital::disk::Disk;
 use crate::hospital::messages::HospitalError;
 use crate::identity::{Identity, Setting};
@@ -47,6 +48,9 @@ pub(super) struct Desk {
     pub(super) archive: Archive,
     pub(super) books: Books,
     pub(super) cases: Cases,
+    pub(super) consents: Consents,
+    /// Offers are made one at a time.
+    pub(super) offering: tokio::sync::Mutex<()>,
     writes: Semaphore,
     /// Uploads that a flow of this incarnation is at work on: repairs leave them alone.
     active: Mutex<BTreeSet<Digest>>,
@@ -54,6 +58,8 @@ pub(super) struct Desk {
     pub(super) repairing: AtomicBool,
     /// A look at all open cases is under way.
     pub(super) tending: AtomicBool,
+    /// A look at all grants is under way.
+    pub(super) tending_grants: AtomicBool,
 }
 
 impl Desk {
@@ -85,10 +91,13 @@ impl Desk {
             archive: Archive::new(disk.clone()),
             books,
             cases: Cases::default(),
+            consents: Consents::new(disk.clone(), keys.clone()),
+            offering: tokio::sync::Mutex::default(),
             writes: Semaphore::new(WRITES_MIB as usize),
             active: Mutex::default(),
             repairing: AtomicBool::new(false),
             tending: AtomicBool::new(false),
+            tending_grants: AtomicBool::new(false),
             setting,
             identity,
             keys,

@@ -11,6 +11,9 @@
 //! | `o` case | the case may still be open | `books` |
 //! | `p` case index number | sealed partial openings as they came | `books` |
 //! | `f` case kin | what that kin forged | `books` |
+//! | `g` grant | terms that were signed | `consent::files` |
+//! | `b` grant | the sealed keys of a grant | `consent::files` |
+//! | `t` | purposes for which grants are signed | `consent::files` |
 
 use crate::hospital::messages::HospitalError;
 use crate::ports::store::{Batch, Pairs, Space, StoreError};

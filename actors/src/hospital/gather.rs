@@ -1,10 +1,10 @@
-//! Ciphertexts of a case: the own copies, or put together from the kin's shards (opening.md section 2).
+//! Ciphertexts of a case or a grant: the own copies, or put together from the kin's shards (opening.md section 2).
 //!
 //! Any `k` shards of a record do, so nobody waits for slow kin. A shard that
 //! does not belong to its root names the kin that sent it.
 
 use crate::friend_relative::FriendRelative;
-use crate::friend_relative::messages::FetchShards;
+use crate::friend_relative::messages::{FetchShards, Ground};
 use crate::hospital::books::Forgery;
 use crate::hospital::capsules::TierScope;
 use crate::hospital::case::CaseWork;
@@ -17,7 +17,7 @@ use kithkin_protocol::crypto::Digest;
 use kithkin_protocol::ids::{KinId, RecordId};
 use kithkin_protocol::ledger::Era;
 use kithkin_protocol::record::Shard;
-use kithkin_protocol::units::ShareIndex;
+use kithkin_protocol::units::{Epoch, ShareIndex};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -83,39 +83,57 @@ async fn one_upload(
         .filter(|(of, _)| *of == root)
         .map(|(_, capsule)| capsule.entry().record)
         .collect();
+    let (ground, eras) = (Ground::Case(work.file.case), &work.file.eras);
+    let (gathered, forged) = of_upload(desk, ground, eras, wanted, upload, deadline).await?;
+    for kin in forged {
+        accuse(desk, work, kin).await?;
+    }
+    Ok(gathered)
+}
+
+/// Ciphertexts of some records of one upload, and which kin sent what was not stored.
+pub(super) async fn of_upload(
+    desk: &Desk,
+    ground: Ground,
+    eras: &BTreeMap<Epoch, Era>,
+    wanted: BTreeSet<RecordId>,
+    upload: &Arc<Upload>,
+    deadline: Instant,
+) -> Result<(Gathered, BTreeSet<KinId>), HospitalError> {
     if upload.author == desk.me
         && let Ok(own) = desk.archive.ciphertexts(upload).await
     {
         let own = own.into_iter().filter(|(id, _)| wanted.contains(id));
-        return Ok(Gathered {
+        let gathered = Gathered {
             ciphertexts: own.collect(),
             missing: BTreeMap::new(),
-        });
+        };
+        return Ok((gathered, BTreeSet::new()));
     }
-    let eras = work.file.eras.range(..=upload.epoch);
-    let Some((_, era)) = eras.last() else {
+    let Some((_, era)) = eras.range(..=upload.epoch).last() else {
         let reason = "the ledger does not say how it was cut".to_owned();
-        return Ok(Gathered {
+        let gathered = Gathered {
             ciphertexts: BTreeMap::new(),
             missing: wanted.into_iter().map(|id| (id, reason.clone())).collect(),
-        });
+        };
+        return Ok((gathered, BTreeSet::new()));
     };
     let mut puzzle = Puzzle::new(upload, &wanted, era.shape);
-    from_kin(desk, work, era, root, &mut puzzle, deadline).await?;
-    Ok(puzzle.finish())
+    let forged = from_kin(desk, ground, era, upload.root(), &mut puzzle, deadline).await?;
+    Ok((puzzle.finish(), forged))
 }
 
-/// Asks all kin at once until every record is whole or nobody is left to answer.
+/// Asks all kin at once until every record is whole or nobody is left to answer. Returns who sent what was not stored.
 async fn from_kin(
     desk: &Desk,
-    work: &CaseWork,
+    ground: Ground,
     era: &Era,
     root: Digest,
     puzzle: &mut Puzzle,
     deadline: Instant,
-) -> Result<(), HospitalError> {
+) -> Result<BTreeSet<KinId>, HospitalError> {
     let questions = puzzle.questions();
-    let case = work.file.case;
+    let mut faults: BTreeSet<KinId> = BTreeSet::new();
     let holders: BTreeSet<KinId> = era.holders.iter().copied().collect();
     let mut asked: FuturesUnordered<_> = holders
         .iter()
@@ -125,7 +143,7 @@ async fn from_kin(
                 let question = FetchShards {
                     root,
                     only: only.clone(),
-                    case: Some(case),
+                    ground: Some(ground),
                 };
                 (kin, ask(desk, kin, question, deadline).await)
             })
@@ -135,12 +153,11 @@ async fn from_kin(
         let shards = match answer {
             Ok(shards) => shards,
             Err(reason) => {
-                tracing::debug!(%case, %kin, reason, "no shards from this kin");
+                tracing::debug!(?ground, %kin, reason, "no shards from this kin");
                 continue;
             }
         };
         let slots: Vec<ShareIndex> = era.slots_of(kin).collect();
-        let mut faults: BTreeSet<KinId> = BTreeSet::new();
         if !puzzle.add(&slots, shards) {
             faults.insert(kin);
         }
@@ -155,14 +172,11 @@ async fn from_kin(
             let holder = |slot: ShareIndex| era.holders.get(slot.position()).copied();
             faults.extend(bad.into_iter().filter_map(holder));
         }
-        for kin in faults {
-            accuse(desk, work, kin).await?;
-        }
         if puzzle.is_solved() {
-            return Ok(());
+            break;
         }
     }
-    Ok(())
+    Ok(faults)
 }
 
 async fn accuse(desk: &Desk, work: &CaseWork, kin: KinId) -> Result<(), HospitalError> {
@@ -186,7 +200,7 @@ async fn ask(
         let asked = desk
             .port
             .ask_until::<FriendRelative, _>(name, question.clone(), TRY, deadline);
-        // It may not know yet that the case is granted.
+        // It may not know yet that the case is granted, or the consent given.
         let refused = match asked.await.map_err(|error| error.to_string())? {
             Ok(shards) => return Ok(shards),
             Err(refused) => refused.to_string(),

@@ -4,7 +4,7 @@ use crate::upload::{OpenedRecord, Upload};
 use actix::Message;
 use kithkin_protocol::crypto::{Digest, Sealed, Signature, VerifyingKey};
 use kithkin_protocol::emergency::{Credential, Purpose, Reason};
-use kithkin_protocol::ids::{BatchId, CaseId, HospitalId, KinId, PatientId, RecordId, TxId};
+use kithkin_protocol::ids::{BatchId, CaseId, GrantId, HospitalId, KinId, PatientId, RecordId, TxId};
 use kithkin_protocol::ledger::Enrolment;
 use kithkin_protocol::record::BatchStatus;
 use kithkin_protocol::units::{Height, Millis, Tier};
@@ -218,6 +218,26 @@ pub enum HospitalError {
     UnknownCase {
         /// The case.
         case: CaseId,
+    },
+    /// This hospital does not sign such a grant or renewal.
+    #[error("the hospital declines: {reason}")]
+    Declined {
+        /// Why.
+        reason: String,
+    },
+    /// This hospital has no such grant: it was never given, or has ended and its keys are destroyed.
+    #[error("grant {grant} is not kept here")]
+    UnknownGrant {
+        /// The grant.
+        grant: GrantId,
+    },
+    /// The grant does not allow the step.
+    #[error("grant {grant}: {reason}")]
+    Grant {
+        /// The grant.
+        grant: GrantId,
+        /// Why.
+        reason: String,
     },
     /// Nothing with that name is kept here.
     #[error("no upload {root} is kept here")]

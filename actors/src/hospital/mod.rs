@@ -10,6 +10,7 @@
 //! | `request`, `case` | asking to open records, and ending it; a case in memory |
 //! | `read` | waiting for a case to open |
 //! | `partials`, `judge`, `capsules`, `gather`, `puzzle` | partial openings, capsules in scope, ciphertexts from shards |
+//! | [`consent`] | grants outside emergencies: terms, keys, reads |
 //! | `reveal` | combining, logging the read, handing out plaintext |
 //!
 //! Handlers only start flows. A flow is a future over shared handles; whatever
@@ -22,6 +23,7 @@ mod archive;
 mod books;
 mod capsules;
 mod case;
+pub mod consent;
 mod desk;
 mod disk;
 mod gather;

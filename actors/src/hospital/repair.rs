@@ -255,7 +255,7 @@ impl Round {
         }
         let there = match desk.setting.directory.name(kin) {
             Some(name) => {
-                let question = FetchUpload { root, case: None };
+                let question = FetchUpload { root, ground: None };
                 let port = &desk.port;
                 let asked = port.ask::<FriendRelative, _>(name, question, ALIVE_WITHIN);
                 asked.await.is_ok()

@@ -2,7 +2,7 @@
 
 use super::device::Device;
 use super::messages::{AboutRoster, Enrol, Enrolled, PatientError, ReadAll, Veto};
-use super::{enrol, read, roster};
+use super::{consent, enrol, read, roster};
 use crate::identity::{Identity, Setting};
 use crate::ports::names::ActorName;
 use crate::ports::network::{Delivered, Port};
@@ -50,8 +50,18 @@ impl Patient {
             .follow(&[Concern::Patient(self.device.me)]);
     }
 
+    /// Keys of grants that a hospital has not taken yet are sent again.
+    fn deliver(&self) {
+        let device = self.device.clone();
+        actix::spawn(async move {
+            if let Err(error) = consent::deliver_all(&device).await {
+                tracing::warn!(patient = %device.me, %error, "keys of grants are not delivered yet");
+            }
+        });
+    }
+
     /// Runs what the screen of this device asks for; anybody else is refused.
-    fn at_the_screen<T: 'static>(
+    pub(super) fn at_the_screen<T: 'static>(
         &self,
         from: ActorName,
         work: impl AsyncFnOnce(Arc<Device>) -> Result<T, PatientError> + 'static,
@@ -73,12 +83,14 @@ impl Actor for Patient {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.follow();
+        self.deliver();
         ctx.run_interval(FOLLOW_EVERY, |this, ctx| {
             if this.device.has_gap() {
                 tracing::error!(patient = %this.device.me, "the store refused a write; stopping");
                 ctx.stop();
             } else {
                 this.follow();
+                this.deliver();
             }
         });
     }
@@ -97,6 +109,9 @@ impl Handler<Delivered<Notice>> for Patient {
             } = &event.what
             {
                 tracing::warn!(patient = %self.device.me, %hospital, %reason, "a hospital asked for your records and was refused");
+            }
+            if let What::Grant { grant, step, .. } = &event.what {
+                tracing::info!(patient = %self.device.me, %grant, ?step, "about a consent of yours");
             }
             if let What::Roster { step, .. } = &event.what {
                 tracing::info!(patient = %self.device.me, ?step, "about your roster");

@@ -86,7 +86,7 @@ pub(super) async fn upload_from_kin(
     let mut answers: FuturesUnordered<_> = kin(device, enrolment)
         .into_iter()
         .map(|(_, name)| async move {
-            let fetch = FetchUpload { root, case: None };
+            let fetch = FetchUpload { root, ground: None };
             let asked = device
                 .port
                 .ask::<FriendRelative, _>(name, fetch, FETCH_WITHIN);
@@ -167,7 +167,7 @@ async fn fill_group(
             let fetch = FetchShards {
                 root,
                 only: only.clone(),
-                case: None,
+                ground: None,
             };
             async move {
                 let asked = device

@@ -29,7 +29,9 @@ pub(super) struct Device {
     pub(super) client: LedgerClient,
     /// Enrolments go one after the other.
     pub(super) enrolling: tokio::sync::Mutex<()>,
-    space: Space,
+    /// Keys of grants are handed over by one flow at a time.
+    pub(super) delivering: tokio::sync::Mutex<()>,
+    pub(super) space: Space,
 }
 
 impl Device {
@@ -54,6 +56,7 @@ impl Device {
             port,
             client,
             enrolling: tokio::sync::Mutex::new(()),
+            delivering: tokio::sync::Mutex::new(()),
             space,
         })
     }

@@ -4,7 +4,7 @@ use crate::upload::OpenedRecord;
 use actix::Message;
 use kithkin_protocol::crypto::Digest;
 use kithkin_protocol::emergency::TierPolicy;
-use kithkin_protocol::ids::{CaseId, HospitalId, KinId, RecordId};
+use kithkin_protocol::ids::{CaseId, GrantId, HospitalId, KinId, RecordId};
 use kithkin_protocol::ledger::Member;
 use kithkin_protocol::roster::{Plan, RosterRules};
 use kithkin_protocol::units::{Height, Tier};
@@ -96,6 +96,22 @@ pub enum PatientError {
     NotSponsored {
         /// The hospital.
         hospital: HospitalId,
+        /// Why.
+        reason: String,
+    },
+    /// A hospital does not sign what was proposed to it.
+    #[error("{hospital} does not agree: {reason}")]
+    NotAgreed {
+        /// The hospital.
+        hospital: HospitalId,
+        /// Why.
+        reason: String,
+    },
+    /// A grant cannot be given, changed or proved.
+    #[error("grant {grant}: {reason}")]
+    Grant {
+        /// The grant.
+        grant: GrantId,
         /// Why.
         reason: String,
     },

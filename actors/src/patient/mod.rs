@@ -8,12 +8,14 @@
 //! | `draft` | an enrolment on its way to the ledger, as it is kept across restarts |
 //! | `enrol` | choosing kin: dealing, asking everybody, submitting |
 //! | `collect` | getting uploads and ciphertexts back from hospital or kin |
+//! | [`consent`] | letting hospitals read, outside emergencies |
 //! | `read` | opening records with the own keys |
 //!
 //! The rules are in `kithkin_protocol::{sharing, record, ledger}`.
 
 mod actor;
 mod collect;
+pub mod consent;
 mod device;
 mod draft;
 mod enrol;

@@ -8,6 +8,7 @@ use kithkin_fhir::fact::{
 };
 use kithkin_fhir::provenance::{Target, provenance};
 use kithkin_fhir::{consent, kin, outcome};
+use kithkin_protocol::units::Tier;
 
 use crate::samples::*;
 
@@ -110,10 +111,11 @@ fn lists_have_a_greatest_length_and_no_item_twice() {
     let active = a_consent(ConsentState::Active);
     let mut many = a_grant();
     many.records = (0..ITEMS_MAX)
-        .map(|at| id(Namespace::Record, &format!("r-{at}")))
+        .map(|at| (Tier::Summary, id(Namespace::Record, &format!("r-{at}"))))
         .collect();
     assert!(consent::grant(&active, &many).is_ok());
-    many.records.push(id(Namespace::Record, "one-more"));
+    let one_more = id(Namespace::Record, "one-more");
+    many.records.push((Tier::Summary, one_more));
     assert_eq!(
         consent::grant(&active, &many),
         Err(FactError::TooMany {

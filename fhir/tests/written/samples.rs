@@ -239,7 +239,12 @@ pub(crate) fn a_grant() -> Grant {
         hospital: requester().hospital,
         purposes: vec![ActReason::Treatment, ActReason::EmergencyTreatment],
         tiers: vec![Tier::Summary, Tier::Sensitive],
-        records: vec![id(Namespace::Record, "r-1"), id(Namespace::Record, "r-2")],
+        records: vec![
+            (Tier::Summary, id(Namespace::Record, "r-1")),
+            (Tier::Summary, id(Namespace::Record, "r-2")),
+            (Tier::Sensitive, id(Namespace::Record, "r-1")),
+            (Tier::Sensitive, id(Namespace::Record, "r-2")),
+        ],
         period: Period {
             start_ms: NOW,
             end_ms: Some(NOW + 86_400_000),

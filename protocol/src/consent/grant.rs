@@ -3,6 +3,7 @@
 use super::terms::is_end;
 use super::{ConsentError, GrantDeed, GrantTerms, Renewal};
 use crate::crypto::{Digest, HashWriter, VerifyingKey};
+use crate::emergency::Scope;
 use crate::ids::{AccountId, ChainId, GrantId, HospitalId, PatientId, RecordId, TxId};
 use crate::units::{Height, Millis, Tier};
 use serde::{Deserialize, Serialize};
@@ -71,6 +72,8 @@ pub struct Grant {
     pub height: Height,
     /// Place of its transaction in that block.
     pub index: u32,
+    /// Its transaction.
+    pub transaction: TxId,
     /// Block time at which it was given.
     pub granted_ms: Millis,
     /// When it ends, as last renewed.
@@ -90,22 +93,25 @@ impl Grant {
     pub(crate) fn new(
         deed: &GrantDeed,
         chain: ChainId,
-        (height, index): (Height, u32),
+        (height, index, transaction): (Height, u32, TxId),
         now: Millis,
     ) -> Self {
-        Self {
+        let mut given = Self {
             id: deed.terms.id(chain),
             terms: deed.terms.clone(),
             encapsulation: deed.encapsulation,
             height,
             index,
+            transaction,
             granted_ms: now,
             until_ms: deed.terms.until_ms,
             renewals: 0,
             records_read: 0,
             standing: Standing::Live,
             log: (Digest::ZERO, 0),
-        }
+        };
+        given.note(transaction);
+        given
     }
 
     /// Whether `hospital` may, at local time `now`, have or use a record of `tier` in a batch that came on chain at `height`.
@@ -122,11 +128,26 @@ impl Grant {
         height: Height,
         record: RecordId,
     ) -> Result<(), ConsentError> {
+        self.reach(now, hospital, tier, height)?;
+        self.terms.covers(tier, height, record)
+    }
+
+    /// As [`Self::allows`], for a whole batch: the scope says which of its records may be had, all when it names none.
+    ///
+    /// # Errors
+    /// Why none of them may.
+    pub fn reach(
+        &self,
+        now: Millis,
+        hospital: HospitalId,
+        tier: Tier,
+        height: Height,
+    ) -> Result<&Scope, ConsentError> {
         if hospital != self.terms.hospital {
             return Err(ConsentError::OtherHospital { hospital });
         }
         self.require_time(now)?;
-        self.terms.covers(tier, height, record)
+        self.terms.scope_at(tier, height)
     }
 
     /// Whose records.

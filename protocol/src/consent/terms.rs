@@ -145,16 +145,22 @@ impl GrantTerms {
         self.scopes.iter().find(|scope| scope.tier == tier)
     }
 
-    /// Whether a record of `tier`, in a batch that came on chain at `height`, is part of the grant.
-    ///
-    /// # Errors
-    /// [`ConsentError::Tier`], [`ConsentError::Later`], [`ConsentError::Record`].
-    pub fn covers(&self, tier: Tier, height: Height, record: RecordId) -> Result<(), ConsentError> {
+    /// The scope that a batch of `tier` falls into, which came on chain at `height`.
+    pub(super) fn scope_at(&self, tier: Tier, height: Height) -> Result<&Scope, ConsentError> {
         let scope = self.scope(tier).ok_or(ConsentError::Tier { tier })?;
         let up_to = scope.up_to;
         if height > up_to {
             return Err(ConsentError::Later { height, up_to });
         }
+        Ok(scope)
+    }
+
+    /// Whether a record of `tier`, in a batch that came on chain at `height`, is part of the grant.
+    ///
+    /// # Errors
+    /// [`ConsentError::Tier`], [`ConsentError::Later`], [`ConsentError::Record`].
+    pub fn covers(&self, tier: Tier, height: Height, record: RecordId) -> Result<(), ConsentError> {
+        let scope = self.scope_at(tier, height)?;
         if !scope.only.is_empty() && scope.only.binary_search(&record).is_err() {
             return Err(ConsentError::Record { record });
         }

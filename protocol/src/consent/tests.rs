@@ -6,7 +6,7 @@ mod machine;
 use super::*;
 use crate::crypto::{Digest, OpeningKey, Secret32, SigningKey};
 use crate::emergency::Scope;
-use crate::ids::ChainId;
+use crate::ids::{ChainId, TxId};
 
 const CHAIN: ChainId = ChainId([1; 32]);
 const NOW: Millis = Millis(1_000_000);
@@ -60,7 +60,7 @@ fn grant_of(terms: GrantTerms, encapsulation: Digest) -> Grant {
         terms,
         encapsulation,
     };
-    Grant::new(&deed, CHAIN, (Height(9), 1), NOW)
+    Grant::new(&deed, CHAIN, (Height(9), 1, TxId([8; 32])), NOW)
 }
 
 fn grant() -> Grant {

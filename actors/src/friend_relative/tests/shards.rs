@@ -1,7 +1,7 @@
 //! Keeping shards and handing them out.
 
 use crate::friend_relative::messages::{
-    Decide, Decision, FetchShards, FetchUpload, KinError, StoreShards,
+    Decide, Decision, FetchShards, FetchUpload, Ground, KinError, StoreShards,
 };
 use crate::ports::names::ActorName;
 use crate::testing::{AUTHOR, House, PATIENT, SPONSOR, TestUpload, kin};
@@ -118,15 +118,15 @@ async fn fetch(
     house: &House,
     from: ActorName,
     upload: &TestUpload,
-    case: Option<CaseId>,
+    ground: Option<Ground>,
 ) -> (Result<(), KinError>, Result<usize, KinError>) {
     let root = upload.root();
-    let whole = FetchUpload { root, case };
+    let whole = FetchUpload { root, ground };
     let whole = house.ask_kin_as(from, 0, whole).await.map(|fetched| {
         assert_eq!(fetched, upload.upload);
     });
     let only = Vec::new();
-    let shards = FetchShards { root, only, case };
+    let shards = FetchShards { root, only, ground };
     let shards = house.ask_kin_as(from, 0, shards).await;
     (whole, shards.map(|shards| shards.len()))
 }
@@ -156,13 +156,13 @@ async fn the_patient_fetches_and_strangers_do_not() {
         assert!(forbidden(whole) && forbidden(shards), "{stranger}");
     }
     let root = Digest([7; 32]);
-    let unknown = FetchUpload { root, case: None };
+    let unknown = FetchUpload { root, ground: None };
     let unknown = house.ask_kin_as(PATIENT, 0, unknown).await;
     assert_eq!(unknown, Err(KinError::Unknown { root }));
     let flood = FetchShards {
         root: upload.root(),
         only: vec![upload.upload.manifest.entries()[0].record; 5_000],
-        case: None,
+        ground: None,
     };
     let flood = house.ask_kin_as(PATIENT, 0, flood).await;
     assert!(matches!(flood, Err(KinError::TooMuch { .. })), "{flood:?}");
@@ -180,8 +180,8 @@ async fn a_hospital_fetches_with_a_granted_case_only() {
             request.scopes[0].only.clone_from(&only);
         })
         .await;
-    let case = Some(request.case);
-    let (_, early) = fetch(&house, AUTHOR, &upload, case).await;
+    let ground = Some(Ground::Case(request.case));
+    let (_, early) = fetch(&house, AUTHOR, &upload, ground).await;
     assert!(forbidden(early), "it is only requested");
     for n in 0..3 {
         let decide = Decide {
@@ -195,11 +195,11 @@ async fn a_hospital_fetches_with_a_granted_case_only() {
         .await;
     // That it was shut a moment ago is soon forgotten.
     let until = std::time::Instant::now() + std::time::Duration::from_secs(2);
-    while fetch(&house, AUTHOR, &upload, case).await.1.is_err() {
+    while fetch(&house, AUTHOR, &upload, ground).await.1.is_err() {
         assert!(std::time::Instant::now() < until, "still shut");
     }
     let root = upload.root();
-    let ask = |only| FetchShards { root, only, case };
+    let ask = |only| FetchShards { root, only, ground };
     let shards = house
         .ask_kin_as(AUTHOR, 4, ask(Vec::new()))
         .await
@@ -220,7 +220,7 @@ async fn a_hospital_fetches_with_a_granted_case_only() {
     let other = FetchShards {
         root: summary.root(),
         only: Vec::new(),
-        case,
+        ground,
     };
     assert!(
         forbidden(house.ask_kin_as(AUTHOR, 4, other).await),
@@ -229,7 +229,7 @@ async fn a_hospital_fetches_with_a_granted_case_only() {
     let invented = FetchShards {
         root,
         only: Vec::new(),
-        case: Some(CaseId([9; 32])),
+        ground: Some(Ground::Case(CaseId([9; 32]))),
     };
     let invented = house.ask_kin_as(AUTHOR, 4, invented).await;
     assert!(

@@ -28,7 +28,7 @@ impl State {
         let key = self.key_of_hospital(terms.hospital)?;
         terms.check(run.now, run.height)?;
         let chain = self.meta().chain;
-        let mut given = Grant::new(deed, chain, (run.height, cause.1), run.now);
+        let given = Grant::new(deed, chain, (run.height, cause.1, cause.0), run.now);
         let grant = given.id;
         if self.grants.contains(&grant) {
             return Err(ConsentError::Known { grant }.into());
@@ -37,7 +37,6 @@ impl State {
         if self.live_grants(patient) >= LIVE_GRANTS_MAX {
             return Err(ConsentError::TooMany { patient }.into());
         }
-        given.note(cause.0);
         self.put_grant(run, Some(cause), given, GrantEvent::Granted);
         Ok(())
     }
