@@ -112,7 +112,7 @@ pub enum Expect {
     Consent {
         /// The consent.
         consent: String,
-        /// `live`, `revoked`, `given_back` or `expired`.
+        /// `live`, `revoked`, `given_back`, `disaccredited` or `expired`.
         is: StandingWord,
     },
     /// Exactly these tiers were read with a consent, and every record equals what the patient's own keys open.

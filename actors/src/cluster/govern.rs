@@ -2,8 +2,9 @@
 //!
 //! Not here: validators of operators of their own, who pass a file around ([`crate::node::amendment`]).
 
-use crate::clients::{ClientError, Finalized, LedgerClient};
+use crate::clients::{ClientError, LedgerClient};
 use crate::cluster::launch::Cluster;
+use crate::validator::messages::Finalized;
 use kithkin_protocol::credit::Standings;
 use kithkin_protocol::crypto::SigningKey;
 use kithkin_protocol::ids::{AccountId, HospitalId};

@@ -4,7 +4,9 @@ use crate::upload::{OpenedRecord, Upload};
 use actix::Message;
 use kithkin_protocol::crypto::{Digest, Sealed, Signature, VerifyingKey};
 use kithkin_protocol::emergency::{Credential, Purpose, Reason};
-use kithkin_protocol::ids::{BatchId, CaseId, GrantId, HospitalId, KinId, PatientId, RecordId, TxId};
+use kithkin_protocol::ids::{
+    BatchId, CaseId, GrantId, HospitalId, KinId, PatientId, RecordId, TxId,
+};
 use kithkin_protocol::ledger::Enrolment;
 use kithkin_protocol::record::BatchStatus;
 use kithkin_protocol::units::{Height, Millis, Tier};

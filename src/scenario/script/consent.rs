@@ -119,6 +119,8 @@ pub enum StandingWord {
     Revoked,
     /// The hospital gave it back.
     GivenBack,
+    /// The hospital is accredited no more.
+    Disaccredited,
     /// Its time is over.
     Expired,
 }
@@ -131,6 +133,7 @@ impl StandingWord {
             Standing::Live => Self::Live,
             Standing::Revoked(_, RevokedBy::Patient) => Self::Revoked,
             Standing::Revoked(_, RevokedBy::Hospital) => Self::GivenBack,
+            Standing::Revoked(_, RevokedBy::Governance) => Self::Disaccredited,
             Standing::Expired => Self::Expired,
         }
     }
@@ -142,6 +145,7 @@ impl StandingWord {
             Self::Live => "live",
             Self::Revoked => "revoked",
             Self::GivenBack => "given back",
+            Self::Disaccredited => "ended with the hospital's accreditation",
             Self::Expired => "expired",
         }
     }
