@@ -17,6 +17,7 @@ mod pace;
 pub mod patient;
 pub mod peer;
 pub mod ports;
+pub mod rewrapped;
 pub mod scope;
 pub mod supervisor;
 #[cfg(test)]

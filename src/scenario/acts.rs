@@ -52,6 +52,10 @@ impl Player<'_> {
             Act::WaitConsent(wait) => self.wait_consent(wait).await,
             Act::ChangeRoster(change) => self.change_roster(change).await,
             Act::Roster(roster) => self.roster(roster).await,
+            Act::Vouch(vouch) => self.vouch(vouch).await,
+            Act::WaitDevice(wait) => self.wait_device(wait).await,
+            Act::Rebuild(rebuild) => self.rebuild(rebuild).await,
+            Act::NewPhone(phone) => self.new_phone(phone).await,
             Act::WaitEpoch(wait) => self.wait_epoch(wait).await,
             Act::WaitDrill(wait) => self.wait_drill(wait).await,
             Act::WaitRoster(wait) => self.wait_roster(wait).await,
@@ -203,8 +207,9 @@ impl Player<'_> {
 
     async fn veto(&self, name: &str) -> Outcome {
         let case = self.case(name)?;
-        let height = self.stage.veto(case.patient, case.id).await?;
-        let who = ActorName::Patient(case.patient);
+        let device = self.device_of(case.patient);
+        let height = self.stage.veto(device, case.id).await?;
+        let who = ActorName::Patient(device);
         Ok(done(who, format!("vetoes case {name}"), Some(height)))
     }
 
@@ -382,9 +387,10 @@ impl Player<'_> {
     }
 
     async fn restore(&mut self, restore: &Restore) -> Outcome {
-        let Some(record) = self.records.get_mut(&restore.record) else {
+        let Some(record) = self.records.get(&restore.record) else {
             return Err(unknown(&restore.record).into());
         };
+        let device = self.device_of(record.patient);
         let source = match restore.source {
             SourceKind::Kin => Source::Kin,
             SourceKind::Hospital => Source::Hospital,
@@ -396,18 +402,17 @@ impl Player<'_> {
             .map(|batch| batch.root)
             .collect();
         let tiers = Tier::ALL.to_vec();
-        let own = self
-            .stage
-            .read_all(record.patient, tiers, roots, source)
-            .await?;
+        let own = self.stage.read_all(device, tiers, roots, source).await?;
         file_is_back(&own, &record.bytes)?;
-        record.restored = true;
         let what = format!(
             "has record {} back, {} bytes, byte for byte",
             restore.record,
             record.bytes.len()
         );
-        Ok(done(ActorName::Patient(record.patient), what, None))
+        if let Some(record) = self.records.get_mut(&restore.record) {
+            record.restored = true;
+        }
+        Ok(done(ActorName::Patient(device), what, None))
     }
 
     /// A case by its name; the script was checked, so a missing one was not requested because its request was refused.

@@ -2,7 +2,7 @@
 
 use super::expect::Expect;
 use super::script::{Act, Cast, ConductKind, RosterWord, Script, Step};
-use super::words::Target;
+use super::words::{PatientName, Target};
 use kithkin_actors::cluster::Shape;
 use kithkin_actors::ports::names::ActorName;
 use std::collections::BTreeSet;
@@ -187,6 +187,24 @@ impl Check {
                     }
                 }
             }
+            Act::Vouch(vouch) => {
+                self.some(vouch.who.is_empty(), "who");
+                self.device(vouch.patient, vouch.device);
+                for kin in &vouch.who {
+                    self.actor((*kin).into());
+                }
+            }
+            Act::WaitDevice(wait) => self.device(wait.patient, wait.device),
+            Act::Rebuild(rebuild) => self.device(rebuild.patient, rebuild.device),
+            Act::NewPhone(phone) => {
+                for name in [phone.who.0, phone.lost.into(), phone.new.into()] {
+                    self.actor(name);
+                }
+                self.actor(phone.patient.into());
+                if !matches!(phone.who.0, ActorName::Patient(_) | ActorName::Kin(..)) {
+                    self.problem("only the patient or a kin can propose a kin's new device");
+                }
+            }
             Act::WaitEpoch(wait) => self.actor(wait.patient.into()),
             Act::WaitDrill(wait) => self.actor(wait.patient.into()),
             Act::WaitRoster(wait) => self.actor(wait.patient.into()),
@@ -258,6 +276,15 @@ impl Check {
             }
             Expect::Epoch { patient, .. } | Expect::Proved { patient, .. } => {
                 self.actor((*patient).into());
+            }
+            Expect::Device { patient, is } => {
+                self.actor((*patient).into());
+                self.actor((*is).into());
+            }
+            Expect::WrongShares { kin } => {
+                for kin in kin {
+                    self.actor((*kin).into());
+                }
             }
             Expect::Roster { patient, kin } => {
                 self.actor((*patient).into());
@@ -337,6 +364,14 @@ impl Check {
                 self.problem("a validator can be 'silent', 'equivocate', 'double_vote' or 'honest'")
             }
             _ => self.problem("only a kin or a validator can be Byzantine"),
+        }
+    }
+
+    fn device(&mut self, patient: PatientName, device: PatientName) {
+        self.actor(patient.into());
+        self.actor(device.into());
+        if patient == device {
+            self.problem(format!("{device} is the patient's old device; name another patient of the cast as the new one"));
         }
     }
 
@@ -426,6 +461,10 @@ impl Act {
             Self::WaitConsent(_) => "wait_consent",
             Self::ChangeRoster(_) => "change_roster",
             Self::Roster(_) => "roster",
+            Self::Vouch(_) => "vouch",
+            Self::WaitDevice(_) => "wait_device",
+            Self::Rebuild(_) => "rebuild",
+            Self::NewPhone(_) => "new_phone",
             Self::WaitEpoch(_) => "wait_epoch",
             Self::WaitDrill(_) => "wait_drill",
             Self::WaitRoster(_) => "wait_roster",

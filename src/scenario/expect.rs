@@ -137,6 +137,18 @@ pub enum Expect {
         #[serde(default)]
         because: String,
     },
+    /// This device speaks for a patient.
+    Device {
+        /// Whose device.
+        patient: PatientName,
+        /// Exactly this one.
+        is: PatientName,
+    },
+    /// A new device named exactly these kin for wrong shares.
+    WrongShares {
+        /// All of them.
+        kin: Vec<KinName>,
+    },
     /// The file came back byte for byte.
     Restored {
         /// The record.
@@ -237,6 +249,10 @@ impl Expect {
             }
             Self::ConsentMisuseRefused { consent, .. } => {
                 format!("every kin refused to serve consent {consent} after its end")
+            }
+            Self::Device { patient, is } => format!("{is} is the device that speaks for {patient}"),
+            Self::WrongShares { kin } => {
+                format!("{} named for wrong shares", list(kin))
             }
             Self::Restored { record } => format!("record {record} came back byte for byte"),
             Self::Status { record, is } => format!("record {record} is {}", is.as_str()),

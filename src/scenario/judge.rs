@@ -85,6 +85,15 @@ impl Player<'_> {
                 let wanted: BTreeSet<ActorName> = kin.iter().map(|kin| (*kin).into()).collect();
                 holds(found == wanted, list(&found))
             }
+            Expect::Device { patient, is } => {
+                let found = self.stage.device_of(patient.0).await;
+                let found = found.map_err(|error| error.to_string())?;
+                holds(found == Some((*is).into()), list(found))
+            }
+            Expect::WrongShares { kin } => {
+                let expected: BTreeSet<ActorName> = kin.iter().map(|kin| (*kin).into()).collect();
+                holds(self.wrong_shares == expected, list(&self.wrong_shares))
+            }
             Expect::Restored { record } => {
                 let restored = self.record(record)?.restored;
                 holds(
@@ -133,7 +142,12 @@ impl Player<'_> {
         let roots = of_tiers.map(|(_, root)| *root).collect();
         let own = self
             .stage
-            .read_all(case.patient, tiers.to_vec(), roots, Source::Hospital)
+            .read_all(
+                self.device_of(case.patient),
+                tiers.to_vec(),
+                roots,
+                Source::Hospital,
+            )
             .await
             .map_err(|error| format!("the patient's own device cannot open them: {error}"))?;
         let mut found = Vec::new();

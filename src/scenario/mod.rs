@@ -14,6 +14,7 @@
 mod acts;
 mod check;
 mod consent;
+mod devices;
 mod expect;
 mod harm;
 mod judge;

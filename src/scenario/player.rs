@@ -95,6 +95,10 @@ pub(super) struct Player<'a> {
     pub(super) consents: BTreeMap<String, PlayedConsent>,
     pub(super) held: BTreeSet<ActorName>,
     pub(super) replays: BTreeMap<ActorName, Replayed>,
+    /// Which device speaks for a patient who has lost the own one.
+    pub(super) devices: BTreeMap<u16, u16>,
+    /// Kin whose released shares did not fit.
+    pub(super) wrong_shares: BTreeSet<ActorName>,
     /// Which validators lie.
     pub(super) lies: Lies,
     left: Left,
@@ -152,6 +156,8 @@ impl<'a> Player<'a> {
             consents: BTreeMap::new(),
             held: BTreeSet::new(),
             replays: BTreeMap::new(),
+            devices: BTreeMap::new(),
+            wrong_shares: BTreeSet::new(),
             lies,
             left: watch_partials(stage.cluster().network()),
         }

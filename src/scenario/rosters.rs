@@ -103,7 +103,7 @@ impl Player<'_> {
         })
     }
 
-    fn member(&self, kin: KinName) -> Result<Member, StageError> {
+    pub(super) fn member(&self, kin: KinName) -> Result<Member, StageError> {
         let name = ActorName::from(kin);
         let roster = self.stage.cluster().roster(kin.0);
         let member = roster.into_iter().nth(usize::from(kin.1));

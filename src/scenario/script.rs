@@ -4,12 +4,14 @@
 //! Not here: whether the names and references fit together ([`super::check`]).
 
 mod consent;
+mod devices;
 mod rosters;
 
 pub(super) use consent::{
     Ender, GrantConsent, OfConsent, ReadWithConsent, RenewConsent, RevokeConsent, StandingWord,
     TakeConsents, WaitConsent,
 };
+pub(super) use devices::{NewPhone, Rebuild, Vouch, WaitDevice};
 pub(super) use rosters::{
     ChangeRoster, OfKin, Roster, RosterWord, WaitDrill, WaitEpoch, WaitPieces, WaitRoster,
 };
@@ -136,6 +138,14 @@ pub enum Act {
     ChangeRoster(ChangeRoster),
     /// Somebody has something to say about a patient's roster.
     Roster(Roster),
+    /// Kin vouch for a patient's new device.
+    Vouch(Vouch),
+    /// Waits until another device speaks for a patient.
+    WaitDevice(WaitDevice),
+    /// A new device rebuilds the patient's keys and has others dealt.
+    Rebuild(Rebuild),
+    /// A kin's new device is proposed in the place of a lost one.
+    NewPhone(NewPhone),
     /// Waits until a patient's shares have come to an epoch.
     WaitEpoch(WaitEpoch),
     /// Waits until so many kin have proved their shares alive.

@@ -6,6 +6,7 @@
 
 mod board;
 mod consent;
+mod devices;
 mod rosters;
 
 pub use board::{Board, Glance, Restart};

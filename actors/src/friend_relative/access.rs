@@ -44,7 +44,16 @@ pub(super) async fn reach(
 ) -> Result<Reach, KinError> {
     let directory = &desk.setting.directory;
     match from {
-        ActorName::Patient(_) if directory.patient(from) == Some(kept.patient) => Ok(Reach::new()),
+        // Not a device that was lost: whoever found it may have its keys.
+        ActorName::Patient(_) => {
+            let device = directory.account(from);
+            let device = device.ok_or_else(|| forbidden(format!("{from} is unknown")))?;
+            if desk.speaks_for(device, kept.patient).await? {
+                Ok(Reach::new())
+            } else {
+                Err(forbidden(format!("{from} does not speak for this patient")))
+            }
+        }
         // A kin that missed an upload needs its capsules to answer for them, and the pieces of others to make its own anew
         // when no hospital and no patient is there to do it. It is ciphertext; the keys take a quorum all the same.
         ActorName::Kin(..) => {
@@ -73,10 +82,9 @@ pub(super) async fn reach(
                 None => Err(forbidden("a hospital needs a case or a grant")),
             }
         }
-        ActorName::Patient(_)
-        | ActorName::Validator(_)
-        | ActorName::Leader(_)
-        | ActorName::Driver => Err(forbidden(format!("{from} may not have this"))),
+        ActorName::Validator(_) | ActorName::Leader(_) | ActorName::Driver => {
+            Err(forbidden(format!("{from} may not have this")))
+        }
     }
 }
 

@@ -4,13 +4,15 @@
 //! actor. Rules: `kithkin_protocol::{sharing, record, emergency, ledger}`.
 
 use super::desk::Desk;
-use super::messages::{AboutRoster, Bundle, FetchBundle, Wipe};
+use super::messages::{
+    AboutRoster, Bundle, FetchBundle, FetchRewrapped, ReleaseShares, ReleasedShares, Wipe,
+};
 use super::messages::{
     Conduct, Decide, Decided, FetchShards, FetchUpload, Held, Inventory, KinError, OfferShares,
     Pending, PendingRequest, ReplayApproval, Replayed, StoreShards,
 };
 use super::release::{Outcome, pursue};
-use super::{bundles, decide, offers, prepare, requests, roster, shards};
+use super::{anew, bundles, decide, offers, prepare, requests, roster, shards};
 use crate::identity::{Identity, Setting};
 use crate::ports::names::ActorName;
 use crate::ports::network::{Delivered, Port};
@@ -27,7 +29,7 @@ use kithkin_protocol::crypto::Signature;
 use kithkin_protocol::emergency::{Case, CaseEvent, Phase};
 use kithkin_protocol::ids::{CaseId, PatientId, RecordId};
 use kithkin_protocol::ledger::What;
-use kithkin_protocol::record::{Receipt, Shard};
+use kithkin_protocol::record::{Receipt, RewrappedBatch, Shard};
 use kithkin_protocol::units::Height;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -464,6 +466,24 @@ impl Handler<Delivered<FetchBundle>> for FriendRelative {
     fn handle(&mut self, fetch: Delivered<FetchBundle>, _: &mut Self::Context) -> Self::Result {
         let desk = self.desk.clone();
         Box::pin(bundles::fetch_bundle(desk, fetch.from, fetch.message))
+    }
+}
+
+impl Handler<Delivered<FetchRewrapped>> for FriendRelative {
+    type Result = ResponseFuture<Result<Arc<RewrappedBatch>, KinError>>;
+
+    fn handle(&mut self, fetch: Delivered<FetchRewrapped>, _: &mut Self::Context) -> Self::Result {
+        let desk = self.desk.clone();
+        Box::pin(anew::fetch(desk, fetch.from, fetch.message))
+    }
+}
+
+impl Handler<Delivered<ReleaseShares>> for FriendRelative {
+    type Result = ResponseFuture<Result<ReleasedShares, KinError>>;
+
+    fn handle(&mut self, release: Delivered<ReleaseShares>, _: &mut Self::Context) -> Self::Result {
+        let desk = self.desk.clone();
+        Box::pin(anew::release(desk, release.from, release.message))
     }
 }
 

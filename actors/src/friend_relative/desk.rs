@@ -16,7 +16,7 @@ use crate::ports::vault::KeySpace;
 use crate::scope::prove_at;
 use crate::validator::messages::Concern;
 use kithkin_protocol::emergency::Case;
-use kithkin_protocol::ids::{CaseId, KinId, PatientId};
+use kithkin_protocol::ids::{AccountId, CaseId, KinId, PatientId};
 use kithkin_protocol::ledger::{self, State};
 use kithkin_protocol::units::Height;
 use std::collections::{BTreeMap, BTreeSet};
@@ -62,6 +62,8 @@ pub(super) struct Desk {
     heavy: Arc<Semaphore>,
     conduct: Mutex<Conduct>,
     wards: Mutex<BTreeMap<PatientId, Arc<Ward>>>,
+    /// The device that speaks for a patient, as it was last proved.
+    devices: Mutex<BTreeMap<PatientId, AccountId>>,
     requests: Mutex<BTreeMap<CaseId, Arc<ProvedRequest>>>,
     cases: tokio::sync::Mutex<BTreeMap<CaseId, (Instant, Arc<Case>)>>,
     pub(super) grants: Grants,
@@ -122,6 +124,7 @@ impl Desk {
             rosters: Mutex::default(),
             deciding: tokio::sync::Mutex::default(),
             heavy: Arc::new(Semaphore::new(HEAVY_MAX)),
+            devices: Mutex::default(),
             requests: Mutex::default(),
             cases: tokio::sync::Mutex::default(),
             grants: Grants::default(),
@@ -158,6 +161,30 @@ impl Desk {
     /// Takes over what is durable now.
     pub(super) fn put_ward(&self, ward: Arc<Ward>) {
         lock(&self.wards).insert(ward.patient, ward);
+    }
+
+    /// Takes over which device was proved to speak for a patient.
+    pub(super) fn put_device(&self, patient: PatientId, device: AccountId) {
+        lock(&self.devices).insert(patient, device);
+    }
+
+    /// Whether `device` speaks for one of this kin's patients: as was proved last, and anew for who would otherwise be refused.
+    pub(super) async fn speaks_for(
+        &self,
+        device: AccountId,
+        patient: PatientId,
+    ) -> Result<bool, KinError> {
+        let known = lock(&self.devices).get(&patient).copied();
+        if known == Some(device) {
+            return Ok(true);
+        }
+        let Some(entry) = self.enrolled(patient, Duration::ZERO).await? else {
+            return Ok(false);
+        };
+        if self.ward(patient).is_some() {
+            self.put_device(patient, entry.device);
+        }
+        Ok(entry.device == device)
     }
 
     /// Whose turn it is to see to a patient's roster.

@@ -6,9 +6,9 @@ use kithkin_protocol::crypto::{Digest, Sealed, Signature, hash};
 use kithkin_protocol::emergency::{ClinicalRole, Phase, Purpose, Reason, RefusalReason};
 use kithkin_protocol::ids::{CaseId, GrantId, HandoverId, HospitalId, PatientId, RecordId};
 use kithkin_protocol::ledger::{BatchPlace, Enrolment};
-use kithkin_protocol::record::{Receipt, Shard};
+use kithkin_protocol::record::{Receipt, RewrappedBatch, Shard};
 use kithkin_protocol::roster::Plan;
-use kithkin_protocol::units::{Height, Millis, ShareIndex, Tier};
+use kithkin_protocol::units::{Epoch, Height, Millis, ShareIndex, Tier};
 use kithkin_protocol::wire;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -92,6 +92,37 @@ pub struct FetchBundle {
     pub handover: HandoverId,
     /// Who dealt: the index in the present roster.
     pub dealer: ShareIndex,
+}
+
+/// Hospital, Patient or another kin of the patient -> FriendRelative. "Send me the capsules of an upload that the patient's new device
+/// has made." Who may have the upload may have these.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "Result<Arc<RewrappedBatch>, KinError>")]
+pub struct FetchRewrapped {
+    /// The root on chain over the new capsules of all batches.
+    pub under: Digest,
+    /// Manifest root of the upload.
+    pub root: Digest,
+    /// The case that allows it; the patient needs none.
+    pub case: Option<CaseId>,
+}
+
+/// Patient, from a new device -> FriendRelative. "The ledger says that I speak for this patient now: give me your shares, so that I
+/// can rebuild the keys" (opening.md section 6).
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "Result<ReleasedShares, KinError>")]
+pub struct ReleaseShares {
+    /// Whose keys.
+    pub patient: PatientId,
+}
+
+/// A kin's shares themselves, sealed to the new device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReleasedShares {
+    /// Generation of the shares.
+    pub epoch: Epoch,
+    /// One share per tier, in order.
+    pub shares: Vec<(Tier, Sealed)>,
 }
 
 /// Driver (the kin's screen) -> FriendRelative. The person wants something of a patient's roster. The reply comes when it is
@@ -183,7 +214,7 @@ pub enum Conduct {
     /// As the protocol says.
     #[default]
     Honest,
-    /// Sends partial openings made with a wrong share, signed and announced like good ones.
+    /// Sends partial openings made with a wrong share, signed and announced like good ones; and a wrong share to a new device.
     Forge,
     /// Approves, but never releases.
     Withhold,

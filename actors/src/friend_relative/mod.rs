@@ -13,6 +13,7 @@
 //! | `roster` | what a roster that changes asks of this kin; drills; the person's wishes |
 //! | `bundles` | what dealers have sealed, fetched from kin to kin |
 //! | `passage` | dealing, complaining, taking new shares |
+//! | `anew` | a patient's new device: releasing shares to it, taking its shares and capsules |
 //! | `mend` | pieces of records that are missing made anew from those of other kin; showing that they are there |
 //! | `requests` | proving a request before it is shown or signed |
 //! | `decide` | approving and refusing; the replay that scenarios ask for |
@@ -23,6 +24,7 @@
 
 mod access;
 mod actor;
+mod anew;
 mod bundles;
 mod consent;
 mod decide;

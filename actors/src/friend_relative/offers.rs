@@ -123,6 +123,7 @@ fn keep(desk: &Desk, offer: &OfferShares) -> Result<Ward, KinError> {
         active: false,
         enrolment,
         shares: kept,
+        rewrapped: None,
     })
 }
 

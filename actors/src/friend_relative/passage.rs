@@ -4,6 +4,7 @@
 //! durable before its acceptance does. Sealed sub-shares travel from kin to kin; who
 //! cannot reach a dealer asks the others, for everybody keeps what everybody got.
 
+use super::anew;
 use super::bundles::fetch;
 use super::desk::Desk;
 use super::messages::{Bundle, Conduct, KinError};
@@ -13,22 +14,34 @@ use super::roster::{Circle, bad, erase, submit};
 use super::storage::{OwnDealing, Passage, Put as _, Ward};
 use crate::ports::random::SystemRng;
 use crate::ports::store::Batch;
-use kithkin_protocol::crypto::{Sealed, SealingKey};
+use kithkin_protocol::crypto::{Digest, Sealed, SealingKey};
 use kithkin_protocol::ids::PatientId;
 use kithkin_protocol::ledger::{Enrolment, Member};
+use kithkin_protocol::record::Rewrap;
 use kithkin_protocol::roster::{
     Complaint, Handover, Plan, RosterStep, TierDealing, refresh, reshare,
 };
 use kithkin_protocol::sharing::{
-    Dealing, PublishedShare, ResharingDealing, Share, ShareContext, SubShare, Threshold, Verdict,
-    ZeroDealing,
+    Commitments, Dealing, PublishedShare, ResharingDealing, Share, ShareContext, SubShare,
+    Threshold, Verdict, ZeroDealing,
 };
-use kithkin_protocol::units::{ShareIndex, Tier};
+use kithkin_protocol::units::{Height, ShareIndex, Tier};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// After so many looks at a quiet handover a kin complains of a dealer whose bundle nobody has.
 const COMPLAIN_TICKS: u32 = 4;
+
+/// What the patient's own device deals to this kin.
+pub(super) struct Taking<'a> {
+    /// This kin's place in the new roster.
+    pub(super) recipient: ShareIndex,
+    pub(super) roster: &'a [Member],
+    pub(super) commitments: &'a [Commitments],
+    pub(super) rewrap: Option<Rewrap>,
+    /// Where the handover was proved: no batch has come since it was proposed.
+    pub(super) at: Height,
+}
 
 /// This kin's part so far; a fresh one for another handover than the stored one, which has come to nothing.
 fn passage(desk: &Desk, circle: &Circle, handover: &Handover) -> Result<Passage, KinError> {
@@ -53,6 +66,7 @@ fn passage(desk: &Desk, circle: &Circle, handover: &Handover) -> Result<Passage,
         own: None,
         bundles: BTreeMap::new(),
         next: None,
+        rewrap: None,
     })
 }
 
@@ -60,6 +74,22 @@ async fn put(desk: &Desk, patient: PatientId, passage: &Passage) -> Result<(), K
     let mut batch = Batch::default();
     batch.passage(patient, passage);
     desk.store.write(batch).await
+}
+
+/// New capsules of another handover, which has come to nothing.
+async fn forget_other(
+    desk: &Desk,
+    patient: PatientId,
+    handover: &Handover,
+) -> Result<(), KinError> {
+    let before = desk.store.passage(patient)?;
+    let before = before.filter(|before| before.handover != handover.id);
+    if let Some(under) = before.and_then(|before| before.rewrap) {
+        let mut batch = Batch::default();
+        batch.no_rewrapped(&under);
+        desk.store.write(batch).await?;
+    }
+    Ok(())
 }
 
 /// Deals, unless this kin has dealt or is out.
@@ -239,6 +269,7 @@ pub(super) async fn take(
     circle: &Circle,
     handover: &Handover,
     waited: u32,
+    at: Height,
 ) -> Result<(), KinError> {
     let patient = circle.patient;
     let present = circle.entry.present(patient);
@@ -252,8 +283,29 @@ pub(super) async fn take(
         return Ok(());
     }
     let dealt = handover.dealt_digest();
+    forget_other(desk, patient, handover).await?;
     let mut passage = passage(desk, circle, handover)?;
-    if passage.next.as_ref().is_none_or(|(of, _)| *of != dealt) {
+    let is_new = passage.next.as_ref().is_none_or(|(of, _)| *of != dealt);
+    if let Plan::Redeal {
+        roster,
+        commitments,
+        rewrap,
+    } = &handover.plan
+        && is_new
+    {
+        // What is kept under it goes when the handover comes to nothing.
+        passage.rewrap = rewrap.map(|rewrap| rewrap.root);
+        put(desk, patient, &passage).await?;
+        let taking = Taking {
+            recipient,
+            roster,
+            commitments,
+            rewrap: *rewrap,
+            at,
+        };
+        let next = anew::take(desk, circle, handover, &taking).await?;
+        replace(desk, patient, &mut passage, dealt, next).await?;
+    } else if is_new {
         let all = fetch(desk, circle, handover, &mut passage).await;
         put(desk, patient, &passage).await?;
         // A dealer that cannot be reached for a moment needs no complaint: its answer would stand in the clear.
@@ -275,11 +327,7 @@ pub(super) async fn take(
                 combine(desk, patient, &entry, &handover_now, recipient, old, &subs)
             })
             .await?;
-        let before = passage.next.replace((dealt, next));
-        put(desk, patient, &passage).await?;
-        if let Some((_, before)) = before {
-            erase(desk, Arc::new(before)).await;
-        }
+        replace(desk, patient, &mut passage, dealt, next).await?;
     }
     // The shares come first: a kin that accepted and lost them can have them again from what was dealt.
     if handover.acceptances.contains(&desk.me) {
@@ -290,6 +338,22 @@ pub(super) async fn take(
         dealt,
     };
     submit(desk, patient, step).await
+}
+
+/// Keeps what this kin will hold, and erases what it was to hold before.
+async fn replace(
+    desk: &Arc<Desk>,
+    patient: PatientId,
+    passage: &mut Passage,
+    dealt: Digest,
+    next: Ward,
+) -> Result<(), KinError> {
+    let before = passage.next.replace((dealt, next));
+    put(desk, patient, passage).await?;
+    if let Some((_, before)) = before {
+        erase(desk, Arc::new(before)).await;
+    }
+    Ok(())
 }
 
 async fn complain(
@@ -445,5 +509,6 @@ fn combine(
         active: false,
         enrolment,
         shares: keep_shares(desk, patient, epoch, shares)?,
+        rewrapped: entry.rewrapped,
     })
 }

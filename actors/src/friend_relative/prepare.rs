@@ -4,12 +4,14 @@
 //! the uploads that this kin keeps or, for one that it missed, gets from another
 //! kin of the patient.
 
+use super::anew;
 use super::desk::{Desk, PROVE_WITHIN};
 use super::messages::{Conduct, FetchUpload, KinError};
 use super::storage::{Outgoing, Put as _, Ward};
 use crate::friend_relative::FriendRelative;
 use crate::ports::random::SystemRng;
 use crate::ports::store::Batch;
+use crate::rewrapped;
 use crate::scope::{batch_places, belongs, in_scope, prove_batch};
 use crate::upload::Upload;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
@@ -17,8 +19,8 @@ use kithkin_protocol::crypto::group::{BASE, PointBytes, random_scalar};
 use kithkin_protocol::crypto::{Digest, Sealed};
 use kithkin_protocol::emergency::{Case, Request, Scope};
 use kithkin_protocol::ids::{PatientId, RecordId};
-use kithkin_protocol::ledger::{BatchEntry, BatchPlace, release_digest};
-use kithkin_protocol::record::{BatchHeader, CheckedCapsule};
+use kithkin_protocol::ledger::{BatchEntry, BatchPlace, Member, release_digest};
+use kithkin_protocol::record::{BatchHeader, CheckedCapsule, RewrappedBatch};
 use kithkin_protocol::sharing::{
     Commitments, OPENING_CAPSULES_MAX, Opening, PartialOpening, Share, load_share, partial_open,
 };
@@ -36,7 +38,7 @@ const FETCH_WITHIN: Duration = Duration::from_secs(3);
 struct TierScope {
     tier: Tier,
     only: BTreeSet<RecordId>,
-    uploads: Vec<Arc<Upload>>,
+    uploads: Vec<(Arc<Upload>, Option<Arc<RewrappedBatch>>)>,
 }
 
 fn bad(case: &Case, reason: impl core::fmt::Display) -> KinError {
@@ -93,7 +95,8 @@ async fn collect(
         if scope.only.is_empty() && records > OPENING_CAPSULES_MAX {
             return Err(bad(case, "more records than one opening can cover"));
         }
-        uploads.push(upload(desk, ward, header).await?);
+        let upload = upload(desk, &ward.enrolment.roster, header).await?;
+        uploads.push((upload, anew::capsules(desk, ward, header).await?));
     }
     Ok(TierScope {
         tier: scope.tier,
@@ -151,7 +154,7 @@ pub(super) async fn batch(desk: &Arc<Desk>, place: BatchPlace) -> Result<BatchHe
 /// The upload that a header stands for: from the own store, or from another kin when it was stored without this one.
 pub(super) async fn upload(
     desk: &Arc<Desk>,
-    ward: &Arc<Ward>,
+    roster: &[Member],
     header: &BatchHeader,
 ) -> Result<Arc<Upload>, KinError> {
     let (root, wanted) = (header.manifest_root, *header);
@@ -164,7 +167,7 @@ pub(super) async fn upload(
     if let Some(upload) = own {
         return Ok(Arc::new(upload));
     }
-    let fellows = ward.enrolment.roster.iter().map(|member| member.id());
+    let fellows = roster.iter().map(Member::id);
     for kin in fellows.filter(|kin| *kin != desk.me) {
         let Some(name) = desk.setting.directory.name(kin) else {
             continue;
@@ -227,9 +230,8 @@ fn capsules(
     commitments: &Commitments,
 ) -> Result<Vec<CheckedCapsule>, KinError> {
     let mut capsules = Vec::new();
-    for upload in &scope.uploads {
-        let checked = upload
-            .check(commitments)
+    for (upload, anew) in &scope.uploads {
+        let checked = rewrapped::check(upload, anew.as_deref(), commitments.public_key())
             .map_err(|error| bad(case, error))?;
         capsules.extend(in_scope(checked, &scope.only));
     }

@@ -55,6 +55,7 @@ pub(super) async fn pursue(
         return Ok(());
     }
     *seen = head;
+    desk.put_device(patient, entry.device);
     let index = entry.in_roster(desk.me).map(|(index, _)| index);
     catch_up(desk, patient, &entry, index).await?;
     let ward = desk.ward(patient).filter(|ward| ward.epoch == entry.epoch);
@@ -72,7 +73,7 @@ pub(super) async fn pursue(
     match handover {
         // Both proofs are of heads that may differ.
         Some(handover) if handover.epoch == circle.entry.epoch => {
-            go_on(desk, &circle, &handover, waited).await?;
+            go_on(desk, &circle, &handover, waited, at).await?;
         }
         Some(_) => {}
         None => {
@@ -130,7 +131,13 @@ async fn catch_up(
             let mut ward = next;
             ward.active = true;
             ward.since = entry.roster_since;
+            ward.rewrapped = entry.rewrapped;
             batch.ward(&ward).no_passage(patient).joined(patient);
+            let under = |ward: &Ward| ward.rewrapped.map(|anew| anew.rewrap.root);
+            let before = held.as_deref().and_then(under);
+            if let Some(before) = before.filter(|before| Some(*before) != under(&ward)) {
+                batch.no_rewrapped(&before);
+            }
             desk.store.write(batch).await?;
             tracing::info!(kin = %desk.me, %patient, epoch = %ward.epoch, "new shares");
             desk.put_ward(Arc::new(ward));
@@ -175,6 +182,9 @@ async fn forget_failed(desk: &Arc<Desk>, circle: &Circle, at: Height) -> Result<
     }
     let mut batch = Batch::default();
     batch.no_passage(patient);
+    if let Some(under) = &passage.rewrap {
+        batch.no_rewrapped(under);
+    }
     if circle.index.is_none() {
         // The person agreed to that one, not to whatever is proposed next.
         batch.joined(patient);
@@ -209,6 +219,7 @@ async fn go_on(
     circle: &Circle,
     handover: &Handover,
     waited: u32,
+    at: Height,
 ) -> Result<(), KinError> {
     answer(desk, circle, handover).await?;
     match handover.stage {
@@ -224,7 +235,7 @@ async fn go_on(
                 _ => Ok(()),
             }
         }
-        Stage::Accepting => take(desk, circle, handover, waited).await,
+        Stage::Accepting => take(desk, circle, handover, waited, at).await,
     }
 }
 

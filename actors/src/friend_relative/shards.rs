@@ -135,7 +135,7 @@ fn check(ward: &Ward, message: &StoreShards) -> Result<Digest, KinError> {
     let commitments = ward
         .commitments(upload.tier)
         .ok_or_else(|| refused("the patient has no such tier"))?;
-    upload.check(commitments).map_err(refused)?;
+    upload.check(commitments.public_key()).map_err(refused)?;
     Ok(held_digest(leaves))
 }
 
@@ -224,7 +224,9 @@ fn read(
 }
 
 /// Whoever asks waits no longer than a proof may take.
-async fn in_time<T>(work: impl Future<Output = Result<T, KinError>>) -> Result<T, KinError> {
+pub(super) async fn in_time<T>(
+    work: impl Future<Output = Result<T, KinError>>,
+) -> Result<T, KinError> {
     tokio::time::timeout(PROVE_WITHIN, work)
         .await
         .unwrap_or_else(|_| {

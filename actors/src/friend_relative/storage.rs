@@ -10,6 +10,7 @@
 //! d case               this kin's decision
 //! o case               partial openings on their way out
 //! p patient            this kin's part in a change of the roster that is under way
+//! r root root          capsules that a new device of the patient has made: by their root on chain and the upload's
 //! j patient            an invitation that the person has accepted
 //! ```
 //!
@@ -23,7 +24,7 @@ use crate::upload::Upload;
 use kithkin_protocol::crypto::{Digest, Sealed};
 use kithkin_protocol::ids::{CaseId, HandoverId, HospitalId, KinId, PatientId, RecordId};
 use kithkin_protocol::ledger::{BatchEntry, BatchPlace, Enrolment, Member, SignedTransaction};
-use kithkin_protocol::record::Shard;
+use kithkin_protocol::record::{Rewrapped, RewrappedBatch, Shard};
 use kithkin_protocol::roster::TierDealing;
 use kithkin_protocol::sharing::{Commitments, ShareContext};
 use kithkin_protocol::units::{Epoch, Height, ShareIndex, Tier};
@@ -42,6 +43,7 @@ const DOCKET: u8 = b'd';
 const OUTGOING: u8 = b'o';
 const PASSAGE: u8 = b'p';
 const JOINING: u8 = b'j';
+const REWRAPPED: u8 = b'r';
 
 /// A patient whose kin this is, or shall become: what was offered, and the shares.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -58,6 +60,8 @@ pub(super) struct Ward {
     /// As offered, without acceptances.
     pub(super) enrolment: Enrolment,
     pub(super) shares: Vec<KeptShare>,
+    /// Since when records sealed before open with capsules that a new device has made.
+    pub(super) rewrapped: Option<Rewrapped>,
 }
 
 /// A share under a key of its own.
@@ -100,6 +104,8 @@ pub(super) struct Passage {
     pub(super) bundles: BTreeMap<ShareIndex, Bundle>,
     /// What this kin will hold, and the digest of the dealings that it comes of.
     pub(super) next: Option<(Digest, Ward)>,
+    /// Under which root new capsules are kept that count when the handover is done.
+    pub(super) rewrap: Option<Digest>,
 }
 
 /// What this kin deals.
@@ -257,6 +263,14 @@ impl Storage {
         self.read(&key(UPLOAD, &[root.as_ref()]))
     }
 
+    pub(super) fn rewrapped(
+        &self,
+        under: &Digest,
+        root: &Digest,
+    ) -> Result<Option<RewrappedBatch>, KinError> {
+        self.read(&key(REWRAPPED, &[under.as_ref(), root.as_ref()]))
+    }
+
     pub(super) fn shard(
         &self,
         root: &Digest,
@@ -317,6 +331,8 @@ pub(super) trait Put {
     fn ward(&mut self, ward: &Ward) -> &mut Self;
     fn kept(&mut self, root: &Digest, kept: &Kept) -> &mut Self;
     fn upload(&mut self, root: &Digest, upload: &Upload) -> &mut Self;
+    fn rewrapped(&mut self, under: &Digest, root: &Digest, batch: &RewrappedBatch) -> &mut Self;
+    fn no_rewrapped(&mut self, under: &Digest) -> &mut Self;
     fn shard(&mut self, root: &Digest, record: &RecordId, shard: &Shard) -> &mut Self;
     fn batch_entry(&mut self, place: &BatchPlace, entry: &BatchEntry) -> &mut Self;
     fn docket(&mut self, case: CaseId, docket: &Docket) -> &mut Self;
@@ -344,6 +360,17 @@ impl Put for Batch {
 
     fn upload(&mut self, root: &Digest, upload: &Upload) -> &mut Self {
         self.put(key(UPLOAD, &[root.as_ref()]), wire::encode(upload))
+    }
+
+    fn rewrapped(&mut self, under: &Digest, root: &Digest, batch: &RewrappedBatch) -> &mut Self;
+    fn no_rewrapped(&mut self, under: &Digest) -> &mut Self;
+    fn rewrapped(&mut self, under: &Digest, root: &Digest, batch: &RewrappedBatch) -> &mut Self {
+        let key = key(REWRAPPED, &[under.as_ref(), root.as_ref()]);
+        self.put(key, wire::encode(batch))
+    }
+
+    fn no_rewrapped(&mut self, under: &Digest) -> &mut Self {
+        self.delete_prefix(key(REWRAPPED, &[under.as_ref()]))
     }
 
     fn shard(&mut self, root: &Digest, record: &RecordId, shard: &Shard) -> &mut Self {
@@ -386,7 +413,7 @@ impl Put for Batch {
 
     fn nothing(&mut self) -> &mut Self {
         for kind in [
-            WARD, KEPT, UPLOAD, SHARD, BATCH, DOCKET, OUTGOING, PASSAGE, JOINING,
+            WARD, KEPT, UPLOAD, SHARD, BATCH, DOCKET, OUTGOING, PASSAGE, JOINING, REWRAPPED,
         ] {
             self.delete_prefix([kind]);
         }

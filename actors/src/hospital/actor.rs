@@ -1,6 +1,6 @@
 //! Hospital shell: mailbox and ticks. The flows are in the files beside it.
 
-use crate::hospital::desk::Desk;
+use crate::hospital::desk::{Desk, PROVED_WITHIN};
 use crate::hospital::messages::{
     CloseCase, DeliverPartials, FetchRecords, Fetched, HospitalError, OnDuty, Opened, ReadCase,
     RequestOpening, Requested, Sponsor, WriteRecord, Written,
@@ -241,7 +241,11 @@ impl Handler<Delivered<FetchRecords>> for Hospital {
             let FetchRecords { root } = delivered.message;
             let upload = desk.archive.upload(root).await?;
             let upload = upload.ok_or(HospitalError::UnknownUpload { root })?;
-            if desk.setting.directory.patient(delivered.from) != Some(upload.patient) {
+            // Not a device that was lost: whoever found it may have its keys.
+            let deadline = Instant::now() + PROVED_WITHIN;
+            let (patient, _) = desk.prove_patient(upload.patient, deadline).await?;
+            let device = desk.setting.directory.account(delivered.from);
+            if device != Some(patient.device) {
                 return Err(HospitalError::Forbidden {
                     reason: format!("the upload is not of {}", delivered.from),
                 });

@@ -9,7 +9,7 @@ use kithkin_protocol::crypto::{Digest, Sealed};
 use kithkin_protocol::emergency::Request;
 use kithkin_protocol::ids::{CaseId, KinId};
 use kithkin_protocol::ledger::{Enrolment, Era};
-use kithkin_protocol::record::{BatchHeader, BatchStatus, Receipt};
+use kithkin_protocol::record::{BatchHeader, BatchStatus, Receipt, Rewrapped};
 use kithkin_protocol::sharing::{KIN_MAX, SignedPartial};
 use kithkin_protocol::units::{Epoch, Height, Millis, ShareIndex, Tier};
 use kithkin_protocol::wire;
@@ -60,6 +60,8 @@ pub(super) struct CaseFile {
     pub(super) enrolment: Enrolment,
     /// How records were cut, and who holds the pieces, by the epoch since which they have been cut so.
     pub(super) eras: BTreeMap<Epoch, Era>,
+    /// Since when records sealed before open with capsules that a new device of the patient has made.
+    pub(super) rewrapped: Option<Rewrapped>,
 }
 
 /// A partial opening that its kin signed and that is bad. Masked by `E`, so it may be kept and shown.

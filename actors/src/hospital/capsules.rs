@@ -5,14 +5,15 @@ use crate::friend_relative::messages::{FetchUpload, Ground};
 use crate::hospital::case::CaseWork;
 use crate::hospital::desk::{Desk, ledger, off_thread};
 use crate::hospital::messages::HospitalError;
+use crate::rewrapped::{self, Asker, of_epoch};
 use crate::scope;
 use crate::upload::Upload;
 use futures_util::stream::{FuturesUnordered, StreamExt as _, TryStreamExt as _, iter};
 use kithkin_protocol::crypto::Digest;
 use kithkin_protocol::emergency::{Case, Scope};
-use kithkin_protocol::ids::{KinId, RecordId};
+use kithkin_protocol::ids::{CaseId, KinId, RecordId};
 use kithkin_protocol::ledger::Enrolment;
-use kithkin_protocol::record::{BatchHeader, Capsule, CheckedCapsule};
+use kithkin_protocol::record::{BatchHeader, Capsule, CheckedCapsule, RewrappedBatch};
 use kithkin_protocol::sharing::{Commitments, Opening, OpeningContext};
 use kithkin_protocol::units::Tier;
 use std::collections::BTreeSet;
@@ -96,6 +97,12 @@ async fn fetch(
     let only: BTreeSet<RecordId> = asked.only.iter().copied().collect();
     let context = case.opening_context(desk.client.chain(), tier);
     let commitments = shares.commitments.clone();
+    let anew: Vec<Option<Arc<RewrappedBatch>>> = iter(&uploads)
+        .map(|upload| rewrapped_of(desk, work, upload, deadline))
+        .buffered(BATCHES_AT_ONCE)
+        .try_collect()
+        .await?;
+    let uploads = uploads.into_iter().zip(anew).collect();
     off_thread(move || check(context, &commitments, uploads, &only)).await?
 }
 
@@ -153,6 +160,30 @@ pub(super) async fn upload(
     Err(HospitalError::UnknownUpload { root })
 }
 
+/// The capsules that count for an upload instead of its own, when a new device of the patient has made others.
+async fn rewrapped_of(
+    desk: &Desk,
+    work: &CaseWork,
+    upload: &Upload,
+    deadline: Instant,
+) -> Result<Option<Arc<RewrappedBatch>>, HospitalError> {
+    let Some(anew) = of_epoch(work.file.rewrapped, upload.epoch) else {
+        return Ok(None);
+    };
+    let asker = Asker {
+        port: &desk.port,
+        directory: &desk.setting.directory,
+        case: Some(work.file.case),
+        within: TRY.min(deadline.saturating_duration_since(Instant::now())),
+    };
+    let kin: Vec<KinId> = work.kin().map(|(_, member)| member.id()).collect();
+    let fetched = rewrapped::fetch(asker, kin, anew, upload.root()).await;
+    let fetched = fetched.map_err(|error| HospitalError::Store {
+        reason: error.to_string(),
+    });
+    fetched.map(Some)
+}
+
 /// Whether the capsules are those that the manifest names: a kin could have sent others.
 fn is_whole(upload: &Upload) -> bool {
     let named = upload.manifest.entries().iter().map(|entry| entry.capsule);
@@ -187,17 +218,17 @@ async fn fetch_from(
 fn check(
     context: OpeningContext,
     commitments: &Commitments,
-    uploads: Vec<Arc<Upload>>,
+    uploads: Vec<(Arc<Upload>, Option<Arc<RewrappedBatch>>)>,
     only: &BTreeSet<RecordId>,
 ) -> Result<TierScope, HospitalError> {
     let mut capsules: Vec<(Digest, CheckedCapsule)> = Vec::new();
-    for upload in &uploads {
+    for (upload, anew) in &uploads {
         let root = upload.root();
-        let checked = upload
-            .check(commitments)
-            .map_err(|error| HospitalError::Store {
-                reason: format!("upload {root}: {error}"),
-            })?;
+        let checked = rewrapped::check(upload, anew.as_deref(), commitments.public_key()).map_err(
+            |error| HospitalError::Store {
+                reason: error.to_string(),
+            },
+        )?;
         let covered = scope::in_scope(checked, only).into_iter();
         capsules.extend(covered.map(|capsule| (root, capsule)));
     }
@@ -216,6 +247,6 @@ fn check(
         tier: context.tier,
         opening,
         capsules: Arc::new(capsules),
-        uploads,
+        uploads: uploads.into_iter().map(|(upload, _)| upload).collect(),
     })
 }

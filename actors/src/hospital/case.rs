@@ -173,6 +173,7 @@ impl Desk {
             request: case.request,
             enrolment: enrolled.enrolment,
             eras: enrolled.eras,
+            rewrapped: enrolled.rewrapped,
         };
         self.books.put_case(&file).await?;
         Ok(file)

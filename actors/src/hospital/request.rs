@@ -72,6 +72,7 @@ pub(super) async fn request(
         request,
         enrolment: enrolled.enrolment,
         eras: enrolled.eras,
+        rewrapped: enrolled.rewrapped,
     };
     desk.books.put_case(&file).await?;
     tracing::info!(%case, height = %requested.height, "an opening is requested");

@@ -1,8 +1,12 @@
 //! Patient shell: mailbox and timers. The flows are in the files beside it.
 
-use super::device::Device;
-use super::messages::{AboutRoster, Enrol, Enrolled, PatientError, ReadAll, Veto};
-use super::{consent, enrol, read, roster};
+use super::device::{Device, lost};
+use super::messages::{
+    AboutRoster, Enrol, Enrolled, FetchCapsules, FetchRedealt, Keys, PatientError, ReadAll,
+    Rebuild, Rebuilt, ShowKeys, Veto,
+};
+use super::{anew, consent, enrol, read, roster};
+use crate::friend_relative::messages::Bundle;
 use crate::identity::{Identity, Setting};
 use crate::ports::names::ActorName;
 use crate::ports::network::{Delivered, Port};
@@ -10,9 +14,15 @@ use crate::ports::store::Space;
 use crate::ports::vault::KeySpace;
 use crate::upload::OpenedRecord;
 use crate::validator::messages::{Concern, Notice};
-use actix::{Actor, ActorContext, AsyncContext, Context, Handler, ResponseFuture};
+use actix::fut::ActorFutureExt as _;
+use actix::{
+    Actor, ActorContext, AsyncContext, Context, Handler, ResponseActFuture, ResponseFuture,
+    WrapFuture as _,
+};
 use kithkin_protocol::emergency::CaseEvent;
 use kithkin_protocol::ledger::{TxBody, What};
+use kithkin_protocol::record::RewrappedBatch;
+use kithkin_protocol::roster::RosterEvent;
 use kithkin_protocol::units::Height;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -60,6 +70,18 @@ impl Patient {
         });
     }
 
+    /// Erases what is kept of keys that were dealt anew, when all kin hold them. A notice may be lost; the next start looks again.
+    fn finish(&self, ctx: &mut Context<Self>) {
+        let device = self.device.clone();
+        let finish = async move {
+            let patient = device.me;
+            if let Err(error) = anew::finish(device).await {
+                tracing::warn!(%patient, %error, "what was dealt is not erased yet");
+            }
+        };
+        ctx.spawn(finish.into_actor(self));
+    }
+
     /// Runs what the screen of this device asks for; anybody else is refused.
     pub(super) fn at_the_screen<T: 'static>(
         &self,
@@ -84,6 +106,7 @@ impl Actor for Patient {
     fn started(&mut self, ctx: &mut Self::Context) {
         self.follow();
         self.deliver();
+        self.finish(ctx);
         ctx.run_interval(FOLLOW_EVERY, |this, ctx| {
             if this.device.has_gap() {
                 tracing::error!(patient = %this.device.me, "the store refused a write; stopping");
@@ -99,7 +122,7 @@ impl Actor for Patient {
 impl Handler<Delivered<Notice>> for Patient {
     type Result = ();
 
-    fn handle(&mut self, delivered: Delivered<Notice>, _: &mut Self::Context) {
+    fn handle(&mut self, delivered: Delivered<Notice>, ctx: &mut Self::Context) {
         if !matches!(delivered.from, ActorName::Validator(_)) {
             return;
         }
@@ -115,6 +138,9 @@ impl Handler<Delivered<Notice>> for Patient {
             }
             if let What::Roster { step, .. } = &event.what {
                 tracing::info!(patient = %self.device.me, ?step, "about your roster");
+                if matches!(step, RosterEvent::Done(_)) {
+                    self.finish(ctx);
+                }
             }
             if let What::Case {
                 case,
@@ -177,6 +203,76 @@ impl Handler<Delivered<AboutRoster>> for Patient {
             roster::about(device, message).await
         })
     }
+}
+
+impl Handler<Delivered<ShowKeys>> for Patient {
+    type Result = ResponseFuture<Result<Keys, PatientError>>;
+
+    fn handle(&mut self, message: Delivered<ShowKeys>, _: &mut Self::Context) -> Self::Result {
+        self.at_the_screen(message.from, async move |device| Ok(anew::show(&device)))
+    }
+}
+
+impl Handler<Delivered<Rebuild>> for Patient {
+    type Result = ResponseActFuture<Self, Result<Rebuilt, PatientError>>;
+
+    fn handle(&mut self, message: Delivered<Rebuild>, _: &mut Self::Context) -> Self::Result {
+        let Delivered { from, message } = message;
+        let patient = message.patient;
+        let become_it = self.at_the_screen(from, async move |device| {
+            anew::take_over(&device, patient).await
+        });
+        let rebuild = become_it.into_actor(self).then(move |done, this, _| {
+            if done.is_ok() && this.device.me != patient {
+                this.device = Arc::new(this.device.speaking_for(patient));
+                this.follow();
+            }
+            let device = this.device.clone();
+            let rebuild = async move {
+                done?;
+                anew::rebuild(device).await
+            };
+            rebuild.into_actor(this)
+        });
+        Box::pin(rebuild)
+    }
+}
+
+impl Handler<Delivered<FetchRedealt>> for Patient {
+    type Result = ResponseFuture<Result<Bundle, PatientError>>;
+
+    fn handle(&mut self, message: Delivered<FetchRedealt>, _: &mut Self::Context) -> Self::Result {
+        let device = self.device.clone();
+        Box::pin(async move {
+            refuse_unless_kin(message.from)?;
+            anew::fetch_redealt(device, message.message.handover).await
+        })
+    }
+}
+
+impl Handler<Delivered<FetchCapsules>> for Patient {
+    type Result = ResponseFuture<Result<Arc<RewrappedBatch>, PatientError>>;
+
+    fn handle(&mut self, message: Delivered<FetchCapsules>, _: &mut Self::Context) -> Self::Result {
+        let device = self.device.clone();
+        Box::pin(async move {
+            refuse_unless_kin(message.from)?;
+            let FetchCapsules { under, root } = message.message;
+            let batch = device.heavy(move |device| device.wrapped(&under, &root));
+            let none = || lost(root, "no capsules of it are kept here");
+            batch.await?.map(Arc::new).ok_or_else(none)
+        })
+    }
+}
+
+/// What is handed out is sealed, or as public as the capsules that it replaces.
+fn refuse_unless_kin(from: ActorName) -> Result<(), PatientError> {
+    if matches!(from, ActorName::Kin(..)) {
+        return Ok(());
+    }
+    Err(PatientError::Forbidden {
+        reason: format!("{from} is no kin"),
+    })
 }
 
 crate::supervised!(Patient {

@@ -48,7 +48,7 @@ impl Device {
             identity.signing.clone(),
             setting.clock.clone(),
         );
-        Ok(Self {
+        let device = Self {
             me: identity.account().into(),
             setting,
             identity,
@@ -58,7 +58,25 @@ impl Device {
             enrolling: tokio::sync::Mutex::new(()),
             delivering: tokio::sync::Mutex::new(()),
             space,
+        };
+        Ok(match device.stands_in_for()? {
+            Some(patient) => device.speaking_for(patient),
+            None => device,
         })
+    }
+
+    /// The same device, speaking for a patient whose kin have vouched for it, or shall.
+    pub(super) fn speaking_for(&self, patient: PatientId) -> Self {
+        Self {
+            me: patient,
+            setting: self.setting.clone(),
+            identity: self.identity.clone(),
+            keys: self.keys.clone(),
+            port: self.port.clone(),
+            client: self.client.clone(),
+            enrolling: tokio::sync::Mutex::new(()),
+            space: self.space.clone(),
+        }
     }
 
     /// Destroys the tier keys of every round but `keep`. For whoever has proved that nothing was ever sealed to them.
@@ -147,7 +165,7 @@ impl Device {
 }
 
 /// What names of tier keys in the vault start with.
-const TIER_KEY: &str = "tier-";
+pub(super) const TIER_KEY: &str = "tier-";
 
 pub(super) fn tier_key_name(tier: Tier, round: u32) -> String {
     format!("{TIER_KEY}{tier}-{round}")

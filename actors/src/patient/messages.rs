@@ -1,13 +1,17 @@
 //! What a patient's device is asked and told.
 
+use crate::friend_relative::messages::Bundle;
 use crate::upload::OpenedRecord;
 use actix::Message;
-use kithkin_protocol::crypto::Digest;
+use kithkin_protocol::crypto::{Digest, SealingKey, VerifyingKey};
 use kithkin_protocol::emergency::TierPolicy;
-use kithkin_protocol::ids::{CaseId, GrantId, HospitalId, KinId, RecordId};
+use kithkin_protocol::ids::{CaseId, GrantId, HandoverId, HospitalId, KinId, PatientId, RecordId};
 use kithkin_protocol::ledger::Member;
+use kithkin_protocol::record::RewrappedBatch;
 use kithkin_protocol::roster::{Plan, RosterRules};
 use kithkin_protocol::units::{Height, Tier};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// Driver (the patient's screen) -> Patient. Chooses kin and deals them shares of fresh tier keys. The reply comes when
 /// the enrolment is final. Asking again after success changes nothing.
@@ -74,6 +78,65 @@ pub enum Source {
 #[rtype(result = "Result<Height, PatientError>")]
 pub struct Veto(pub CaseId);
 
+/// Driver (the new device's screen) -> Patient. The keys by which kin can vouch for this device.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "Result<Keys, PatientError>")]
+pub struct ShowKeys;
+
+/// Public keys of a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keys {
+    /// What it signs with.
+    pub signing: VerifyingKey,
+    /// What others seal to.
+    pub sealing: SealingKey,
+}
+
+/// Driver (the new device's screen) -> Patient. "I have lost my old device; this is my new one." Once the kin's word for it is final, it
+/// asks them for their shares, rebuilds the keys, deals others, and wraps every record's key anew (opening.md section 6). The reply
+/// comes when that is proposed; the new keys count when all kin hold their shares. Asking again goes on where it stopped.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "Result<Rebuilt, PatientError>")]
+pub struct Rebuild {
+    /// Who asks: a device speaks for this patient from then on.
+    pub patient: PatientId,
+}
+
+/// What rebuilding the keys came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rebuilt {
+    /// Height of the block in which the proposal stands.
+    pub height: Height,
+    /// Kin whose shares do not fit their commitments.
+    pub wrong: Vec<KinId>,
+    /// Kin that sent none.
+    pub silent: Vec<KinId>,
+    /// Uploads whose capsules were made anew.
+    pub batches: usize,
+    /// Records in them.
+    pub records: usize,
+    /// How many of these had a capsule that holds no key: whoever sealed them did so wrongly, and they open to nobody.
+    pub empty: usize,
+}
+
+/// FriendRelative -> Patient (a new device). "Send me what you have dealt in this handover."
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "Result<Bundle, PatientError>")]
+pub struct FetchRedealt {
+    /// The handover.
+    pub handover: HandoverId,
+}
+
+/// FriendRelative -> Patient (a new device). "Send me the capsules that you have made for this upload."
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "Result<Arc<RewrappedBatch>, PatientError>")]
+pub struct FetchCapsules {
+    /// The root on chain over the new capsules of all batches.
+    pub under: Digest,
+    /// Manifest root of the upload.
+    pub root: Digest,
+}
+
 /// Why a patient's device does not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PatientError {
@@ -114,6 +177,14 @@ pub enum PatientError {
         grant: GrantId,
         /// Why.
         reason: String,
+    },
+    /// The keys cannot be rebuilt: too few kin released good shares.
+    #[error("the keys cannot be rebuilt: {reason}; wrong shares came from {} kin", wrong.len())]
+    Shares {
+        /// Why.
+        reason: String,
+        /// Kin whose shares do not fit their commitments.
+        wrong: Vec<KinId>,
     },
     /// A record cannot be opened.
     #[error("record {record} cannot be opened: {reason}")]

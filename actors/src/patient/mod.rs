@@ -10,10 +10,14 @@
 //! | `collect` | getting uploads and ciphertexts back from hospital or kin |
 //! | [`consent`] | letting hospitals read, outside emergencies |
 //! | `read` | opening records with the own keys |
+//! | `roster` | proposing and stopping changes of the roster |
+//! | `anew` | a new device: rebuilding the keys, dealing others, wrapping the records' keys anew |
+//! | `storage` | what a new device keeps until all kin hold what it dealt |
 //!
 //! The rules are in `kithkin_protocol::{sharing, record, ledger}`.
 
 mod actor;
+mod anew;
 mod collect;
 pub mod consent;
 mod device;
@@ -22,6 +26,7 @@ mod enrol;
 pub mod messages;
 mod read;
 mod roster;
+mod storage;
 #[cfg(test)]
 mod tests;
 

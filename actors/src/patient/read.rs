@@ -3,12 +3,13 @@
 use super::collect::{Ciphertexts, fill_from_kin, from_hospital, upload_from_kin};
 use super::device::{Device, lost};
 use super::messages::{PatientError, ReadAll, Source};
+use crate::rewrapped::{self, Asker, of_epoch};
 use crate::scope::{batch_places, batch_places_of, prove_batch};
 use crate::upload::{OpenedRecord, Upload};
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use kithkin_protocol::crypto::Digest;
-use kithkin_protocol::ids::RecordId;
-use kithkin_protocol::ledger::{self, BatchPlace};
+use kithkin_protocol::ids::{KinId, RecordId};
+use kithkin_protocol::ledger::{self, BatchPlace, Member};
 use kithkin_protocol::record::{self, BatchHeader, CheckedCapsule};
 use kithkin_protocol::sharing::{TierKey, capsule_key_direct};
 use kithkin_protocol::units::{Height, Tier};
@@ -18,6 +19,8 @@ use std::time::{Duration, Instant};
 
 /// How long the proofs of one tier may take.
 const PROVE_WITHIN: Duration = Duration::from_secs(20);
+/// How long one kin may take to send capsules that were made anew.
+const FETCH_WITHIN: Duration = Duration::from_secs(5);
 /// Proofs of batches that are asked for at a time.
 const PROOFS_AT_ONCE: usize = 8;
 
@@ -47,13 +50,10 @@ pub(super) async fn read_all(
                 .map(|shares| shares.commitments.clone());
             let commitments =
                 commitments.ok_or_else(|| lost(header.manifest_root, "no such tier"))?;
+            let capsules = capsules(&device, &patient, &header, &upload).await?;
             let records = device.heavy(move |device| {
                 let key = device.tier_key(tier, commitments.public_key())?;
-                let root = upload.root();
-                let capsules = upload
-                    .check(&commitments)
-                    .map_err(|error| lost(root, error))?;
-                open(&key, tier, root, &capsules, &ciphertexts)
+                open(&key, tier, upload.root(), &capsules, &ciphertexts)
             });
             opened.extend(records.await?);
         }
@@ -65,7 +65,7 @@ pub(super) async fn read_all(
 }
 
 /// Headers of the batches of a tier that are asked for, each proved, in canonical order. `only` empty means all.
-async fn headers(
+pub(super) async fn headers(
     device: &Arc<Device>,
     tier: Tier,
     up_to: Height,
@@ -127,6 +127,40 @@ async fn collect(
     })?;
     fill_from_kin(device, era, &upload, &mut ciphertexts).await?;
     Ok((upload, ciphertexts))
+}
+
+/// The capsules that count for an upload, checked: its own, or those that a new device has made.
+pub(super) async fn capsules(
+    device: &Arc<Device>,
+    entry: &ledger::Patient,
+    header: &BatchHeader,
+    upload: &Arc<Upload>,
+) -> Result<Vec<CheckedCapsule>, PatientError> {
+    let root = header.manifest_root;
+    let anew = match of_epoch(entry.rewrapped, header.epoch) {
+        Some(anew) => {
+            let asker = Asker {
+                port: &device.port,
+                directory: &device.setting.directory,
+                case: None,
+                within: FETCH_WITHIN,
+            };
+            let kin = entry.enrolment.roster.iter().map(Member::id);
+            let kin: Vec<KinId> = kin.collect();
+            let fetched = rewrapped::fetch(asker, kin, anew, root).await;
+            Some(fetched.map_err(|error| lost(root, error))?)
+        }
+        None => None,
+    };
+    let shares = entry.enrolment.tier(header.tier);
+    let key = shares.map(|shares| *shares.commitments.public_key());
+    let key = key.ok_or_else(|| lost(root, "no such tier"))?;
+    let upload = upload.clone();
+    let check = device.heavy(move |_| {
+        let checked = rewrapped::check(&upload, anew.as_deref(), &key);
+        checked.map_err(|error| lost(root, error))
+    });
+    check.await
 }
 
 fn open(

@@ -14,7 +14,7 @@ const FINAL_WITHIN: Duration = Duration::from_secs(30);
 /// How long a proof may take.
 const PROVE_WITHIN: Duration = Duration::from_secs(10);
 
-fn bad(reason: impl core::fmt::Display) -> PatientError {
+pub(super) fn bad(reason: impl core::fmt::Display) -> PatientError {
     PatientError::Roster {
         reason: reason.to_string(),
     }
@@ -25,7 +25,10 @@ pub(super) async fn about(device: Arc<Device>, about: AboutRoster) -> Result<Hei
     let step = match about {
         AboutRoster::Propose(plan) => RosterStep::Propose(plan),
         AboutRoster::Veto => RosterStep::Veto {
-            handover: under_way(&device).await?.id,
+            handover: under_way(&device)
+                .await?
+                .ok_or_else(|| bad("no change of the roster is under way"))?
+                .id,
         },
     };
     let body = TxBody::Roster {
@@ -41,10 +44,10 @@ pub(super) async fn about(device: Arc<Device>, about: AboutRoster) -> Result<Hei
 }
 
 /// The change that is under way, proved.
-async fn under_way(device: &Device) -> Result<Handover, PatientError> {
+pub(super) async fn under_way(device: &Device) -> Result<Option<Handover>, PatientError> {
     let key = State::handover_key(device.me);
     let deadline = Instant::now() + PROVE_WITHIN;
     let (value, _) = device.client.prove(key, deadline).await?;
-    let value = value.ok_or_else(|| bad("no change of the roster is under way"))?;
-    State::decode_value(&value).map_err(bad)
+    let handover = value.map(|value| State::decode_value(&value));
+    handover.transpose().map_err(bad)
 }

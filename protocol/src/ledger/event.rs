@@ -150,6 +150,14 @@ pub enum Rejection {
         /// What is wrong.
         field: &'static str,
     },
+    /// A new device of the patient is dealing other keys; what is sealed to the present ones would stay shut.
+    #[error(
+        "the keys of {patient} are being replaced; seal it again to the new ones when that is done"
+    )]
+    KeysInExchange {
+        /// The patient.
+        patient: PatientId,
+    },
     /// The numbers in the batch's header do not fit each other or the roster.
     #[error(transparent)]
     BatchHeader(#[from] crate::record::BatchError),

@@ -439,6 +439,7 @@ impl State {
             unheard: BTreeMap::new(),
             exposed: None,
             is_recovering: false,
+            rewrapped: None,
             refresh_due_ms: run.now.plus(rules.refresh_every_ms.0),
             wants_refresh: false,
             drill,

@@ -3,6 +3,7 @@
 use crate::crypto::Digest;
 use crate::ids::{AccountId, KinId, PatientId};
 use crate::ledger::enrolment::{Enrolment, Member, Seat};
+use crate::record::Rewrapped;
 use crate::roster::Present;
 use crate::sharing::Threshold;
 use crate::units::{CircleKind, Epoch, Height, Millis, ShareIndex, Tier};
@@ -31,6 +32,8 @@ pub struct Patient {
     pub exposed: Option<Epoch>,
     /// Whether the new device has not dealt yet.
     pub is_recovering: bool,
+    /// Since when records sealed before open with capsules that a new device has made; none before it came to that.
+    pub rewrapped: Option<Rewrapped>,
     /// When the next refresh is due.
     pub refresh_due_ms: Millis,
     /// Whether a refresh is due and has not been made.

@@ -127,9 +127,21 @@ impl Capsule {
     ) -> Result<Self, CapsuleError> {
         let r = Zeroizing::new(random_scalar(rng));
         let u = PointBytes::from(&Point::mul_base(&r));
-        let u_bar = PointBytes::from(&(*GBAR * *r));
         let key = CapsuleKey::new(tier_key.point() * *r);
         let wrapped = key.wrap(dek, &label, &u)?;
+        Ok(Self::proved(&r, label, wrapped, tier_key, rng))
+    }
+
+    /// The capsule with its proof. The proof says nothing about what `wrapped` is.
+    pub(super) fn proved(
+        r: &Scalar,
+        label: Label,
+        wrapped: WrappedKey,
+        tier_key: &TierPublicKey,
+        rng: &mut impl CryptoRng,
+    ) -> Self {
+        let u = PointBytes::from(&Point::mul_base(r));
+        let u_bar = PointBytes::from(&(*GBAR * *r));
         let zero = ScalarBytes([0; 32]);
         let mut capsule = Self {
             label,
@@ -141,14 +153,14 @@ impl Capsule {
         };
         let w = Zeroizing::new(hedged_nonce(
             rng,
-            &r,
+            r,
             &[PROOF.as_bytes(), label.as_ref(), wrapped.as_ref()],
         ));
         let half = Zeroizing::new(w.div_by_2());
         let e = capsule.challenge([Point::mul_base(&half), *GBAR * *half], tier_key);
         capsule.e = ScalarBytes::from(&e);
         capsule.z = ScalarBytes::from(&(*w + e * *r));
-        Ok(capsule)
+        capsule
     }
 
     /// `e = H_l(domain, L, W, U, Ubar, wG, w Gbar, P)` from `w/2 G` and `w/2 Gbar`.

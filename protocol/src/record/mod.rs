@@ -16,6 +16,7 @@
 //! | `duties` | Redundant data | what a kin should hold; uniform draws from it |
 //! | `possession` | Redundant data | drawn places that a kin must show |
 //! | `repair` | Redundant data | a lost shard made anew from those of other kin |
+//! | `rewrap` | 6 | records' keys encapsulated anew, to another tier key |
 //! | `slots` | Redundant data | who holds which shard after a change of the roster |
 //! | `erasure`, `quota` | Redundant data | a kin's signature for what it erased; room and what makes some |
 //!
@@ -34,6 +35,7 @@ mod possession;
 mod quota;
 mod receipt;
 mod repair;
+mod rewrap;
 mod shards;
 mod slots;
 
@@ -62,5 +64,9 @@ pub use quota::{
 };
 pub use receipt::{Receipt, ReceiptBody, ReceiptError, ReceiptLine, held_digest, receipts_root};
 pub use repair::{Offered, Repair, RepairError, RepairFault};
+pub use rewrap::{
+    REWRAP_BATCHES_MAX, Rewrap, RewrapError, RewrapTree, Rewrapped, RewrappedBatch, Wrapped,
+    rewrap, rewrap_leaf,
+};
 pub use shards::{Rebuilt, Shard, ShardError, ShardFault, ShardSet, rebuild, shards};
 pub use slots::{Endurance, SlotError, Slots, assign_slots};

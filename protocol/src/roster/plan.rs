@@ -4,6 +4,7 @@ use super::{RosterError, RosterRules};
 use crate::crypto::{SealingKey, VerifyingKey};
 use crate::ids::{AccountId, KinId, PatientId};
 use crate::ledger::{Enrolment, Member};
+use crate::record::Rewrap;
 use crate::sharing::{Commitments, KIN_MAX, KIN_MIN, majority};
 use crate::units::{CircleKind, Tier};
 use serde::{Deserialize, Serialize};
@@ -21,12 +22,14 @@ pub enum Plan {
         /// The new threshold of each tier, in the order of [`Tier::ALL`].
         thresholds: [u8; Tier::ALL.len()],
     },
-    /// The patient's own device, which holds the keys, deals them anew.
+    /// The patient's own device, which holds the keys, deals them anew; a new device, which has rebuilt them, deals others.
     Redeal {
         /// The new roster; the first has share index 1.
         roster: Vec<Member>,
         /// Commitments of each tier, in the order of [`Tier::ALL`].
         commitments: Vec<Commitments>,
+        /// The capsules of everything sealed so far, made anew for the other keys; none when the keys stay.
+        rewrap: Option<Rewrap>,
     },
     /// Another device speaks for the patient, who has lost the old one (section 6). Kin then release their shares to it, and
     /// the keys count as exposed: they lay on a device that somebody may have found.
@@ -128,6 +131,18 @@ impl Plan {
         matches!(self, Self::Redeal { roster, .. } if *roster == present.enrolment.roster)
     }
 
+    /// Whether other tier keys take the place of the present ones.
+    #[must_use]
+    pub fn replaces_keys(&self) -> bool {
+        matches!(
+            self,
+            Self::Redeal {
+                rewrap: Some(_),
+                ..
+            }
+        )
+    }
+
     /// Whether the shares come from the present kin.
     #[must_use]
     pub fn is_dealt_by_kin(&self) -> bool {
@@ -163,10 +178,15 @@ impl Plan {
                 Self::Redeal {
                     roster,
                     commitments,
+                    rewrap,
                 },
                 _,
             ) => {
                 check_roster(present, roster)?;
+                check(
+                    rewrap.is_some() == present.is_recovering,
+                    "a new device deals other keys and capsules, and no other device does",
+                )?;
                 check_redealt(present, roster.len(), commitments)
             }
             (Self::Recover { device, .. }, _) => {
@@ -212,10 +232,19 @@ fn check_redealt(
             (majority(kin)..=kin).contains(&new.threshold()),
             "a threshold is no majority of the roster",
         )?;
+        let stays = new.public_key() == old.commitments.public_key();
         check(
-            new.public_key() == old.commitments.public_key(),
+            stays || present.is_recovering,
             "the tier keys must stay; another key would leave the records shut",
         )?;
+        check(
+            !stays || !present.is_recovering,
+            "the keys lay on the lost device; other keys must be dealt",
+        )?;
     }
-    Ok(())
+    let keys: BTreeSet<_> = commitments
+        .iter()
+        .map(|new| *new.public_key().as_bytes())
+        .collect();
+    check(keys.len() == tiers.len(), "two tiers have the same key")
 }

@@ -3,7 +3,7 @@
 use super::SessionPublic;
 use crate::bytes::byte_newtype;
 use crate::crypto::{Digest, HashWriter};
-use crate::ids::{ChainId, PatientId, TxId};
+use crate::ids::{AccountId, ChainId, PatientId, TxId};
 use crate::units::{CircleKind, Epoch, Height, Tier};
 
 byte_newtype!(
@@ -22,6 +22,23 @@ impl Rho {
             .number(height.0)
             .number(u64::from(index))
             .field(request);
+        Self(writer.finish().0)
+    }
+
+    /// For shares released to a patient's new device: `H(domain, chain, patient, device, epoch)`. A key speaks for a patient once.
+    #[must_use]
+    pub fn of_recovery(
+        chain: &ChainId,
+        patient: &PatientId,
+        device: &AccountId,
+        epoch: Epoch,
+    ) -> Self {
+        let mut writer = HashWriter::new("kithkin/rho-recovery/1");
+        writer
+            .field(chain)
+            .field(patient)
+            .field(device)
+            .number(u64::from(epoch.0));
         Self(writer.finish().0)
     }
 }

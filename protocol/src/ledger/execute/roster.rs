@@ -7,10 +7,11 @@ use crate::ledger::enrolment::Enrolment;
 use crate::ledger::event::{Rejection, What};
 use crate::ledger::patient::Patient;
 use crate::ledger::state::State;
+use crate::record::{Rewrap, Rewrapped};
 use crate::roster::{
     Dealt, Failure, Handover, Outcome, Plan, Proposer, RosterError, RosterEvent, RosterStep, Stage,
 };
-use crate::units::{Millis, ShareIndex};
+use crate::units::{Height, Millis, ShareIndex, Tier};
 
 /// Most rosters that one block moves because their time has come.
 const ROSTERS_PER_BLOCK_MAX: usize = 1_000;
@@ -99,6 +100,15 @@ impl State {
             && !self.is_free(AccountId::of(device))
         {
             let fault = "the device's key is in use already";
+            return Err(RosterError::Plan { fault });
+        }
+        if let Plan::Redeal {
+            rewrap: Some(rewrap),
+            ..
+        } = plan
+            && u64::from(rewrap.batches) != self.batch_count(patient) as u64
+        {
+            let fault = "the new capsules are not those of all batches that stand";
             return Err(RosterError::Plan { fault });
         }
         let id = HandoverId(cause.0.0);
@@ -221,9 +231,15 @@ impl State {
         if roster != entry.enrolment.roster {
             self.change_kin(patient, &mut entry, &roster, epoch);
         }
+        let sealed_until = entry.epoch;
         entry.epoch = epoch;
-        if matches!(handover.plan, Plan::Redeal { .. }) {
+        if let Plan::Redeal { rewrap, .. } = &handover.plan {
             entry.is_recovering = false;
+            if let Some(rewrap) = rewrap {
+                // However it was wrapped, its keys lay on the lost device.
+                entry.exposed = Some(sealed_until);
+                self.replace_keys(patient, &mut entry, *rewrap);
+            }
         } else if entry.is_recovering {
             // Other shares of keys that lay on the lost device.
             entry.exposed = Some(epoch);
@@ -241,6 +257,27 @@ impl State {
         };
         self.put_roster(patient, entry, None);
         run.roster(cause, patient, [RosterEvent::Done(epoch)]);
+    }
+
+    /// Other keys: what was sealed before opens with other capsules, and a second circle, which shares a key of before, is none any more.
+    fn replace_keys(&mut self, patient: PatientId, entry: &mut Patient, rewrap: Rewrap) {
+        let since = entry.epoch;
+        entry.rewrapped = Some(Rewrapped { since, rewrap });
+        for member in entry
+            .enrolment
+            .second
+            .take()
+            .into_iter()
+            .flat_map(|second| second.roster)
+        {
+            self.kin.remove(&(member.id(), patient));
+        }
+    }
+
+    /// How many batches of a patient stand, in all tiers.
+    fn batch_count(&self, patient: PatientId) -> usize {
+        let of = |tier| self.batches_of(patient, tier, Height(u64::MAX)).count();
+        Tier::ALL.into_iter().map(of).sum()
     }
 
     /// Another device speaks for the patient.

@@ -38,6 +38,12 @@ impl State {
         if let Some((field, _)) = wrong.into_iter().find(|(_, wrong)| *wrong) {
             return Err(Rejection::Batch { field });
         }
+        // It would be sealed to a key that is about to go, and have no capsule under the other one.
+        let handover = self.handovers.get(&header.patient);
+        if handover.is_some_and(|handover| handover.plan.replaces_keys()) {
+            let patient = header.patient;
+            return Err(Rejection::KeysInExchange { patient });
+        }
         // The roster had its size checked when it was enrolled.
         let roster = Threshold::majority(kin).map_err(|_| Rejection::Batch { field: "roster" })?;
         header.check(roster)?;

@@ -1,0 +1,293 @@
+//! A patient's new device: this kin's share for it, the shares that it deals, the capsules that it makes (opening.md section 6).
+//!
+//! Who speaks for the patient the ledger says, proved anew for each share that is
+//! released. Until every kin has said that it holds the new shares and the new
+//! capsules of everything, the old ones stand.
+
+use super::access::{Wanted, reach};
+use super::desk::{Desk, HINT_PATIENCE};
+use super::mend::headers;
+use super::messages::{Conduct, FetchRewrapped, KinError, ReleaseShares, ReleasedShares};
+use super::offers::{SEALED_BYTES_MAX, keep_shares};
+use super::passage::Taking;
+use super::prepare::{share, upload};
+use super::roster::{Circle, bad};
+use super::storage::{Put as _, Ward};
+use crate::patient::Patient;
+use crate::patient::messages::{FetchCapsules, FetchRedealt};
+use crate::ports::names::ActorName;
+use crate::ports::random::SystemRng;
+use crate::ports::store::Batch;
+use crate::rewrapped::{self, Asker, of_epoch};
+use kithkin_protocol::crypto::group::{ScalarBytes, random_scalar};
+use kithkin_protocol::crypto::{Digest, Sealed};
+use kithkin_protocol::ids::KinId;
+use kithkin_protocol::ledger::{Enrolment, Member};
+use kithkin_protocol::record::{BatchHeader, Rewrapped, RewrappedBatch};
+use kithkin_protocol::roster::Handover;
+use kithkin_protocol::sharing::{Rho, Share, ShareContext, open_share, release_share};
+use kithkin_protocol::units::{Height, ShareIndex, Tier};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long the device may take to send shares or the capsules of one upload.
+const FETCH_WITHIN: Duration = Duration::from_secs(5);
+
+/// Hands this kin's shares to the device that speaks for the patient and has no keys yet.
+pub(super) async fn release(
+    desk: Arc<Desk>,
+    from: ActorName,
+    message: ReleaseShares,
+) -> Result<ReleasedShares, KinError> {
+    let patient = message.patient;
+    let ward = desk.ward(patient).filter(|ward| ward.active);
+    let ward = ward.ok_or(KinError::NotMyPatient { patient })?;
+    let entry = desk.enrolled(patient, HINT_PATIENCE).await?;
+    let entry = entry.ok_or(KinError::NotMyPatient { patient })?;
+    let account = desk.setting.directory.account(from);
+    if account != Some(entry.device) || !entry.is_recovering {
+        return Err(KinError::Forbidden {
+            reason: format!(
+                "{from} is no new device of this patient that has yet to rebuild the keys"
+            ),
+        });
+    }
+    if ward.epoch != entry.epoch {
+        return Err(bad(patient, "the shares are being renewed; ask again"));
+    }
+    let rho = Rho::of_recovery(&desk.client.chain(), &patient, &entry.device, entry.epoch);
+    let sealing = entry.enrolment.sealing;
+    let released = desk.heavy(move |desk| {
+        let tiers = Tier::ALL.into_iter();
+        let shares = tiers.map(|tier| {
+            let mut mine = share(desk, &ward, tier)?;
+            if desk.conduct() == Conduct::Forge {
+                mine = wrong(mine.index()).ok_or_else(|| bad(patient, "no wrong share"))?;
+            }
+            let sealed = release_share(&mine, &ward.context(tier), &rho, &sealing, &mut SystemRng);
+            Ok((tier, sealed.map_err(|error| bad(patient, error))?))
+        });
+        Ok(ReleasedShares {
+            epoch: ward.epoch,
+            shares: shares.collect::<Result<_, KinError>>()?,
+        })
+    });
+    let released = released.await?;
+    tracing::warn!(kin = %desk.me, %patient, %from, "the shares are released to the patient's new device");
+    Ok(released)
+}
+
+/// A share that opens nothing. For demonstrations ([`Conduct::Forge`]).
+fn wrong(index: ShareIndex) -> Option<Share> {
+    let scalar = ScalarBytes::from(&random_scalar(&mut SystemRng));
+    Share::from_bytes(&[[index.get()].as_slice(), &scalar.0].concat()).ok()
+}
+
+/// The shares that the new device has dealt to this kin, checked and sealed for the disk, once all its capsules are here.
+pub(super) async fn take(
+    desk: &Arc<Desk>,
+    circle: &Circle,
+    handover: &Handover,
+    taking: &Taking<'_>,
+) -> Result<Ward, KinError> {
+    let patient = circle.patient;
+    let since = circle.entry.epoch.plus(1);
+    let anew = taking.rewrap.map(|rewrap| Rewrapped { since, rewrap });
+    if let Some(anew) = anew {
+        gather(desk, circle, taking, anew).await?;
+    }
+    let name = desk.setting.directory.name(circle.entry.device);
+    let name = name.ok_or_else(|| bad(patient, "the directory does not know the new device"))?;
+    let question = FetchRedealt {
+        handover: handover.id,
+    };
+    let dealt = desk
+        .port
+        .ask::<Patient, _>(name, question, FETCH_WITHIN)
+        .await;
+    let dealt = dealt
+        .map_err(|error| bad(patient, error))?
+        .map_err(|error| bad(patient, error))?;
+    let place = taking.recipient.position();
+    let mine: Vec<Option<Sealed>> = dealt
+        .0
+        .iter()
+        .map(|tier| tier.get(place).cloned())
+        .collect();
+    let tiers = handover.tiers(&circle.entry.present(patient));
+    let enrolment = Enrolment {
+        roster: taking.roster.to_vec(),
+        tiers: tiers.map_err(|error| bad(patient, error))?,
+        acceptances: Vec::new(),
+        second: circle
+            .entry
+            .enrolment
+            .second
+            .clone()
+            .filter(|_| anew.is_none()),
+        ..circle.entry.enrolment.clone()
+    };
+    let recipient = taking.recipient;
+    let roster_since = circle.entry.roster_since;
+    desk.heavy(move |desk| {
+        let mut shares = Vec::new();
+        for (position, dealt) in enrolment.tiers.iter().enumerate() {
+            let tier = dealt.tier;
+            let context = ShareContext {
+                patient,
+                tier,
+                epoch: since,
+            };
+            let sealed = mine.get(position).cloned().flatten();
+            let sealed =
+                sealed.filter(|one| one.enc.len() + one.ciphertext.len() <= SEALED_BYTES_MAX);
+            let sealed = sealed.ok_or_else(|| bad(patient, "the device sends no share"))?;
+            let key = &desk.identity.opening;
+            let share = open_share(&sealed, key, recipient, &context, &dealt.commitments);
+            let wrong = |error| {
+                bad(
+                    patient,
+                    format!("the new device dealt wrongly in tier {tier}: {error}"),
+                )
+            };
+            shares.push((tier, share.map_err(wrong)?));
+        }
+        Ok(Ward {
+            patient,
+            index: recipient,
+            epoch: since,
+            since: roster_since,
+            digest: enrolment.digest(desk.client.chain(), patient),
+            active: false,
+            shares: keep_shares(desk, patient, since, shares)?,
+            rewrapped: anew,
+            enrolment,
+        })
+    })
+    .await
+}
+
+/// Gets the new capsules of every upload that stands, checks them and keeps them.
+async fn gather(
+    desk: &Arc<Desk>,
+    circle: &Circle,
+    taking: &Taking<'_>,
+    anew: Rewrapped,
+) -> Result<(), KinError> {
+    let mut batches = 0u32;
+    for (tier, commitments) in Tier::ALL.into_iter().zip(taking.commitments) {
+        for header in headers(desk, circle, tier, taking.at).await? {
+            batches = batches.saturating_add(1);
+            let root = header.manifest_root;
+            if desk.store.rewrapped(&anew.rewrap.root, &root)?.is_some() {
+                continue;
+            }
+            let batch = from_anybody(desk, circle, &header, anew).await?;
+            let upload = upload(desk, &circle.entry.enrolment.roster, &header).await?;
+            let key = *commitments.public_key();
+            let checked = batch.clone();
+            let check = desk.heavy(move |_| {
+                let good = rewrapped::check(&upload, Some(&checked), &key);
+                good.map(drop).map_err(|error| bad(header.patient, error))
+            });
+            check.await?;
+            keep(desk, &anew, &root, &batch).await?;
+        }
+    }
+    if batches == anew.rewrap.batches {
+        Ok(())
+    } else {
+        Err(bad(
+            circle.patient,
+            "not all batches of this patient are listed yet",
+        ))
+    }
+}
+
+async fn keep(
+    desk: &Desk,
+    anew: &Rewrapped,
+    root: &Digest,
+    batch: &RewrappedBatch,
+) -> Result<(), KinError> {
+    let mut write = Batch::default();
+    write.rewrapped(&anew.rewrap.root, root, batch);
+    desk.store.write(write).await
+}
+
+/// The new capsules of one upload: from the device that made them, else from a fellow kin.
+async fn from_anybody(
+    desk: &Arc<Desk>,
+    circle: &Circle,
+    header: &BatchHeader,
+    anew: Rewrapped,
+) -> Result<Arc<RewrappedBatch>, KinError> {
+    let root = header.manifest_root;
+    if let Some(name) = desk.setting.directory.name(circle.entry.device) {
+        let under = anew.rewrap.root;
+        let question = FetchCapsules { under, root };
+        match desk
+            .port
+            .ask::<Patient, _>(name, question, FETCH_WITHIN)
+            .await
+        {
+            Ok(Ok(batch)) if batch.verify(&anew.rewrap, &root).is_ok() => return Ok(batch),
+            Ok(Ok(_)) => tracing::warn!(kin = %desk.me, %root, "the device sent other capsules"),
+            Ok(Err(error)) => tracing::debug!(kin = %desk.me, %error, "no capsules"),
+            Err(error) => tracing::debug!(kin = %desk.me, %error, "no capsules"),
+        }
+    }
+    from_kin(desk, &circle.entry.enrolment.roster, root, anew).await
+}
+
+async fn from_kin(
+    desk: &Desk,
+    roster: &[Member],
+    root: Digest,
+    anew: Rewrapped,
+) -> Result<Arc<RewrappedBatch>, KinError> {
+    let asker = Asker {
+        port: &desk.port,
+        directory: &desk.setting.directory,
+        case: None,
+        within: FETCH_WITHIN,
+    };
+    let fellows: Vec<KinId> = roster.iter().map(Member::id).collect();
+    let fellows = fellows.into_iter().filter(|kin| *kin != desk.me);
+    let fetched = rewrapped::fetch(asker, fellows, anew, root).await;
+    fetched.map_err(|error| KinError::Shards {
+        reason: error.to_string(),
+    })
+}
+
+/// The capsules that count for an upload instead of its own, when they were made anew: kept here, or from a fellow kin and then kept.
+pub(super) async fn capsules(
+    desk: &Arc<Desk>,
+    ward: &Ward,
+    header: &BatchHeader,
+) -> Result<Option<Arc<RewrappedBatch>>, KinError> {
+    let Some(anew) = of_epoch(ward.rewrapped, header.epoch) else {
+        return Ok(None);
+    };
+    let root = header.manifest_root;
+    if let Some(kept) = desk.store.rewrapped(&anew.rewrap.root, &root)? {
+        return Ok(Some(Arc::new(kept)));
+    }
+    let batch = from_kin(desk, &ward.enrolment.roster, root, anew).await?;
+    keep(desk, &anew, &root, &batch).await?;
+    Ok(Some(batch))
+}
+
+/// Hands out capsules that were made anew.
+pub(super) async fn fetch(
+    desk: Arc<Desk>,
+    from: ActorName,
+    message: FetchRewrapped,
+) -> Result<Arc<RewrappedBatch>, KinError> {
+    let FetchRewrapped { under, root, case } = message;
+    let unknown = KinError::Unknown { root };
+    let kept = desk.store.kept(&root)?.ok_or_else(|| unknown.clone())?;
+    super::shards::in_time(reach(&desk, from, &kept, case, Wanted::Upload)).await?;
+    let batch = desk.heavy(move |desk| desk.store.rewrapped(&under, &root));
+    batch.await?.map(Arc::new).ok_or(unknown)
+}

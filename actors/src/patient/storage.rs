@@ -1,0 +1,144 @@
+//! What a new device keeps of the keys that it deals, until every kin holds them (opening.md section 6).
+//!
+//! ```text
+//! speaks-for       the patient for whom it speaks, when that is not the one of its own key
+//! redealt          what is proposed, and the sealed shares
+//! w root           new capsules of one upload
+//! ```
+
+use super::device::Device;
+use super::messages::{PatientError, Rebuilt};
+use crate::friend_relative::messages::Bundle;
+use crate::ports::store::Batch;
+use crate::ports::vault::KeySpace;
+use kithkin_protocol::crypto::Digest;
+use kithkin_protocol::ids::PatientId;
+use kithkin_protocol::ledger;
+use kithkin_protocol::record::{Capsule, RewrapTree, RewrappedBatch};
+use kithkin_protocol::roster::Plan;
+use kithkin_protocol::sharing::TierKey;
+use kithkin_protocol::wire;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+const SPEAKS_FOR: &[u8] = b"speaks-for";
+const REDEALT: &[u8] = b"redealt";
+const WRAPPED: u8 = b'w';
+
+/// What a new device has dealt.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Redealt {
+    pub(super) plan: Plan,
+    pub(super) sealed: Bundle,
+    /// One for each batch, in order.
+    pub(super) leaves: Vec<Digest>,
+    pub(super) rebuilt: Rebuilt,
+}
+
+/// New capsules of one upload, and its place among all batches.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Wrapping {
+    pub(super) position: usize,
+    pub(super) capsules: Vec<Capsule>,
+}
+
+fn wrapped_key(root: &Digest) -> Vec<u8> {
+    [&[WRAPPED], root.as_ref()].concat()
+}
+
+impl Device {
+    /// The patient for whom this device was made to speak, if any.
+    pub(super) fn stands_in_for(&self) -> Result<Option<PatientId>, PatientError> {
+        self.kept(SPEAKS_FOR)
+    }
+
+    /// Durable on return.
+    pub(super) async fn stand_in_for(&self, patient: PatientId) -> Result<(), PatientError> {
+        let mut batch = Batch::default();
+        batch.put(SPEAKS_FOR, wire::encode(&patient));
+        Ok(self.space.write(batch).await?)
+    }
+
+    pub(super) fn redealt(&self) -> Result<Option<Redealt>, PatientError> {
+        self.kept(REDEALT)
+    }
+
+    /// Durable on return.
+    pub(super) async fn put_redealt(&self, redealt: &Redealt) -> Result<(), PatientError> {
+        let mut batch = Batch::default();
+        batch.put(REDEALT, wire::encode(redealt));
+        Ok(self.space.write(batch).await?)
+    }
+
+    pub(super) async fn forget_redealt(&self) -> Result<(), PatientError> {
+        let mut batch = Batch::default();
+        batch.delete(REDEALT).delete_prefix([WRAPPED]);
+        Ok(self.space.write(batch).await?)
+    }
+
+    /// Durable on return.
+    pub(super) async fn put_wrapping(
+        &self,
+        root: &Digest,
+        wrapping: &Wrapping,
+    ) -> Result<(), PatientError> {
+        let mut batch = Batch::default();
+        batch.put(wrapped_key(root), wire::encode(wrapping));
+        Ok(self.space.write(batch).await?)
+    }
+
+    /// The new capsules of one upload, with the path to the root `under` which they stand.
+    pub(super) fn wrapped(
+        &self,
+        under: &Digest,
+        root: &Digest,
+    ) -> Result<Option<RewrappedBatch>, PatientError> {
+        let (Some(redealt), Some(wrapping)) =
+            (self.redealt()?, self.kept::<Wrapping>(&wrapped_key(root))?)
+        else {
+            return Ok(None);
+        };
+        let tree = RewrapTree::new(&redealt.leaves);
+        let path = tree
+            .filter(|tree| tree.rewrap().root == *under)
+            .and_then(|tree| tree.path(wrapping.position));
+        Ok(path.map(|path| RewrappedBatch {
+            capsules: wrapping.capsules,
+            path,
+        }))
+    }
+
+    /// Destroys every tier key that does not belong to the present commitments.
+    pub(super) fn forget_keys_unlike(&self, entry: &ledger::Patient) -> Result<(), PatientError> {
+        let present: Vec<_> = entry.enrolment.tiers.iter().collect();
+        forget(&self.keys, |key| {
+            let public = key.public();
+            present
+                .iter()
+                .any(|tier| *tier.commitments.public_key() == public)
+        })
+    }
+
+    fn kept<T: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>, PatientError> {
+        let value = self.space.get(key)?;
+        let value = value.map(|value| wire::decode_bounded(&value, usize::MAX));
+        value.transpose().map_err(|error| PatientError::Store {
+            reason: format!("a stored value cannot be read: {error}"),
+        })
+    }
+}
+
+fn forget(keys: &KeySpace, stays: impl Fn(&TierKey) -> bool) -> Result<(), PatientError> {
+    for name in keys.names()? {
+        if !name.starts_with(super::device::TIER_KEY) {
+            continue;
+        }
+        let key = keys
+            .load(&name)?
+            .and_then(|secret| TierKey::from_secret(&secret).ok());
+        if !key.as_ref().is_some_and(&stays) {
+            keys.destroy(&name)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,87 @@
+//! Lost devices: what kin and the patient do about them.
+
+use super::{STEP_WITHIN, Stage, StageError};
+use kithkin_actors::friend_relative::messages::RosterWish;
+use kithkin_actors::patient::Patient;
+use kithkin_actors::patient::messages::{Keys, Rebuild, Rebuilt, ShowKeys};
+use kithkin_actors::ports::names::ActorName;
+use kithkin_protocol::ledger;
+use kithkin_protocol::roster::Plan;
+use std::time::Duration;
+
+impl Stage {
+    /// The public keys of a patient's new device, as it shows them to the kin.
+    ///
+    /// # Errors
+    /// [`StageError`].
+    pub async fn device_keys(&self, device: u16) -> Result<Keys, StageError> {
+        let to = ActorName::Patient(device);
+        Ok(self.ask::<Patient, _>(to, ShowKeys).await??)
+    }
+
+    /// Kin vouch for a patient's new device: the first proposes it, the others support that.
+    ///
+    /// # Errors
+    /// [`StageError`].
+    pub async fn vouch(
+        &self,
+        kin: &[(u16, u8)],
+        patient: u16,
+        device: u16,
+    ) -> Result<(), StageError> {
+        let keys = self.device_keys(device).await?;
+        let plan = Plan::Recover {
+            device: keys.signing,
+            sealing: keys.sealing,
+        };
+        let mut wish = RosterWish::Propose(Box::new(plan));
+        for kin in kin {
+            self.kin_about_roster(*kin, patient, wish).await?;
+            wish = RosterWish::Support;
+        }
+        Ok(())
+    }
+
+    /// A patient's new device rebuilds the keys and has others dealt.
+    ///
+    /// # Errors
+    /// [`StageError`].
+    pub async fn rebuild(&self, patient: u16, device: u16) -> Result<Rebuilt, StageError> {
+        let to = ActorName::Patient(device);
+        let message = Rebuild {
+            patient: self.patient_id(patient)?,
+        };
+        let asked = self.driver.ask::<Patient, _>(to, message, 2 * STEP_WITHIN);
+        Ok(asked.await.map_err(|error| self.name_error(error))??)
+    }
+
+    /// Who the device is that speaks for a patient, as proved.
+    ///
+    /// # Errors
+    /// [`StageError`].
+    pub async fn device_of(&self, patient: u16) -> Result<Option<ActorName>, StageError> {
+        let entry = self.patient(patient).await?;
+        let directory = &self.cluster.setting().directory;
+        Ok(entry.and_then(|entry| directory.name(entry.device)))
+    }
+
+    /// Waits until the ledger says that `device` speaks for the patient.
+    ///
+    /// # Errors
+    /// [`StageError::TooSlow`] when it does not after `within`.
+    pub async fn device_speaks(
+        &self,
+        patient: u16,
+        device: u16,
+        within: Duration,
+    ) -> Result<(), StageError> {
+        let name = ActorName::Patient(device);
+        let account = self.cluster.setting().directory.account(name);
+        let account = account.ok_or(StageError::NoSuchActor { name })?;
+        let what = format!("{name} speaking for {}", ActorName::Patient(patient));
+        let is = |entry: &ledger::Patient| entry.device == account;
+        self.patient_when(patient, within, &what, is)
+            .await
+            .map(drop)
+    }
+}
