@@ -40,7 +40,7 @@ pub(super) async fn release(
     message: ReleaseShares,
 ) -> Result<ReleasedShares, KinError> {
     let patient = message.patient;
-    let ward = desk.ward(patient).filter(|ward| ward.active);
+    let ward = desk.ward(patient);
     let ward = ward.ok_or(KinError::NotMyPatient { patient })?;
     let entry = desk.enrolled(patient, HINT_PATIENCE).await?;
     let entry = entry.ok_or(KinError::NotMyPatient { patient })?;
@@ -52,8 +52,8 @@ pub(super) async fn release(
             ),
         });
     }
-    if ward.epoch != entry.epoch {
-        return Err(bad(patient, "the shares are being renewed; ask again"));
+    if ward.epoch != entry.epoch || ward.enrolment.tiers != entry.enrolment.tiers {
+        return Err(bad(patient, "the shares here are not those of the present epoch"));
     }
     let rho = Rho::of_recovery(&desk.client.chain(), &patient, &entry.device, entry.epoch);
     let sealing = entry.enrolment.sealing;
