@@ -8,8 +8,8 @@ use crate::ports::network::Port;
 use crate::upload::{Upload, UploadError};
 use kithkin_protocol::crypto::Digest;
 use kithkin_protocol::ids::{CaseId, KinId};
-use kithkin_protocol::record::{CheckedCapsule, RewrapError, Rewrapped, RewrappedBatch};
-use kithkin_protocol::sharing::TierPublicKey;
+use kithkin_protocol::record::{CheckedCapsule, RecordEntry, RewrapError, Rewrapped, RewrappedBatch};
+use kithkin_protocol::sharing::Commitments;
 use kithkin_protocol::units::Epoch;
 use std::sync::Arc;
 use std::time::Duration;
@@ -107,18 +107,19 @@ pub async fn fetch(
 pub fn check(
     upload: &Upload,
     anew: Option<&RewrappedBatch>,
-    tier_key: &TierPublicKey,
+    commitments: &Commitments,
 ) -> Result<Vec<CheckedCapsule>, RewrappedError> {
     let root = upload.root();
     match anew {
         Some(batch) => {
             let context =
-                |entry: &kithkin_protocol::record::RecordEntry| upload.context(entry.record);
-            let checked = batch.check(upload.manifest.entries(), context, tier_key);
+                |entry: &RecordEntry| upload.context(entry.record);
+            let key = commitments.public_key();
+            let checked = batch.check(upload.manifest.entries(), context, key);
             checked.map_err(|source| RewrappedError::Rewrap { root, source })
         }
         None => {
-            let checked = upload.check(tier_key);
+            let checked = upload.check(commitments);
             checked.map_err(|source| RewrappedError::Upload { root, source })
         }
     }

@@ -7,7 +7,7 @@ use kithkin_protocol::crypto::Digest;
 use kithkin_protocol::ids::{ChainId, HospitalId, PatientId, RecordId};
 use kithkin_protocol::ledger::Enrolment;
 use kithkin_protocol::record::{Capsule, CapsuleError, CheckedCapsule, Manifest, SealContext};
-use kithkin_protocol::sharing::{Threshold, TierPublicKey};
+use kithkin_protocol::sharing::{Commitments, Threshold};
 use kithkin_protocol::units::{Epoch, Tier};
 use serde::{Deserialize, Serialize};
 
@@ -74,7 +74,7 @@ impl Upload {
     ///
     /// # Errors
     /// [`UploadError`] naming the first bad record.
-    pub fn check(&self, tier_key: &TierPublicKey) -> Result<Vec<CheckedCapsule>, UploadError> {
+    pub fn check(&self, commitments: &Commitments) -> Result<Vec<CheckedCapsule>, UploadError> {
         let entries = self.manifest.entries();
         if entries.len() != self.capsules.len() {
             return Err(UploadError::Count {
@@ -88,7 +88,7 @@ impl Upload {
             .map(|(entry, capsule)| {
                 let context = self.context(entry.record);
                 capsule
-                    .check(&context, entry, tier_key)
+                    .check(&context, entry, commitments.public_key())
                     .map_err(|source| UploadError::Capsule {
                         record: entry.record,
                         source,

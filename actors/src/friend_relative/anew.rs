@@ -26,7 +26,7 @@ use kithkin_protocol::ledger::{Enrolment, Member};
 use kithkin_protocol::record::{BatchHeader, Rewrapped, RewrappedBatch};
 use kithkin_protocol::roster::Handover;
 use kithkin_protocol::sharing::{Rho, Share, ShareContext, open_share, release_share};
-use kithkin_protocol::units::{Height, ShareIndex, Tier};
+use kithkin_protocol::units::{ShareIndex, Tier};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -184,10 +184,10 @@ async fn gather(
             }
             let batch = from_anybody(desk, circle, &header, anew).await?;
             let upload = upload(desk, &circle.entry.enrolment.roster, &header).await?;
-            let key = *commitments.public_key();
+            let commitments = commitments.clone();
             let checked = batch.clone();
             let check = desk.heavy(move |_| {
-                let good = rewrapped::check(&upload, Some(&checked), &key);
+                let good = rewrapped::check(&upload, Some(&checked), &commitments);
                 good.map(drop).map_err(|error| bad(header.patient, error))
             });
             check.await?;

@@ -231,7 +231,7 @@ fn capsules(
 ) -> Result<Vec<CheckedCapsule>, KinError> {
     let mut capsules = Vec::new();
     for (upload, anew) in &scope.uploads {
-        let checked = rewrapped::check(upload, anew.as_deref(), commitments.public_key())
+        let checked = rewrapped::check(upload, anew.as_deref(), commitments)
             .map_err(|error| bad(case, error))?;
         capsules.extend(in_scope(checked, &scope.only));
     }

@@ -135,7 +135,7 @@ fn check(ward: &Ward, message: &StoreShards) -> Result<Digest, KinError> {
     let commitments = ward
         .commitments(upload.tier)
         .ok_or_else(|| refused("the patient has no such tier"))?;
-    upload.check(commitments.public_key()).map_err(refused)?;
+    upload.check(commitments).map_err(refused)?;
     Ok(held_digest(leaves))
 }
 

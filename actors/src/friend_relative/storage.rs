@@ -362,8 +362,6 @@ impl Put for Batch {
         self.put(key(UPLOAD, &[root.as_ref()]), wire::encode(upload))
     }
 
-    fn rewrapped(&mut self, under: &Digest, root: &Digest, batch: &RewrappedBatch) -> &mut Self;
-    fn no_rewrapped(&mut self, under: &Digest) -> &mut Self;
     fn rewrapped(&mut self, under: &Digest, root: &Digest, batch: &RewrappedBatch) -> &mut Self {
         let key = key(REWRAPPED, &[under.as_ref(), root.as_ref()]);
         self.put(key, wire::encode(batch))

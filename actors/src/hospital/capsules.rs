@@ -224,7 +224,7 @@ fn check(
     let mut capsules: Vec<(Digest, CheckedCapsule)> = Vec::new();
     for (upload, anew) in &uploads {
         let root = upload.root();
-        let checked = rewrapped::check(upload, anew.as_deref(), commitments.public_key()).map_err(
+        let checked = rewrapped::check(upload, anew.as_deref(), commitments).map_err(
             |error| HospitalError::Store {
                 reason: error.to_string(),
             },

@@ -124,7 +124,7 @@ async fn gather(device: &Arc<Device>, entry: &ledger::Patient) -> Result<Gathere
     let patient = device.me;
     let roster = entry.enrolment.roster.iter().map(|member| member.id());
     let roster: Vec<KinId> = roster.collect();
-    let answers = join_all(roster.iter().map(|kin| async {
+    let answers = join_all(roster.iter().map(|kin| async move {
         let name = device.setting.directory.name(*kin)?;
         let question = ReleaseShares { patient };
         let asked = device
@@ -368,16 +368,17 @@ async fn propose(device: &Device, plan: Plan) -> Result<Height, PatientError> {
 
 /// The kin hold everything: what was kept for them goes, and so do keys that are none of the present ones.
 pub(super) async fn finish(device: Arc<Device>) -> Result<(), PatientError> {
-    let _turn = device.enrolling.lock().await;
-    let Some((entry, _)) = device.enrolled(Instant::now() + PROVE_WITHIN).await? else {
-        return Ok(());
-    };
-    if entry.is_recovering
-        || entry.device != device.identity.account()
-        || device.redealt()?.is_none()
-    {
+    if device.redealt()?.is_none() {
         return Ok(());
     }
+    let _turn = device.enrolling.lock().await;
+    let enrolled = device.enrolled(Instant::now() + PROVE_WITHIN).await?;
+    let done = |entry: &ledger::Patient| {
+        !entry.is_recovering && entry.device == device.identity.account()
+    };
+    let Some((entry, _)) = enrolled.filter(|(entry, _)| done(entry)) else {
+        return Ok(());
+    };
     device.forget_redealt().await?;
     device
         .heavy(move |device| device.forget_keys_unlike(&entry))

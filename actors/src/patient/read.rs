@@ -153,11 +153,11 @@ pub(super) async fn capsules(
         None => None,
     };
     let shares = entry.enrolment.tier(header.tier);
-    let key = shares.map(|shares| *shares.commitments.public_key());
-    let key = key.ok_or_else(|| lost(root, "no such tier"))?;
+    let commitments = shares.map(|shares| shares.commitments.clone());
+    let commitments = commitments.ok_or_else(|| lost(root, "no such tier"))?;
     let upload = upload.clone();
     let check = device.heavy(move |_| {
-        let checked = rewrapped::check(&upload, anew.as_deref(), &key);
+        let checked = rewrapped::check(&upload, anew.as_deref(), &commitments);
         checked.map_err(|error| lost(root, error))
     });
     check.await

@@ -57,7 +57,7 @@ async fn opening(
     let commitments = &enrolment.tier(tier).expect("all tiers").commitments;
     let mut capsules = Vec::new();
     for upload in uploads {
-        capsules.extend(upload.upload.check(commitments.public_key()).expect("good"));
+        capsules.extend(upload.upload.check(commitments).expect("good"));
     }
     let context = case.opening_context(house.chain(), tier);
     let opening = Opening::new(&context, commitments, &capsules).expect("good");

@@ -45,10 +45,7 @@ async fn opened_by_patient(house: &House, written: &Written) -> Vec<OpenedRecord
         let fetched = fetched.expect("it is the patient");
         let shares = patient.enrolment.tier(batch.tier).expect("every tier");
         let commitments: &Commitments = &shares.commitments;
-        let capsules = fetched
-            .upload
-            .check(commitments.public_key())
-            .expect("good capsules");
+        let capsules = fetched.upload.check(commitments).expect("good capsules");
         let key = &house.tier_keys[&batch.tier];
         for (capsule, (record, ciphertext)) in capsules.iter().zip(&fetched.ciphertexts) {
             assert_eq!(capsule.entry().record, *record);

@@ -77,7 +77,8 @@ async fn until(house: &House, is: impl Fn(&ledger::Patient) -> bool) -> ledger::
         }
         assert!(Instant::now() < until, "still {entry:?}");
         let case = CaseId([9; 32]);
-        let refused = house.client(AUTHOR).submit(TxBody::Close { case }, House::deadline());
+        let client = house.client(AUTHOR);
+        let refused = client.submit(TxBody::Close { case }, House::deadline());
         refused.await.expect_err("there is no such case");
     }
 }
