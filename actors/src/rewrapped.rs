@@ -2,13 +2,15 @@
 //! and the patient.
 
 use crate::friend_relative::FriendRelative;
-use crate::friend_relative::messages::FetchRewrapped;
+use crate::friend_relative::messages::{FetchRewrapped, Ground};
 use crate::ports::directory::Directory;
 use crate::ports::network::Port;
 use crate::upload::{Upload, UploadError};
 use kithkin_protocol::crypto::Digest;
-use kithkin_protocol::ids::{CaseId, KinId};
-use kithkin_protocol::record::{CheckedCapsule, RecordEntry, RewrapError, Rewrapped, RewrappedBatch};
+use kithkin_protocol::ids::KinId;
+use kithkin_protocol::record::{
+    CheckedCapsule, RecordEntry, RewrapError, Rewrapped, RewrappedBatch,
+};
 use kithkin_protocol::sharing::Commitments;
 use kithkin_protocol::units::Epoch;
 use std::sync::Arc;
@@ -56,8 +58,8 @@ pub struct Asker<'a> {
     pub port: &'a Port,
     /// Who lives where.
     pub directory: &'a Directory,
-    /// The case that allows it; the patient and its kin need none.
-    pub case: Option<CaseId>,
+    /// What allows it; the patient and its kin need none.
+    pub ground: Option<Ground>,
     /// How long one kin may take.
     pub within: Duration,
 }
@@ -80,7 +82,7 @@ pub async fn fetch(
         let question = FetchRewrapped {
             under: rewrapped.rewrap.root,
             root,
-            case: asker.case,
+            ground: asker.ground,
         };
         let asked = asker
             .port
@@ -112,8 +114,7 @@ pub fn check(
     let root = upload.root();
     match anew {
         Some(batch) => {
-            let context =
-                |entry: &RecordEntry| upload.context(entry.record);
+            let context = |entry: &RecordEntry| upload.context(entry.record);
             let key = commitments.public_key();
             let checked = batch.check(upload.manifest.entries(), context, key);
             checked.map_err(|source| RewrappedError::Rewrap { root, source })

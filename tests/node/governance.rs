@@ -253,7 +253,7 @@ fn who_is_accredited_is_decided_by_the_validators() {
     assert!(said.contains("revokes the hospital St Mary's"), "{said}");
     town.adopt(&town.sign_all("go", &[1, 2, 3]));
     let words = vain(&come);
-    assert!(words.contains("comes back with another key"), "{words}");
+    assert!(words.contains("comes with another key"), "{words}");
     assert_eq!(number(&town.standing(0), "amendments"), 2);
 }
 

@@ -53,7 +53,10 @@ pub(super) async fn release(
         });
     }
     if ward.epoch != entry.epoch || ward.enrolment.tiers != entry.enrolment.tiers {
-        return Err(bad(patient, "the shares here are not those of the present epoch"));
+        return Err(bad(
+            patient,
+            "the shares here are not those of the present epoch",
+        ));
     }
     let rho = Rho::of_recovery(&desk.client.chain(), &patient, &entry.device, entry.epoch);
     let sealing = entry.enrolment.sealing;
@@ -249,7 +252,7 @@ async fn from_kin(
     let asker = Asker {
         port: &desk.port,
         directory: &desk.setting.directory,
-        case: None,
+        ground: None,
         within: FETCH_WITHIN,
     };
     let fellows: Vec<KinId> = roster.iter().map(Member::id).collect();
@@ -284,10 +287,14 @@ pub(super) async fn fetch(
     from: ActorName,
     message: FetchRewrapped,
 ) -> Result<Arc<RewrappedBatch>, KinError> {
-    let FetchRewrapped { under, root, case } = message;
+    let FetchRewrapped {
+        under,
+        root,
+        ground,
+    } = message;
     let unknown = KinError::Unknown { root };
     let kept = desk.store.kept(&root)?.ok_or_else(|| unknown.clone())?;
-    super::shards::in_time(reach(&desk, from, &kept, case, Wanted::Upload)).await?;
+    super::shards::in_time(reach(&desk, from, (root, &kept), ground, Wanted::Upload)).await?;
     let batch = desk.heavy(move |desk| desk.store.rewrapped(&under, &root));
     batch.await?.map(Arc::new).ok_or(unknown)
 }

@@ -103,8 +103,8 @@ pub struct FetchRewrapped {
     pub under: Digest,
     /// Manifest root of the upload.
     pub root: Digest,
-    /// The case that allows it; the patient needs none.
-    pub case: Option<CaseId>,
+    /// What allows it; the patient needs none.
+    pub ground: Option<Ground>,
 }
 
 /// Patient, from a new device -> FriendRelative. "The ledger says that I speak for this patient now: give me your shares, so that I

@@ -11,9 +11,9 @@ use crate::upload::Upload;
 use futures_util::stream::{FuturesUnordered, StreamExt as _, TryStreamExt as _, iter};
 use kithkin_protocol::crypto::Digest;
 use kithkin_protocol::emergency::{Case, Scope};
-use kithkin_protocol::ids::{CaseId, KinId, RecordId};
+use kithkin_protocol::ids::{KinId, RecordId};
 use kithkin_protocol::ledger::Enrolment;
-use kithkin_protocol::record::{BatchHeader, Capsule, CheckedCapsule, RewrappedBatch};
+use kithkin_protocol::record::{BatchHeader, Capsule, CheckedCapsule, Rewrapped, RewrappedBatch};
 use kithkin_protocol::sharing::{Commitments, Opening, OpeningContext};
 use kithkin_protocol::units::Tier;
 use std::collections::BTreeSet;
@@ -97,8 +97,13 @@ async fn fetch(
     let only: BTreeSet<RecordId> = asked.only.iter().copied().collect();
     let context = case.opening_context(desk.client.chain(), tier);
     let commitments = shares.commitments.clone();
+    let kin: Vec<KinId> = work.kin().map(|(_, member)| member.id()).collect();
+    let ground = Ground::Case(work.file.case);
     let anew: Vec<Option<Arc<RewrappedBatch>>> = iter(&uploads)
-        .map(|upload| rewrapped_of(desk, work, upload, deadline))
+        .map(|upload| {
+            let anew = of_epoch(work.file.rewrapped, upload.epoch);
+            rewrapped_of(desk, ground, &kin, anew, upload, deadline)
+        })
         .buffered(BATCHES_AT_ONCE)
         .try_collect()
         .await?;
@@ -161,22 +166,24 @@ pub(super) async fn upload(
 }
 
 /// The capsules that count for an upload instead of its own, when a new device of the patient has made others.
-async fn rewrapped_of(
+pub(super) async fn rewrapped_of(
     desk: &Desk,
-    work: &CaseWork,
+    ground: Ground,
+    kin: &[KinId],
+    anew: Option<Rewrapped>,
     upload: &Upload,
     deadline: Instant,
 ) -> Result<Option<Arc<RewrappedBatch>>, HospitalError> {
-    let Some(anew) = of_epoch(work.file.rewrapped, upload.epoch) else {
+    let Some(anew) = anew else {
         return Ok(None);
     };
     let asker = Asker {
         port: &desk.port,
         directory: &desk.setting.directory,
-        case: Some(work.file.case),
+        ground: Some(ground),
         within: TRY.min(deadline.saturating_duration_since(Instant::now())),
     };
-    let kin: Vec<KinId> = work.kin().map(|(_, member)| member.id()).collect();
+    let kin = kin.iter().copied();
     let fetched = rewrapped::fetch(asker, kin, anew, upload.root()).await;
     let fetched = fetched.map_err(|error| HospitalError::Store {
         reason: error.to_string(),
@@ -224,11 +231,11 @@ fn check(
     let mut capsules: Vec<(Digest, CheckedCapsule)> = Vec::new();
     for (upload, anew) in &uploads {
         let root = upload.root();
-        let checked = rewrapped::check(upload, anew.as_deref(), commitments).map_err(
-            |error| HospitalError::Store {
+        let checked = rewrapped::check(upload, anew.as_deref(), commitments).map_err(|error| {
+            HospitalError::Store {
                 reason: error.to_string(),
-            },
-        )?;
+            }
+        })?;
         let covered = scope::in_scope(checked, only).into_iter();
         capsules.extend(covered.map(|capsule| (root, capsule)));
     }

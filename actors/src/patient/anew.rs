@@ -373,9 +373,8 @@ pub(super) async fn finish(device: Arc<Device>) -> Result<(), PatientError> {
     }
     let _turn = device.enrolling.lock().await;
     let enrolled = device.enrolled(Instant::now() + PROVE_WITHIN).await?;
-    let done = |entry: &ledger::Patient| {
-        !entry.is_recovering && entry.device == device.identity.account()
-    };
+    let done =
+        |entry: &ledger::Patient| !entry.is_recovering && entry.device == device.identity.account();
     let Some((entry, _)) = enrolled.filter(|(entry, _)| done(entry)) else {
         return Ok(());
     };

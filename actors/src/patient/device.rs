@@ -75,6 +75,7 @@ impl Device {
             port: self.port.clone(),
             client: self.client.clone(),
             enrolling: tokio::sync::Mutex::new(()),
+            delivering: tokio::sync::Mutex::new(()),
             space: self.space.clone(),
         }
     }

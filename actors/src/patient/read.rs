@@ -142,7 +142,7 @@ pub(super) async fn capsules(
             let asker = Asker {
                 port: &device.port,
                 directory: &device.setting.directory,
-                case: None,
+                ground: None,
                 within: FETCH_WITHIN,
             };
             let kin = entry.enrolment.roster.iter().map(Member::id);

@@ -6,12 +6,13 @@
 use super::messages::{GrantOpened, ReadGranted};
 use super::offer::refused;
 use crate::friend_relative::messages::Ground;
-use crate::hospital::capsules::upload;
+use crate::hospital::capsules::{rewrapped_of, upload};
 use crate::hospital::desk::{Desk, FINAL_WITHIN, PROVED_WITHIN, ledger, off_thread};
 use crate::hospital::gather::of_upload;
 use crate::hospital::messages::HospitalError;
 use crate::hospital::puzzle::Gathered;
 use crate::ports::clock::SharedClock;
+use crate::rewrapped::{self, of_epoch};
 use crate::scope::{batch_places, in_scope, prove_batch};
 use crate::upload::OpenedRecord;
 use futures_util::stream::{StreamExt as _, iter};
@@ -19,7 +20,7 @@ use kithkin_protocol::consent::{ConsentError, Grant, GrantKeys};
 use kithkin_protocol::crypto::Digest;
 use kithkin_protocol::emergency::Scope;
 use kithkin_protocol::ids::{GrantId, HospitalId, KinId, RecordId};
-use kithkin_protocol::ledger::{BatchPlace, Patient as Enrolled, TxBody, read_digest};
+use kithkin_protocol::ledger::{BatchPlace, Member, Patient as Enrolled, TxBody, read_digest};
 use kithkin_protocol::record::{BatchHeader, CheckedCapsule};
 use kithkin_protocol::units::{Height, Millis, Tier};
 use std::collections::BTreeSet;
@@ -191,10 +192,16 @@ impl Reading<'_> {
         let key = tier.map(|shares| shares.commitments.clone());
         let key = key.ok_or_else(|| refused(self.grant.id, "the patient has no such tier"))?;
         let (root, only) = (upload.root(), scope.only.iter().copied().collect());
-        let checked = Arc::clone(&upload);
-        let capsules = off_thread(move || checked.check(&key).map(|all| in_scope(all, &only)));
+        let kin: Vec<KinId> = enrolment.roster.iter().map(Member::id).collect();
+        let anew = of_epoch(self.enrolled.rewrapped, upload.epoch);
+        let anew = rewrapped_of(desk, ground, &kin, anew, &upload, deadline).await?;
+        let came = Arc::clone(&upload);
+        let capsules = off_thread(move || {
+            let checked = rewrapped::check(&came, anew.as_deref(), &key);
+            checked.map(|all| in_scope(all, &only))
+        });
         let capsules = capsules.await?.map_err(|error| HospitalError::Store {
-            reason: format!("upload {root}: {error}"),
+            reason: error.to_string(),
         })?;
         let wanted = capsules.iter().map(|capsule| capsule.entry().record);
         let wanted: BTreeSet<RecordId> = wanted.collect();

@@ -6,19 +6,19 @@ use crate::clients::ClientError;
 use crate::hospital::Hospital;
 use crate::hospital::consent::messages::{GrantOffer, ProposeGrant};
 use crate::patient::collect::{from_hospital, upload_from_kin};
-use crate::patient::device::{Device, lost};
+use crate::patient::device::Device;
 use crate::patient::messages::PatientError;
+use crate::patient::read::capsules;
 use crate::ports::names::ActorName;
 use crate::ports::random::SystemRng;
 use crate::scope::{batch_places, in_scope, prove_batch};
-use crate::upload::Upload;
 use kithkin_protocol::consent::{
     Bundle, ConsentError, Grant, GrantDeed, GrantTerms, RekeyError, Rekeying,
 };
 use kithkin_protocol::crypto::{Digest, VerifyingKey};
 use kithkin_protocol::emergency::Scope;
 use kithkin_protocol::ids::{GrantId, HospitalId, RecordId};
-use kithkin_protocol::ledger::{Enrolment, State, TxBody};
+use kithkin_protocol::ledger::{self, Enrolment, State, TxBody};
 use kithkin_protocol::record::CheckedCapsule;
 use kithkin_protocol::units::{Height, Tier};
 use std::sync::Arc;
@@ -49,7 +49,7 @@ pub(super) async fn grant(device: Arc<Device>, wish: GrantAccess) -> Result<Gran
     })?;
     let _turn = device.delivering.lock().await;
     let (terms, signature) = agree(&device, &wish, height).await?;
-    let sealed = seal(&device, &terms, &patient.enrolment).await?;
+    let sealed = seal(&device, &terms, &patient).await?;
     let id = terms.id(device.client.chain());
     let pending = Pending {
         hospital: terms.hospital,
@@ -159,9 +159,10 @@ pub(super) fn whereabouts(
 async fn seal(
     device: &Arc<Device>,
     terms: &GrantTerms,
-    enrolment: &Enrolment,
+    patient: &ledger::Patient,
 ) -> Result<Sealed, PatientError> {
-    let mut uploads: Vec<(Tier, Height, Arc<Upload>)> = Vec::new();
+    let enrolment = &patient.enrolment;
+    let mut uploads: Vec<(Tier, Height, Vec<CheckedCapsule>)> = Vec::new();
     for scope in &terms.scopes {
         let deadline = Instant::now() + PROVE_WITHIN;
         let (client, port) = (&device.client, &device.port);
@@ -179,11 +180,12 @@ async fn seal(
                     None => return Err(error),
                 },
             };
-            uploads.push((scope.tier, place.2, upload));
+            let capsules = capsules(device, patient, &entry.header, &upload).await?;
+            uploads.push((scope.tier, place.2, capsules));
         }
     }
     let (terms, enrolment) = (terms.clone(), enrolment.clone());
-    let sealing = device.heavy(move |device| seal_all(device, &terms, &enrolment, &uploads));
+    let sealing = device.heavy(move |device| seal_all(device, &terms, &enrolment, uploads));
     sealing.await
 }
 
@@ -191,21 +193,20 @@ fn seal_all(
     device: &Device,
     terms: &GrantTerms,
     enrolment: &Enrolment,
-    uploads: &[(Tier, Height, Arc<Upload>)],
+    uploads: Vec<(Tier, Height, Vec<CheckedCapsule>)>,
 ) -> Result<Sealed, PatientError> {
     let mut rekeying = Rekeying::new(device.client.chain(), terms);
     let mut left_out = Vec::new();
-    for (tier, height, upload) in uploads {
-        let root = upload.root();
-        let shares = enrolment.tier(*tier);
-        let shares = shares.ok_or_else(|| lost(root, "no such tier"))?;
-        let key = device.tier_key(*tier, shares.commitments.public_key())?;
-        let checked = upload.check(&shares.commitments);
-        let checked = checked.map_err(|error| lost(root, error))?;
-        let only = terms.scope(*tier).map(|scope| scope.only.iter().copied());
+    for (tier, height, capsules) in uploads {
+        let shares = enrolment.tier(tier);
+        let shares = shares.ok_or_else(|| PatientError::Ledger {
+            reason: format!("the patient has no tier {tier}"),
+        })?;
+        let key = device.tier_key(tier, shares.commitments.public_key())?;
+        let only = terms.scope(tier).map(|scope| scope.only.iter().copied());
         let only = only.into_iter().flatten().collect();
-        for capsule in in_scope(checked, &only) {
-            match rekeying.add(&key, *height, &capsule, &mut SystemRng) {
+        for capsule in in_scope(capsules, &only) {
+            match rekeying.add(&key, height, &capsule, &mut SystemRng) {
                 Ok(()) => {}
                 Err(RekeyError::Capsule { record, author }) => {
                     tracing::warn!(patient = %device.me, %record, %author, "its capsule wraps nothing; it is left out");

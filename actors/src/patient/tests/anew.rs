@@ -7,7 +7,8 @@ use crate::friend_relative::messages::{
 use crate::hospital::messages::{CloseCase, ReadCase, RequestOpening};
 use crate::patient::Patient;
 use crate::patient::messages::{
-    AboutRoster as OwnRoster, FetchCapsules, PatientError, ReadAll, Rebuild, Rebuilt, ShowKeys, Source,
+    AboutRoster as OwnRoster, FetchCapsules, PatientError, ReadAll, Rebuild, Rebuilt, ShowKeys,
+    Source,
 };
 use crate::ports::names::ActorName;
 use crate::ports::network::Delivered;
@@ -112,11 +113,19 @@ async fn emergency(house: &House, tier: Tier) -> Vec<String> {
         encounter: "encounter".to_owned(),
         expires_in_ms: Millis(600_000),
         session_ms: Millis(600_000),
+        credential: None,
     };
-    let case = house.ask_hospital(SPONSOR, request).await.expect("requested").case;
+    let case = house
+        .ask_hospital(SPONSOR, request)
+        .await
+        .expect("requested")
+        .case;
     for n in [0, 2, 4] {
         let decision = Decision::Approve;
-        house.ask_kin(n, Decide { case, decision }).await.expect("approved");
+        house
+            .ask_kin(n, Decide { case, decision })
+            .await
+            .expect("approved");
     }
     let question = ReadCase {
         case,
@@ -125,7 +134,10 @@ async fn emergency(house: &House, tier: Tier) -> Vec<String> {
     };
     let opened = house.ask_hospital(SPONSOR, question).await.expect("opened");
     assert_eq!(opened.forged, []);
-    house.ask_hospital(SPONSOR, CloseCase(case)).await.expect("closed");
+    house
+        .ask_hospital(SPONSOR, CloseCase(case))
+        .await
+        .expect("closed");
     let texts = texts(&opened.records).into_iter().map(str::to_owned);
     texts.collect()
 }
@@ -141,7 +153,10 @@ async fn keys_are_rebuilt_on_a_new_device_and_others_take_their_place() {
     house.ask_kin(4, Conduct::Forge).await;
     let before = house.on_chain().await.expect("enrolled");
     let rebuilt = rebuild(&house).await.expect("rebuilt");
-    assert_eq!((rebuilt.wrong, rebuilt.silent), (vec![house.kin(4)], vec![]));
+    assert_eq!(
+        (rebuilt.wrong, rebuilt.silent),
+        (vec![house.kin(4)], vec![])
+    );
     assert_eq!((rebuilt.batches, rebuilt.records, rebuilt.empty), (2, 3, 0));
     let entry = until(&house, |entry| entry.epoch == Epoch(2)).await;
     house.ask_kin(4, Conduct::Honest).await;
@@ -158,14 +173,21 @@ async fn keys_are_rebuilt_on_a_new_device_and_others_take_their_place() {
     }
     // The patient has everything back, and so has an emergency, from new shares and new capsules.
     let own = ask_new(&house, read(&[Tier::Chart, Tier::Summary], Source::Kin)).await;
-    let mut own = texts(&own.expect("opened")).into_iter().map(str::to_owned).collect::<Vec<_>>();
+    let mut own = texts(&own.expect("opened"))
+        .into_iter()
+        .map(str::to_owned)
+        .collect::<Vec<_>>();
     own.sort();
     assert_eq!(own, ["a", "b", "c"]);
     assert_eq!(emergency(&house, Tier::Chart).await, ["a", "b"]);
     // Whoever finds the old phone gets nothing, not even ciphertext.
     house.release(PATIENT).await;
-    let stolen: Result<_, PatientError> = house.ask_patient(read(&[Tier::Chart], Source::Kin)).await;
-    assert!(matches!(stolen, Err(PatientError::Upload { .. })), "{stolen:?}");
+    let stolen: Result<_, PatientError> =
+        house.ask_patient(read(&[Tier::Chart], Source::Kin)).await;
+    assert!(
+        matches!(stolen, Err(PatientError::Upload { .. })),
+        "{stolen:?}"
+    );
     let again = rebuild(&house).await.expect_err("done already");
     assert!(again.to_string().contains("already"), "{again}");
 }
@@ -176,7 +198,10 @@ async fn shares_go_to_nobody_but_the_device_that_stands_on_chain_and_only_until_
     let patient = house.patient();
     let forbidden = async |from: ActorName| {
         let asked = house.ask_kin_as(from, 0, ReleaseShares { patient }).await;
-        assert!(matches!(asked, Err(KinError::Forbidden { .. })), "{from}: {asked:?}");
+        assert!(
+            matches!(asked, Err(KinError::Forbidden { .. })),
+            "{from}: {asked:?}"
+        );
     };
     let strangers = [PATIENT, NEW, AUTHOR, kin(1), ActorName::Driver];
     for from in strangers {
@@ -205,7 +230,10 @@ async fn the_old_device_stops_a_stranger_in_time() {
     assert!(matches!(refused, PatientError::Roster { .. }), "{refused}");
     let patient = house.patient();
     let asked = house.ask_kin_as(NEW, 0, ReleaseShares { patient }).await;
-    assert!(matches!(asked, Err(KinError::Forbidden { .. })), "{asked:?}");
+    assert!(
+        matches!(asked, Err(KinError::Forbidden { .. })),
+        "{asked:?}"
+    );
     let own = house.ask_patient(read(&[Tier::Chart], Source::Kin)).await;
     assert_eq!(texts(&own.expect("opened")), ["a", "b"]);
 }
@@ -241,7 +269,10 @@ async fn the_old_shares_stand_until_the_last_kin_holds_the_new_ones() {
     // Kin and device forget nothing when they crash in between.
     house.crash(NEW).await;
     house.crash(kin(0)).await;
-    assert_eq!(rebuild(&house).await.expect("under way").batches, rebuilt.batches);
+    assert_eq!(
+        rebuild(&house).await.expect("under way").batches,
+        rebuilt.batches
+    );
     assert_eq!(house.on_chain().await.expect("enrolled").epoch, Epoch(1));
     share_keys(&house, 1, |names| names.len() == 6).await;
     house.release(kin(3)).await;
@@ -262,28 +293,38 @@ async fn new_capsules_are_handed_out_like_the_upload_that_they_belong_to() {
     let question = FetchRewrapped {
         under: anew.rewrap.root,
         root: upload.root(),
-        case: None,
+        ground: None,
     };
     for from in [kin(1), NEW, AUTHOR] {
         let sent = house.ask_kin_as(from, 0, question).await.expect("it may");
-        sent.verify(&anew.rewrap, &upload.root()).expect("under the root");
+        sent.verify(&anew.rewrap, &upload.root())
+            .expect("under the root");
     }
     for from in [PATIENT, SPONSOR, ActorName::Driver] {
         let refused = house.ask_kin_as(from, 0, question).await;
-        assert!(matches!(refused, Err(KinError::Forbidden { .. })), "{from}: {refused:?}");
+        assert!(
+            matches!(refused, Err(KinError::Forbidden { .. })),
+            "{from}: {refused:?}"
+        );
     }
     let other = FetchRewrapped {
         under: Digest([4; 32]),
         ..question
     };
     let unknown = house.ask_kin_as(kin(1), 0, other).await;
-    assert!(matches!(unknown, Err(KinError::Unknown { .. })), "{unknown:?}");
+    assert!(
+        matches!(unknown, Err(KinError::Unknown { .. })),
+        "{unknown:?}"
+    );
     let capsules = FetchCapsules {
         under: anew.rewrap.root,
         root: upload.root(),
     };
     for from in [AUTHOR, ActorName::Driver] {
-        let asked = house.port(from).ask::<Patient, _>(NEW, capsules, PATIENCE).await;
+        let asked = house
+            .port(from)
+            .ask::<Patient, _>(NEW, capsules, PATIENCE)
+            .await;
         assert!(matches!(asked, Ok(Err(PatientError::Forbidden { .. }))));
     }
     let only = ReadAll {
