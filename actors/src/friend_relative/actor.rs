@@ -4,15 +4,13 @@
 //! actor. Rules: `kithkin_protocol::{sharing, record, emergency, ledger}`.
 
 use super::desk::Desk;
-use super::messages::{
-    AboutRoster, Bundle, FetchBundle, FetchRewrapped, ReleaseShares, ReleasedShares, Wipe,
-};
+use super::messages::{AboutRoster, Bundle, FetchBundle, Wipe};
 use super::messages::{
     Conduct, Decide, Decided, FetchShards, FetchUpload, Held, Inventory, KinError, OfferShares,
     Pending, PendingRequest, ReplayApproval, Replayed, StoreShards,
 };
 use super::release::{Outcome, pursue};
-use super::{anew, bundles, decide, offers, prepare, requests, roster, shards};
+use super::{bundles, decide, offers, prepare, requests, roster, shards};
 use crate::identity::{Identity, Setting};
 use crate::ports::names::ActorName;
 use crate::ports::network::{Delivered, Port};
@@ -29,7 +27,7 @@ use kithkin_protocol::crypto::Signature;
 use kithkin_protocol::emergency::{Case, CaseEvent, Phase};
 use kithkin_protocol::ids::{CaseId, PatientId, RecordId};
 use kithkin_protocol::ledger::What;
-use kithkin_protocol::record::{Receipt, RewrappedBatch, Shard};
+use kithkin_protocol::record::{Receipt, Shard};
 use kithkin_protocol::units::Height;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -54,7 +52,7 @@ const KEEP_EVERY_TICKS: u32 = 40;
 
 /// A friend or relative: keeps shares and shards, proves requests, decides, releases partial openings.
 pub struct FriendRelative {
-    desk: Arc<Desk>,
+    pub(super) desk: Arc<Desk>,
     /// Cases that this kin has decided and that are not settled.
     tasks: BTreeMap<CaseId, Task>,
     /// Whether a look at the ledger is under way.
@@ -466,24 +464,6 @@ impl Handler<Delivered<FetchBundle>> for FriendRelative {
     fn handle(&mut self, fetch: Delivered<FetchBundle>, _: &mut Self::Context) -> Self::Result {
         let desk = self.desk.clone();
         Box::pin(bundles::fetch_bundle(desk, fetch.from, fetch.message))
-    }
-}
-
-impl Handler<Delivered<FetchRewrapped>> for FriendRelative {
-    type Result = ResponseFuture<Result<Arc<RewrappedBatch>, KinError>>;
-
-    fn handle(&mut self, fetch: Delivered<FetchRewrapped>, _: &mut Self::Context) -> Self::Result {
-        let desk = self.desk.clone();
-        Box::pin(anew::fetch(desk, fetch.from, fetch.message))
-    }
-}
-
-impl Handler<Delivered<ReleaseShares>> for FriendRelative {
-    type Result = ResponseFuture<Result<ReleasedShares, KinError>>;
-
-    fn handle(&mut self, release: Delivered<ReleaseShares>, _: &mut Self::Context) -> Self::Result {
-        let desk = self.desk.clone();
-        Box::pin(anew::release(desk, release.from, release.message))
     }
 }
 

@@ -4,6 +4,7 @@
 //! released. Until every kin has said that it holds the new shares and the new
 //! capsules of everything, the old ones stand.
 
+use super::FriendRelative;
 use super::access::{Wanted, reach};
 use super::desk::{Desk, HINT_PATIENCE};
 use super::mend::headers;
@@ -16,9 +17,11 @@ use super::storage::{Put as _, Ward};
 use crate::patient::Patient;
 use crate::patient::messages::{FetchCapsules, FetchRedealt};
 use crate::ports::names::ActorName;
+use crate::ports::network::Delivered;
 use crate::ports::random::SystemRng;
 use crate::ports::store::Batch;
 use crate::rewrapped::{self, Asker, of_epoch};
+use actix::{Handler, ResponseFuture};
 use kithkin_protocol::crypto::group::{ScalarBytes, random_scalar};
 use kithkin_protocol::crypto::{Digest, Sealed};
 use kithkin_protocol::ids::KinId;
@@ -297,4 +300,20 @@ pub(super) async fn fetch(
     super::shards::in_time(reach(&desk, from, (root, &kept), ground, Wanted::Upload)).await?;
     let batch = desk.heavy(move |desk| desk.store.rewrapped(&under, &root));
     batch.await?.map(Arc::new).ok_or(unknown)
+}
+
+impl Handler<Delivered<FetchRewrapped>> for FriendRelative {
+    type Result = ResponseFuture<Result<Arc<RewrappedBatch>, KinError>>;
+
+    fn handle(&mut self, asked: Delivered<FetchRewrapped>, _: &mut Self::Context) -> Self::Result {
+        Box::pin(fetch(self.desk.clone(), asked.from, asked.message))
+    }
+}
+
+impl Handler<Delivered<ReleaseShares>> for FriendRelative {
+    type Result = ResponseFuture<Result<ReleasedShares, KinError>>;
+
+    fn handle(&mut self, asked: Delivered<ReleaseShares>, _: &mut Self::Context) -> Self::Result {
+        Box::pin(release(self.desk.clone(), asked.from, asked.message))
+    }
 }

@@ -12,7 +12,7 @@
 //! | `consent` | fetching under a patient's grant |
 //! | `roster` | what a roster that changes asks of this kin; drills; the person's wishes |
 //! | `bundles` | what dealers have sealed, fetched from kin to kin |
-//! | `passage` | dealing, complaining, taking new shares |
+//! | `passage`, `combine` | dealing, complaining, taking new shares and putting them together |
 //! | `anew` | a patient's new device: releasing shares to it, taking its shares and capsules |
 //! | `mend` | pieces of records that are missing made anew from those of other kin; showing that they are there |
 //! | `requests` | proving a request before it is shown or signed |
@@ -26,6 +26,7 @@ mod access;
 mod actor;
 mod anew;
 mod bundles;
+mod combine;
 mod consent;
 mod decide;
 mod desk;

@@ -6,9 +6,9 @@
 
 use super::anew;
 use super::bundles::fetch;
+use super::combine::combine;
 use super::desk::Desk;
 use super::messages::{Bundle, Conduct, KinError};
-use super::offers::keep_shares;
 use super::prepare::share;
 use super::roster::{Circle, bad, erase, submit};
 use super::storage::{OwnDealing, Passage, Put as _, Ward};
@@ -18,12 +18,10 @@ use kithkin_protocol::crypto::{Digest, Sealed, SealingKey};
 use kithkin_protocol::ids::PatientId;
 use kithkin_protocol::ledger::{Enrolment, Member};
 use kithkin_protocol::record::Rewrap;
-use kithkin_protocol::roster::{
-    Complaint, Handover, Plan, RosterStep, TierDealing, refresh, reshare,
-};
+use kithkin_protocol::roster::{Complaint, Handover, Plan, RosterStep, TierDealing};
 use kithkin_protocol::sharing::{
-    Commitments, Dealing, PublishedShare, ResharingDealing, Share, ShareContext, SubShare,
-    Threshold, Verdict, ZeroDealing,
+    Commitments, Dealing, PublishedShare, ResharingDealing, ShareContext, SubShare, Threshold,
+    Verdict, ZeroDealing,
 };
 use kithkin_protocol::units::{Height, ShareIndex, Tier};
 use std::collections::BTreeMap;
@@ -286,24 +284,10 @@ pub(super) async fn take(
     forget_other(desk, patient, handover).await?;
     let mut passage = passage(desk, circle, handover)?;
     let is_new = passage.next.as_ref().is_none_or(|(of, _)| *of != dealt);
-    if let Plan::Redeal {
-        roster,
-        commitments,
-        rewrap,
-    } = &handover.plan
+    if let Plan::Redeal { .. } = &handover.plan
         && is_new
     {
-        // What is kept under it goes when the handover comes to nothing.
-        passage.rewrap = rewrap.map(|rewrap| rewrap.root);
-        put(desk, patient, &passage).await?;
-        let taking = Taking {
-            recipient,
-            roster,
-            commitments,
-            rewrap: *rewrap,
-            at,
-        };
-        let next = anew::take(desk, circle, handover, &taking).await?;
+        let next = take_redealt(desk, circle, handover, &mut passage, (recipient, at)).await?;
         replace(desk, patient, &mut passage, dealt, next).await?;
     } else if is_new {
         let all = fetch(desk, circle, handover, &mut passage).await;
@@ -338,6 +322,38 @@ pub(super) async fn take(
         dealt,
     };
     submit(desk, patient, step).await
+}
+
+/// What the patient's own device has dealt to this kin.
+async fn take_redealt(
+    desk: &Arc<Desk>,
+    circle: &Circle,
+    handover: &Handover,
+    passage: &mut Passage,
+    (recipient, at): (ShareIndex, Height),
+) -> Result<Ward, KinError> {
+    let Plan::Redeal {
+        roster,
+        commitments,
+        rewrap,
+    } = &handover.plan
+    else {
+        return Err(bad(
+            circle.patient,
+            "the patient's device deals nothing in this",
+        ));
+    };
+    // What is kept under it goes when the handover comes to nothing.
+    passage.rewrap = rewrap.map(|rewrap| rewrap.root);
+    put(desk, circle.patient, passage).await?;
+    let taking = Taking {
+        recipient,
+        roster,
+        commitments,
+        rewrap: *rewrap,
+        at,
+    };
+    anew::take(desk, circle, handover, &taking).await
 }
 
 /// Keeps what this kin will hold, and erases what it was to hold before.
@@ -459,56 +475,4 @@ fn shown_share(
         Verdict::Cleared(sub) => Some(sub),
         Verdict::Named(_) => None,
     }
-}
-
-/// The new shares, sealed under fresh keys, and the ward as it will be.
-fn combine(
-    desk: &Desk,
-    patient: PatientId,
-    entry: &kithkin_protocol::ledger::Patient,
-    handover: &Handover,
-    recipient: ShareIndex,
-    old: Option<&Ward>,
-    subs: &[Vec<SubShare>],
-) -> Result<Ward, KinError> {
-    let present = entry.present(patient);
-    let mut shares: Vec<(Tier, Share)> = Vec::new();
-    for (tier, subs) in entry.enrolment.tiers.iter().zip(subs) {
-        let renewed = match &handover.plan {
-            Plan::Refresh => {
-                let old = old.ok_or_else(|| bad(patient, "there is no share to refresh"))?;
-                let mine = share(desk, old, tier.tier)?;
-                let refresh = refresh(&entry.enrolment, tier, &handover.dealings);
-                let refresh = refresh.map_err(|error| bad(patient, error))?;
-                refresh.renew(&mine, subs)
-            }
-            plan => {
-                let reshare = reshare(plan, tier, &handover.dealings);
-                let reshare = reshare.map_err(|error| bad(patient, error))?;
-                reshare.share(recipient, subs)
-            }
-        };
-        shares.push((tier.tier, renewed.map_err(|error| bad(patient, error))?));
-    }
-    let tiers = handover
-        .tiers(&present)
-        .map_err(|error| bad(patient, error))?;
-    let epoch = entry.epoch.plus(1);
-    let enrolment = Enrolment {
-        roster: handover.plan.roster(&present).to_vec(),
-        tiers,
-        acceptances: Vec::new(),
-        ..entry.enrolment.clone()
-    };
-    Ok(Ward {
-        patient,
-        index: recipient,
-        epoch,
-        since: entry.roster_since,
-        digest: enrolment.digest(desk.client.chain(), patient),
-        active: false,
-        enrolment,
-        shares: keep_shares(desk, patient, epoch, shares)?,
-        rewrapped: entry.rewrapped,
-    })
 }

@@ -226,6 +226,27 @@ fn open(
         .collect()
 }
 
+/// Fresh tier keys, in the order of the tiers; in the vault on return, where those of an earlier attempt are destroyed.
+async fn draw_keys(
+    device: &Arc<Device>,
+    entry: &ledger::Patient,
+) -> Result<Vec<TierKey>, PatientError> {
+    let entry = entry.clone();
+    let drawn = device.heavy(move |device| {
+        device.forget_keys_unlike(&entry)?;
+        let draw = |_| TierKey::random(&mut SystemRng);
+        let fresh: Vec<TierKey> = Tier::ALL.iter().map(draw).collect();
+        let round = entry.epoch.plus(1).0;
+        let secrets: Vec<(String, Secret32)> = (Tier::ALL.iter().zip(&fresh))
+            .map(|(tier, key)| (tier_key_name(*tier, round), key.to_secret()))
+            .collect();
+        let named: Vec<(&str, &Secret32)> = secrets.iter().map(|(n, s)| (n.as_str(), s)).collect();
+        device.keys.create_many(&named)?;
+        Ok(fresh)
+    });
+    drawn.await
+}
+
 /// Other keys, their shares, and every capsule made anew: durable on return.
 async fn prepare(
     device: &Arc<Device>,
@@ -233,25 +254,8 @@ async fn prepare(
     height: Height,
     gathered: Gathered,
 ) -> Result<(Plan, Redealt), PatientError> {
-    let forget = entry.clone();
-    let (fresh, old) = device
-        .heavy(move |device| {
-            device.forget_keys_unlike(&forget)?;
-            let fresh: Vec<TierKey> = Tier::ALL
-                .iter()
-                .map(|_| TierKey::random(&mut SystemRng))
-                .collect();
-            let round = forget.epoch.plus(1).0;
-            let named: Vec<(String, Secret32)> = (Tier::ALL.iter().zip(&fresh))
-                .map(|(tier, key)| (tier_key_name(*tier, round), key.to_secret()))
-                .collect();
-            let named: Vec<(&str, &Secret32)> =
-                named.iter().map(|(n, s)| (n.as_str(), s)).collect();
-            device.keys.create_many(&named)?;
-            Ok((fresh, gathered.keys))
-        })
-        .await?;
-    let (fresh, old) = (Arc::new(fresh), Arc::new(old));
+    let fresh = Arc::new(draw_keys(device, entry).await?);
+    let old = Arc::new(gathered.keys);
     device.forget_redealt().await?;
     let (mut leaves, mut records, mut empty) = (Vec::new(), 0usize, 0usize);
     for (place, tier) in Tier::ALL.into_iter().enumerate() {
