@@ -19,12 +19,13 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use kithkin_protocol::credit::ValidatorSet;
 use kithkin_protocol::crypto::SigningKey;
 use kithkin_protocol::emergency::Case;
-use kithkin_protocol::ids::{AccountId, CaseId, ChainId, TxId};
+use kithkin_protocol::ids::{AccountId, CaseId, ChainId, HospitalId, TxId};
 use kithkin_protocol::ledger::{
-    AdmissionError, Confirmed, EnvelopeError, Genesis, ProofError, SequenceWindow,
+    self, AdmissionError, Confirmed, EnvelopeError, Genesis, ProofError, SequenceWindow,
     SignedTransaction, State, Transaction, TxBody, confirm_head,
 };
 use kithkin_protocol::units::{Millis, Sequence};
+use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -376,7 +377,27 @@ impl LedgerClient {
         id: CaseId,
         deadline: Instant,
     ) -> Result<Option<Case>, ClientError> {
-        let (value, _) = self.prove(State::case_key(id), deadline).await?;
+        self.prove_value(State::case_key(id), deadline).await
+    }
+
+    /// A hospital that is accredited now, proved. None for one that never was, or is not any more.
+    ///
+    /// # Errors
+    /// [`ClientError::NotProved`] at `deadline`.
+    pub async fn prove_hospital(
+        &self,
+        id: HospitalId,
+        deadline: Instant,
+    ) -> Result<Option<ledger::Hospital>, ClientError> {
+        self.prove_value(State::hospital_key(id), deadline).await
+    }
+
+    async fn prove_value<T: DeserializeOwned>(
+        &self,
+        key: Vec<u8>,
+        deadline: Instant,
+    ) -> Result<Option<T>, ClientError> {
+        let (value, _) = self.prove(key, deadline).await?;
         value
             .map(|value| State::decode_value(&value))
             .transpose()

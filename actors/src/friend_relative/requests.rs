@@ -52,8 +52,8 @@ pub(super) async fn proved(desk: &Arc<Desk>, case: CaseId) -> Result<Arc<ProvedR
         return Err(bad(case, "the transaction is no request"));
     };
     let hospital = HospitalId::of(&content.signer);
-    let accredited = &desk.setting.genesis.hospitals;
-    if !accredited.iter().any(|info| info.id() == hospital) {
+    let accredited = desk.client.prove_hospital(hospital, deadline).await?;
+    if accredited.is_none() {
         return Err(bad(
             case,
             "the request was not signed by an accredited hospital",

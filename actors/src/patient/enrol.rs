@@ -167,9 +167,8 @@ async fn sponsored(
 ) -> Result<Signature, PatientError> {
     let hospital = enrolment.sponsor;
     let refused = |reason: String| PatientError::NotSponsored { hospital, reason };
-    let accredited = &device.setting.genesis.hospitals;
-    let info = accredited.iter().find(|info| info.id() == hospital);
-    let info = info.ok_or_else(|| refused("it is not accredited".to_owned()))?;
+    let accredited = device.client.prove_hospital(hospital, until).await?;
+    let accredited = accredited.ok_or_else(|| refused("it is not accredited".to_owned()))?;
     let name = device.setting.directory.name(hospital);
     let name = name.filter(|name| matches!(name, ActorName::Hospital(_)));
     let name = name.ok_or_else(|| refused("the directory does not know it".to_owned()))?;
@@ -187,7 +186,7 @@ async fn sponsored(
         Err(error) => return Err(refused(error.to_string())),
     };
     let message = Enrolment::sponsorship(&digest);
-    let checked = info.key.verify(&message, &signature);
+    let checked = accredited.info.key.verify(&message, &signature);
     checked.map_err(|_| refused("its signature does not hold".to_owned()))?;
     Ok(signature)
 }

@@ -26,7 +26,7 @@ pub(super) async fn renew(device: &Device, wish: RenewGrant) -> Result<Renewed, 
     let (grant, _) = device.grant(id).await?;
     let hospital = grant.terms.hospital;
     let declined = |reason: String| PatientError::NotAgreed { hospital, reason };
-    let (name, key) = whereabouts(device, hospital)?;
+    let (name, key) = whereabouts(device, hospital).await?;
     let propose = ProposeRenewal {
         grant: id,
         ends_ms: grant.until_ms,

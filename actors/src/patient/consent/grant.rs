@@ -102,7 +102,7 @@ async fn agree(
 ) -> Result<(GrantTerms, kithkin_protocol::crypto::Signature), PatientError> {
     let hospital = wish.hospital;
     let declined = |reason: String| PatientError::NotAgreed { hospital, reason };
-    let (name, key) = whereabouts(device, hospital)?;
+    let (name, key) = whereabouts(device, hospital).await?;
     let now = device.client.now();
     let scopes = wish.scopes.iter().map(|(tier, only)| Scope {
         tier: *tier,
@@ -138,7 +138,7 @@ async fn agree(
 }
 
 /// Where an accredited hospital lives, and its key.
-pub(super) fn whereabouts(
+pub(super) async fn whereabouts(
     device: &Device,
     hospital: HospitalId,
 ) -> Result<(ActorName, VerifyingKey), PatientError> {
@@ -146,13 +146,13 @@ pub(super) fn whereabouts(
         hospital,
         reason: reason.to_owned(),
     };
-    let accredited = &device.setting.genesis.hospitals;
-    let info = accredited.iter().find(|info| info.id() == hospital);
-    let info = info.ok_or_else(|| refused("it is not accredited"))?;
+    let deadline = Instant::now() + PROVE_WITHIN;
+    let accredited = device.client.prove_hospital(hospital, deadline).await?;
+    let accredited = accredited.ok_or_else(|| refused("it is not accredited"))?;
     let name = device.setting.directory.name(hospital);
     let name = name.filter(|name| matches!(name, ActorName::Hospital(_)));
     let name = name.ok_or_else(|| refused("the directory does not know it"))?;
-    Ok((name, info.key))
+    Ok((name, accredited.info.key))
 }
 
 /// Seals the keys of all records in scope to the hospital.

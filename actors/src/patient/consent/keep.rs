@@ -65,7 +65,7 @@ pub(super) async fn deliver(
     grant: GrantId,
     pending: Pending,
 ) -> Result<(), PatientError> {
-    let (name, _) = whereabouts(device, pending.hospital)?;
+    let (name, _) = whereabouts(device, pending.hospital).await?;
     let keys = pending.keys;
     let deliver = DeliverKeys { grant, keys };
     let asked = device.port.ask::<Hospital, _>(name, deliver, ASK_WITHIN);
