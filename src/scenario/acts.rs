@@ -55,6 +55,7 @@ impl Player<'_> {
             Act::Vouch(vouch) => self.vouch(vouch).await,
             Act::WaitDevice(wait) => self.wait_device(wait).await,
             Act::Rebuild(rebuild) => self.rebuild(rebuild).await,
+            Act::WaitErased(wait) => self.wait_erased(wait).await,
             Act::NewPhone(phone) => self.new_phone(phone).await,
             Act::WaitEpoch(wait) => self.wait_epoch(wait).await,
             Act::WaitDrill(wait) => self.wait_drill(wait).await,

@@ -196,6 +196,7 @@ impl Check {
             }
             Act::WaitDevice(wait) => self.device(wait.patient, wait.device),
             Act::Rebuild(rebuild) => self.device(rebuild.patient, rebuild.device),
+            Act::WaitErased(wait) => self.actor(wait.kin.into()),
             Act::NewPhone(phone) => {
                 for name in [phone.who.0, phone.lost.into(), phone.new.into()] {
                     self.actor(name);
@@ -464,6 +465,7 @@ impl Act {
             Self::Vouch(_) => "vouch",
             Self::WaitDevice(_) => "wait_device",
             Self::Rebuild(_) => "rebuild",
+            Self::WaitErased(_) => "wait_erased",
             Self::NewPhone(_) => "new_phone",
             Self::WaitEpoch(_) => "wait_epoch",
             Self::WaitDrill(_) => "wait_drill",

@@ -3,7 +3,7 @@
 use super::acts::{Outcome, done};
 use super::expect::list;
 use super::player::Player;
-use super::script::{NewPhone, Rebuild, Vouch, WaitDevice};
+use super::script::{NewPhone, Rebuild, Vouch, WaitDevice, WaitErased};
 use super::words::KinName;
 use crate::stage::StageError;
 use kithkin_actors::friend_relative::messages::RosterWish;
@@ -59,6 +59,15 @@ impl Player<'_> {
         let height = Some(rebuilt.height);
         self.wrong_shares.extend(wrong);
         Ok(done(rebuild.device, what, height))
+    }
+
+    pub(super) async fn wait_erased(&self, wait: &WaitErased) -> Outcome {
+        let KinName(patient, n) = wait.kin;
+        let what = format!("{} keeping no shares", wait.kin);
+        self.stage
+            .shares_erased(patient, n, wait.within.0, &what)
+            .await?;
+        Ok(done(wait.kin, "keeps no shares any more", None))
     }
 
     /// The roster with a kin's new keys in the place of the old ones.

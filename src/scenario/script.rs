@@ -11,7 +11,7 @@ pub(super) use consent::{
     Ender, GrantConsent, OfConsent, ReadWithConsent, RenewConsent, RevokeConsent, StandingWord,
     TakeConsents, WaitConsent,
 };
-pub(super) use devices::{NewPhone, Rebuild, Vouch, WaitDevice};
+pub(super) use devices::{NewPhone, Rebuild, Vouch, WaitDevice, WaitErased};
 pub(super) use rosters::{
     ChangeRoster, OfKin, Roster, RosterWord, WaitDrill, WaitEpoch, WaitPieces, WaitRoster,
 };
@@ -144,6 +144,8 @@ pub enum Act {
     WaitDevice(WaitDevice),
     /// A new device rebuilds the patient's keys and has others dealt.
     Rebuild(Rebuild),
+    /// Waits until a kin keeps no shares any more.
+    WaitErased(WaitErased),
     /// A kin's new device is proposed in the place of a lost one.
     NewPhone(NewPhone),
     /// Waits until a patient's shares have come to an epoch.

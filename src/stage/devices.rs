@@ -7,7 +7,7 @@ use kithkin_actors::patient::messages::{Keys, Rebuild, Rebuilt, ShowKeys};
 use kithkin_actors::ports::names::ActorName;
 use kithkin_protocol::ledger;
 use kithkin_protocol::roster::Plan;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 impl Stage {
     /// The public keys of a patient's new device, as it shows them to the kin.
@@ -83,5 +83,32 @@ impl Stage {
         self.patient_when(patient, within, &what, is)
             .await
             .map(drop)
+    }
+
+    /// Waits until a kin keeps no shares any more.
+    ///
+    /// # Errors
+    /// [`StageError::TooSlow`] when it still does after `within`.
+    pub async fn shares_erased(
+        &self,
+        patient: u16,
+        kin: u8,
+        within: Duration,
+        what: &str,
+    ) -> Result<(), StageError> {
+        let deadline = Instant::now() + within;
+        loop {
+            let mut changed = self.board.changes();
+            if self.inventory(patient, kin).await?.shares == 0 {
+                return Ok(());
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if tokio::time::timeout(left, changed.changed()).await.is_err() {
+                return Err(StageError::TooSlow {
+                    what: what.to_owned(),
+                    seconds: within.as_secs(),
+                });
+            }
+        }
     }
 }

@@ -86,7 +86,7 @@ pub(super) async fn rebuild(device: Arc<Device>) -> Result<Rebuilt, PatientError
             Ok(height) => {
                 let rebuilt = Rebuilt {
                     height,
-                    ..redealt.rebuilt.clone()
+                    ..redealt.rebuilt
                 };
                 return Ok(rebuilt);
             }

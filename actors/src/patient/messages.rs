@@ -105,7 +105,7 @@ pub struct Rebuild {
 /// What rebuilding the keys came to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rebuilt {
-    /// Height of the block in which the proposal stands.
+    /// Height of the block in which the proposal stands; of what it was made from, when it stood already.
     pub height: Height,
     /// Kin whose shares do not fit their commitments.
     pub wrong: Vec<KinId>,

@@ -39,6 +39,17 @@ pub struct Rebuild {
     pub device: PatientName,
 }
 
+/// `do.wait_erased`
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WaitErased {
+    /// Who keeps no share any more.
+    pub kin: KinName,
+    /// How long at most.
+    #[serde(default = "one_minute")]
+    pub within: Span,
+}
+
 /// `do.new_phone`
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
