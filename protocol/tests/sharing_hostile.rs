@@ -3,7 +3,7 @@
 
 mod sharing_support;
 
-use kithkin_protocol::crypto::group::{GroupError, Point, PointBytes, ScalarBytes};
+use kithkin_protocol::crypto::group::{BASE, GroupError, Point, PointBytes, ScalarBytes};
 use kithkin_protocol::crypto::hash;
 use kithkin_protocol::ids::{ChainId, PatientId};
 use kithkin_protocol::record::{Capsule, CapsuleError, SealContext};
@@ -130,6 +130,112 @@ fn a_bad_point_at_any_place_of_a_partial_is_named() {
             }
         }
     }
+}
+
+/// The proof is one for all points, and the first one has no coefficient of its own: a good encoding of another point is
+/// seen at every place, and so are two that cancel each other in a plain sum.
+#[test]
+fn another_point_at_any_place_of_a_partial_is_named() {
+    for capsules in [1, 2, 5] {
+        let mut scene = Scene::majority(4, 3, capsules);
+        let (opening, partials) = (scene.opening(), scene.partials());
+        let moved = |point: &PointBytes, by: Point| {
+            PointBytes::from(&(point.decode().expect("a good partial") + by))
+        };
+        let refused = |bad: &PartialOpening| {
+            let (index, fault) = (bad.index, PartialFault::Proof);
+            assert_eq!(
+                verify_partial(&opening, bad),
+                Err(BadPartial { index, fault })
+            );
+        };
+        for place in 0..capsules {
+            let mut bad = partials[0].clone();
+            bad.points[place] = moved(&bad.points[place], BASE);
+            refused(&bad);
+            for other in (0..capsules).filter(|other| *other != place) {
+                let mut pair = bad.clone();
+                pair.points[other] = moved(&pair.points[other], -BASE);
+                refused(&pair);
+            }
+        }
+    }
+}
+
+#[test]
+fn checked_partials_give_the_same_keys() {
+    let mut scene = Scene::majority(83, 5, 2);
+    let (opening, partials) = (scene.opening(), scene.partials());
+    let checked = all_checked(&opening, &partials);
+    let all: Vec<&CheckedPartial> = checked.iter().collect();
+    let combined = combine(&opening, &scene.secret, &partials).expect("enough");
+    for subset in subsets(5, 3) {
+        let few: Vec<&CheckedPartial> = pick(&all, &subset);
+        let keys = combine_checked(&opening, &scene.secret, &few).expect("enough");
+        assert_eq!(keys, combined.keys);
+    }
+    // A bad one never becomes a checked one.
+    let mut bad = partials[0].clone();
+    bad.points.swap(0, 1);
+    let (index, fault) = (bad.index, PartialFault::Proof);
+    assert_eq!(
+        check_partial(&opening, &bad).map(|checked| checked.index()),
+        Err(BadPartial { index, fault })
+    );
+}
+
+#[test]
+fn checked_partials_serve_no_other_opening() {
+    let mut scene = Scene::majority(84, 5, 2);
+    let (opening, partials) = (scene.opening(), scene.partials());
+    let checked = all_checked(&opening, &partials);
+    let all: Vec<&CheckedPartial> = checked.iter().collect();
+    let index = partials[0].index;
+    let refused = |opening: &Opening, secret: &SessionSecret, given: &[&CheckedPartial]| {
+        combine_checked(opening, secret, given).expect_err("refused")
+    };
+    assert_eq!(
+        refused(&opening, &scene.secret, &all[..2]),
+        CombineError::TooFew {
+            good: 2,
+            needed: 3,
+            refused: vec![]
+        }
+    );
+    assert_eq!(
+        refused(&opening, &scene.secret, &[all[0], all[1], all[0]]),
+        CombineError::Sharing(SharingError::DuplicateIndex { index })
+    );
+    assert_eq!(
+        refused(&opening, &scene.secret, &vec![all[0]; KIN_MAX + 1]),
+        CombineError::TooMany { found: KIN_MAX + 1 }
+    );
+    let stranger = SessionSecret::random(&mut scene.rng);
+    assert_eq!(refused(&opening, &stranger, &all), CombineError::Session);
+    let capsules = scene.capsules();
+    let turned = [capsules[1].clone(), capsules[0].clone()];
+    let later = OpeningContext {
+        epoch: Epoch(2),
+        ..scene.context
+    };
+    for (context, capsules) in [
+        (&scene.context, &capsules[..1]),
+        (&scene.context, &turned[..]),
+        (&later, &capsules[..]),
+    ] {
+        let other = Opening::new(context, &scene.commitments, capsules).expect("an opening");
+        assert_eq!(
+            refused(&other, &scene.secret, &all),
+            CombineError::OtherOpening { index }
+        );
+    }
+}
+
+fn all_checked(opening: &Opening, partials: &[PartialOpening]) -> Vec<CheckedPartial> {
+    let checked = partials
+        .iter()
+        .map(|partial| check_partial(opening, partial).expect("good"));
+    checked.collect()
 }
 
 /// Two capsules, and every mixture of their fields: none passes for either record.
