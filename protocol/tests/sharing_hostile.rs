@@ -139,6 +139,7 @@ fn another_point_at_any_place_of_a_partial_is_named() {
     for capsules in [1, 2, 5] {
         let mut scene = Scene::majority(4, 3, capsules);
         let (opening, partials) = (scene.opening(), scene.partials());
+        let places = partials[0].points.len();
         let moved = |point: &PointBytes, by: Point| {
             PointBytes::from(&(point.decode().expect("a good partial") + by))
         };
@@ -149,11 +150,11 @@ fn another_point_at_any_place_of_a_partial_is_named() {
                 Err(BadPartial { index, fault })
             );
         };
-        for place in 0..capsules {
+        for place in 0..places {
             let mut bad = partials[0].clone();
             bad.points[place] = moved(&bad.points[place], BASE);
             refused(&bad);
-            for other in (0..capsules).filter(|other| *other != place) {
+            for other in (0..places).filter(|other| *other != place) {
                 let mut pair = bad.clone();
                 pair.points[other] = moved(&pair.points[other], -BASE);
                 refused(&pair);
