@@ -55,7 +55,9 @@ impl Authority {
     /// Sets up the scheme for a policy of `count` attributes, all of which are needed.
     pub(crate) fn new(scheme: Scheme, count: usize) -> Self {
         let attributes: Vec<String> = (0..count).map(|n| format!("attribute{n}")).collect();
-        let quoted: Vec<String> = attributes.iter().map(|a| format!("\"{a}\"")).collect();
+        // In pairs: AC17 takes a conjunction of two only.
+        let quoted = attributes.iter().map(|a| format!("\"{a}\""));
+        let policy = quoted.reduce(|all, next| format!("({all} and {next})"));
         let keys = match scheme {
             Scheme::Bsw => {
                 let (public, master) = bsw::setup();
@@ -69,7 +71,7 @@ impl Authority {
         Self {
             scheme,
             attributes,
-            policy: quoted.join(" and "),
+            policy: policy.unwrap_or_default(),
             keys,
         }
     }
