@@ -12,24 +12,24 @@ impl World {
         let record = &before.records[of];
         let context = || format!("{act:?} on {:?} with {record:?}", was.phase);
         match act {
-            Act::Approve(_) => assert!(was.phase.is_live(), "{}", context()),
+            Act::Approve(_) => assert!(was.phase.is_live(), "too late: {}", context()),
             Act::Refuse(place) => {
-                assert!(was.phase.is_live(), "{}", context());
-                assert_eq!(record.given & bit(place), 0, "{}", context());
+                assert!(was.phase.is_live(), "too late: {}", context());
+                assert_eq!(record.given & bit(place), 0, "decided twice: {}", context());
             }
             Act::Release(place) => {
-                assert!(record.given & bit(place) != 0, "{}", context());
+                let approved = record.given & bit(place) != 0;
+                assert!(approved, "released without an approval: {}", context());
                 self.check_opens(of);
             }
             Act::Read => self.check_opens(of),
             Act::Veto | Act::Close | Act::Review => {}
             Act::Replay(_)
-            | Act::OtherEpoch(_)
-            | Act::OtherCircle(_)
+            | Act::Other(..)
             | Act::Stranger
             | Act::ForeignVeto
             | Act::ForeignRead
-            | Act::ForeignClose => panic!("taken: {}", context()),
+            | Act::ForeignClose => panic!("taken, but does not belong here: {}", context()),
         }
     }
 
@@ -38,31 +38,45 @@ impl World {
         let (case, record, now) = (&self.cases[of], &self.records[of], self.now());
         let approved = record.given.count_ones();
         let context = || format!("{:?} at {now} with {record:?}", case.phase);
-        assert!(approved >= u32::from(case.threshold), "{}", context());
-        assert!(!record.vetoed, "open after a veto: {}", context());
+        let enough = approved >= u32::from(case.threshold);
+        assert!(enough, "opens too early: {}", context());
+        assert!(!record.vetoed, "goes on after a veto: {}", context());
         let granted = case.granted_ms.expect("granted when it opens");
-        assert!(granted >= case.timing.not_before_ms, "{}", context());
-        assert!(granted < case.request.expires_ms, "{}", context());
-        assert!(granted <= now && now < case.session_end(), "{}", context());
+        let waited = granted >= case.timing.not_before_ms;
+        assert!(waited, "opens too early: {}", context());
+        assert!(
+            granted < case.request.expires_ms,
+            "lives beyond its expiry: {}",
+            context()
+        );
+        let within = granted <= now && now < case.session_end();
+        assert!(within, "open outside of its session: {}", context());
     }
 
     /// What must hold of a case after each step, given the one before.
     pub(super) fn check_step(&self, of: usize, before: &World) {
         let (case, record, was) = (&self.cases[of], &self.records[of], &before.cases[of]);
-        assert!(may_follow(was.phase, case.phase), "{was:?}\n{case:?}");
+        let follows = may_follow(was.phase, case.phase);
+        assert!(follows, "no such step: {was:?}\n{case:?}");
         assert!(case.stage >= was.stage);
         if case.granted_ms.is_some() {
             // Also when time granted and closed it in one step.
             let approved = record.given.count_ones();
-            assert!(approved >= u32::from(case.threshold), "{case:?}");
+            let enough = approved >= u32::from(case.threshold);
+            assert!(enough, "opens too early: {case:?}");
         }
         let places = 0..case.roster.len();
         let given: BTreeSet<KinId> = places
             .filter(|place| record.given & bit(*place) != 0)
             .map(member)
             .collect();
-        assert!(case.approvals.keys().eq(&given), "{record:?}\n{case:?}");
-        assert!(case.refusals.keys().all(|kin| !given.contains(kin)));
+        let same = case.approvals.keys().eq(&given);
+        assert!(
+            same,
+            "approvals are not those that were given: {record:?}\n{case:?}"
+        );
+        let twice = case.refusals.keys().find(|kin| given.contains(kin));
+        assert_eq!(twice, None, "decided twice: {case:?}");
     }
 
     /// What must hold of every state.
@@ -72,8 +86,9 @@ impl World {
                 self.check_opens(of);
             }
             if matches!(case.phase, Phase::Requested | Phase::Waiting) {
-                assert!(self.now() < case.request.expires_ms, "{case:?}");
-                assert!(!self.records[of].vetoed, "{case:?}");
+                let early = self.now() < case.request.expires_ms;
+                assert!(early, "lives beyond its expiry: {case:?}");
+                assert!(!self.records[of].vetoed, "goes on after a veto: {case:?}");
             }
             assert!(!self.is_hospital_gone || !case.phase.is_live(), "{case:?}");
             if self.is_issuer_gone {

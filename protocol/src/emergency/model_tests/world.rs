@@ -1,8 +1,9 @@
 //! Two cases, what was really signed for them, and every step that can be taken.
 
-use crate::crypto::Digest;
+use super::calls::Call;
+use super::mutants::Mutant;
 use crate::emergency::case::tests::{HOSPITAL, PATIENT, approval, case, kin};
-use crate::emergency::{Case, CaseError, CaseEvent, Circle, RefusalReason, Timing, Verdict};
+use crate::emergency::{Case, CaseError, CaseEvent, Circle, Purpose, Reason, Timing};
 use crate::ids::{CaseId, HospitalId, KinId, PatientId};
 use crate::ledger::Approval;
 use crate::units::{Epoch, Millis};
@@ -30,6 +31,8 @@ pub(super) struct Setup {
     pub(super) kin: u8,
     pub(super) threshold: u16,
     pub(super) not_before: u64,
+    /// A rule that is broken on purpose.
+    pub(super) mutant: Option<Mutant>,
 }
 
 /// What really happened to one case, whatever the case says.
@@ -52,6 +55,7 @@ pub(super) struct World {
     /// Whether the issuer of the clinician's credential is accredited no more.
     pub(super) is_issuer_gone: bool,
     instant: usize,
+    mutant: Option<Mutant>,
     /// What the rules can still look at in each case: for each kin, and as a whole.
     seen: [([u8; KIN_MAX], [u8; 19]); 2],
 }
@@ -64,10 +68,8 @@ pub(super) enum Act {
     Release(usize),
     /// The approval that this kin signed for the other case.
     Replay(usize),
-    /// An approval of another epoch.
-    OtherEpoch(usize),
-    /// An approval of another circle.
-    OtherCircle(usize),
+    /// An approval of this case in which one field is that of another request.
+    Other(usize, Field),
     /// An approval by somebody who is not on the roster.
     Stranger,
     Veto,
@@ -79,6 +81,40 @@ pub(super) enum Act {
     ForeignRead,
     ForeignClose,
     Review,
+}
+
+/// A field of an approval, beside the case, that binds it to one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Field {
+    Circle,
+    Epoch,
+    Hospital,
+    Purpose,
+    Reason,
+    Expiry,
+}
+
+impl Field {
+    const ALL: [Self; 6] = [
+        Self::Circle,
+        Self::Epoch,
+        Self::Hospital,
+        Self::Purpose,
+        Self::Reason,
+        Self::Expiry,
+    ];
+
+    /// Makes this field that of another request.
+    fn alter(self, approval: &mut Approval) {
+        match self {
+            Self::Circle => approval.circle = Circle::Second { after: id(1) },
+            Self::Epoch => approval.epoch = Epoch(approval.epoch.0 + 1),
+            Self::Hospital => approval.hospital = HospitalId([0xee; 32]),
+            Self::Purpose => approval.purpose = Purpose::EmergencyTreatment,
+            Self::Reason => approval.reason = Reason::Stroke,
+            Self::Expiry => approval.expires_ms = Millis(EXPIRES + 1),
+        }
+    }
 }
 
 fn id(of: usize) -> CaseId {
@@ -116,6 +152,7 @@ impl World {
             is_hospital_gone: false,
             is_issuer_gone: false,
             instant: 0,
+            mutant: setup.mutant,
             seen: Default::default(),
         };
         world.look(0);
@@ -206,8 +243,7 @@ impl World {
             Act::Release(LIAR) => releases(LIAR) < RELEASES,
             Act::Release(place) => signed(place) && releases(place) == 0,
             Act::Replay(place) => self.records[1 - of].signed & bit(place) != 0,
-            Act::OtherEpoch(_)
-            | Act::OtherCircle(_)
+            Act::Other(..)
             | Act::Stranger
             | Act::Veto
             | Act::ForeignVeto
@@ -242,9 +278,8 @@ impl World {
                 Act::Refuse(place),
                 Act::Release(place),
                 Act::Replay(place),
-                Act::OtherEpoch(place),
-                Act::OtherCircle(place),
             ]);
+            acts.extend(Field::ALL.map(|field| Act::Other(place, field)));
         }
         acts.retain(|act| self.is_possible(of, *act));
         acts
@@ -252,31 +287,35 @@ impl World {
 
     /// Does it to `case`, which is a copy, as the ledger would.
     fn perform(&self, of: usize, act: Act, case: &mut Case) -> Result<Vec<CaseEvent>, CaseError> {
-        let now = self.now();
+        let approve = |kin, approval| Call::Approve(kin, approval);
         let other_hospital = HospitalId([0xee; 32]);
-        match act {
-            Act::Approve(place) => case.on_approve(member(place), &Self::approval(of), now),
-            Act::Refuse(place) => case.on_refuse(member(place), RefusalReason::Unstated),
-            Act::Release(place) => case.on_release(member(place), Digest::ZERO),
-            Act::Replay(place) => case.on_approve(member(place), &Self::approval(1 - of), now),
-            Act::OtherEpoch(place) => {
+        let call = match act {
+            Act::Approve(place) => approve(member(place), Self::approval(of)),
+            Act::Refuse(place) => Call::Refuse(member(place)),
+            Act::Release(place) => Call::Release(member(place)),
+            Act::Replay(place) => approve(member(place), Self::approval(1 - of)),
+            Act::Other(place, field) => {
                 let mut approval = Self::approval(of);
-                approval.epoch = Epoch(approval.epoch.0 + 1);
-                case.on_approve(member(place), &approval, now)
+                field.alter(&mut approval);
+                approve(member(place), approval)
             }
-            Act::OtherCircle(place) => {
-                let mut approval = Self::approval(of);
-                approval.circle = Circle::Second { after: id(1 - of) };
-                case.on_approve(member(place), &approval, now)
-            }
-            Act::Stranger => case.on_approve(kin(0xee), &Self::approval(of), now),
-            Act::Veto => case.on_veto(PATIENT, now),
-            Act::ForeignVeto => case.on_veto(PatientId([0xee; 32]), now),
-            Act::Read => case.on_read(HOSPITAL, 1),
-            Act::Close => case.on_close(HOSPITAL, now),
-            Act::ForeignRead => case.on_read(other_hospital, 1),
-            Act::ForeignClose => case.on_close(other_hospital, now),
-            Act::Review => case.on_review(Verdict::Justified),
+            Act::Stranger => approve(kin(0xee), Self::approval(of)),
+            Act::Veto => Call::Veto(PATIENT),
+            Act::ForeignVeto => Call::Veto(PatientId([0xee; 32])),
+            Act::Read => Call::Read(HOSPITAL),
+            Act::Close => Call::Close(HOSPITAL),
+            Act::ForeignRead => Call::Read(other_hospital),
+            Act::ForeignClose => Call::Close(other_hospital),
+            Act::Review => Call::Review,
+        };
+        self.call(call, case)
+    }
+
+    /// Calls the rule, or the broken one in its place.
+    fn call(&self, call: Call, case: &mut Case) -> Result<Vec<CaseEvent>, CaseError> {
+        match self.mutant {
+            None => call.make(case, self.now()),
+            Some(mutant) => mutant.call(call, case, self.now()),
         }
     }
 
@@ -354,9 +393,11 @@ impl World {
         if self.instant + 1 < INSTANTS.len() {
             let mut world = self.clone();
             world.instant += 1;
-            let now = world.now();
             for of in [0, 1] {
-                Rc::make_mut(&mut world.cases[of]).on_time(now);
+                let mut case = Case::clone(&world.cases[of]);
+                let passed = world.call(Call::Time, &mut case);
+                assert!(passed.is_ok(), "time passes whatever happens");
+                world.cases[of] = Rc::new(case);
                 world.check_step(of, self);
                 world.look(of);
             }

@@ -1,0 +1,36 @@
+//! One call of a rule of the case, as a value: a broken rule is the true rule, called with something else.
+
+use crate::crypto::Digest;
+use crate::emergency::{Case, CaseError, CaseEvent, RefusalReason, Verdict};
+use crate::ids::{HospitalId, KinId, PatientId};
+use crate::ledger::Approval;
+use crate::units::Millis;
+
+/// Which rule is called, and with what.
+#[derive(Clone, Debug)]
+pub(super) enum Call {
+    Approve(KinId, Approval),
+    Refuse(KinId),
+    Release(KinId),
+    Veto(PatientId),
+    Read(HospitalId),
+    Close(HospitalId),
+    Review,
+    Time,
+}
+
+impl Call {
+    /// Calls the true rule.
+    pub(super) fn make(&self, case: &mut Case, now: Millis) -> Result<Vec<CaseEvent>, CaseError> {
+        match self {
+            Self::Approve(kin, approval) => case.on_approve(*kin, approval, now),
+            Self::Refuse(kin) => case.on_refuse(*kin, RefusalReason::Unstated),
+            Self::Release(kin) => case.on_release(*kin, Digest::ZERO),
+            Self::Veto(patient) => case.on_veto(*patient, now),
+            Self::Read(hospital) => case.on_read(*hospital, 1),
+            Self::Close(hospital) => case.on_close(*hospital, now),
+            Self::Review => case.on_review(Verdict::Justified),
+            Self::Time => Ok(case.on_time(now)),
+        }
+    }
+}
