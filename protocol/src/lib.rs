@@ -28,6 +28,8 @@ pub mod ledger;
 mod memo;
 pub mod record;
 pub mod roster;
+#[cfg(test)]
+mod secret_tests;
 pub mod sharing;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

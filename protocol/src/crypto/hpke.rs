@@ -69,11 +69,13 @@ impl SealingKey {
 }
 
 /// The private key that opens what was sealed to its [`SealingKey`].
-#[derive(Clone)]
+#[derive(Clone, zeroize::Zeroize, zeroize::ZeroizeOnDrop)]
 pub struct OpeningKey {
     seed: Secret32,
     /// Derived from the seed; wiped by the library when dropped.
+    #[zeroize(skip)]
     private: <Kem as hpke::Kem>::PrivateKey,
+    #[zeroize(skip)]
     public: SealingKey,
 }
 

@@ -2,8 +2,8 @@
 //!
 //! | job | library | here |
 //! |---|---|---|
-//! | SHA-256, SHA-512, HKDF, AES-256-GCM, Ed25519 signing | `ring` | [`hash`], [`aead`], [`SigningKey`] |
-//! | Ed25519 verification, single and batch, one rule (ZIP-215) | `ed25519-zebra` | [`VerifyingKey`], [`verify_batch, verify_each`] |
+//! | SHA-256, SHA-512, HKDF, AES-256-GCM | `ring` | [`hash`], [`aead`] |
+//! | Ed25519: signing; verification, single and batch, one rule (ZIP-215) | `ed25519-zebra` | [`SigningKey`], [`VerifyingKey`], [`verify_batch, verify_each`] |
 //! | sealing to a person (RFC 9180) | `hpke` | [`SealingKey`], [`OpeningKey`] |
 //! | ristretto255 (RFC 9496) | `curve25519-dalek` | [`group`] |
 //! | ECVRF (RFC 9381) | `vrf-rfc9381` | [`vrf`] |

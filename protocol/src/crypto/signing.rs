@@ -1,4 +1,4 @@
-//! Ed25519: signing by `ring`, every verification by `ed25519-zebra`.
+//! Ed25519 by `ed25519-zebra`: its private keys can be wiped, which those of `ring` cannot.
 //!
 //! All nodes must agree which signatures are valid, one at a time or in a
 //! batch. ZIP-215 is the one rule for which both agree.
@@ -8,7 +8,7 @@ use crate::crypto::{Secret32, hash};
 #[cfg(any(test, feature = "testing"))]
 use crate::crypto::{remembered, simulated};
 use rand_core::{CryptoRng, SeedableRng as _};
-use ring::signature::{Ed25519KeyPair, KeyPair as _};
+use zeroize::{Zeroize, ZeroizeOnDrop};
 
 byte_newtype!(
     /// An Ed25519 public key; verified with, never assumed to be a valid point.
@@ -140,9 +140,10 @@ fn halve(items: &[(VerifyingKey, &[u8], Signature)], left: &mut usize, verdicts:
     }
 }
 
-/// An Ed25519 private key.
+/// An Ed25519 private key. Wiped when dropped, with what is computed of it; never printed.
+#[derive(Zeroize, ZeroizeOnDrop)]
 pub struct SigningKey {
-    pair: Ed25519KeyPair,
+    pair: ed25519_zebra::SigningKey,
     seed: Secret32,
 }
 
@@ -155,10 +156,8 @@ impl SigningKey {
 
     /// The key that belongs to a stored seed.
     #[must_use]
-    #[expect(clippy::expect_used, reason = "ring accepts every seed of 32 bytes")]
     pub fn from_seed(seed: Secret32) -> Self {
-        let pair = Ed25519KeyPair::from_seed_unchecked(seed.expose())
-            .expect("32 bytes are an Ed25519 seed");
+        let pair = ed25519_zebra::SigningKey::from(*seed.expose());
         Self { pair, seed }
     }
 
@@ -171,9 +170,7 @@ impl SigningKey {
     /// The public key.
     #[must_use]
     pub fn verifying_key(&self) -> VerifyingKey {
-        let mut bytes = [0; 32];
-        bytes.copy_from_slice(self.pair.public_key().as_ref());
-        VerifyingKey(bytes)
+        VerifyingKey(ed25519_zebra::VerificationKeyBytes::from(&self.pair).into())
     }
 
     /// Signs `message`; deterministic (RFC 8032).
@@ -183,9 +180,7 @@ impl SigningKey {
         if simulated::Simulated::is_on() {
             return Signature(simulated::signature(&self.verifying_key().0, message));
         }
-        let mut bytes = [0; 64];
-        bytes.copy_from_slice(self.pair.sign(message).as_ref());
-        Signature(bytes)
+        Signature(self.pair.sign(message).to_bytes())
     }
 }
 
@@ -223,9 +218,33 @@ mod tests {
         assert!(verify_batch(&[]).is_ok());
     }
 
+    /// Against another library: RFC 8032 leaves no choice.
     #[test]
-    fn debug_shows_no_secret() {
-        let text = format!("{:?}", key(7));
-        assert!(text.contains("<redacted>") && !text.contains("0707"));
+    fn signatures_are_those_of_the_oracle() {
+        use ring::signature::{Ed25519KeyPair, KeyPair as _};
+        for n in 0..=255 {
+            let seed: [u8; 32] = hash("seed", &[&[n]]).0;
+            let mine = SigningKey::from_seed(Secret32::new(seed));
+            let other = Ed25519KeyPair::from_seed_unchecked(&seed).expect("a seed");
+            assert_eq!(mine.verifying_key().0, other.public_key().as_ref());
+            let message = vec![n; usize::from(n) * 3];
+            assert_eq!(mine.sign(&message).0, other.sign(&message).as_ref());
+        }
+    }
+
+    /// Not the seed alone: what the library has computed of it too.
+    #[test]
+    fn a_wiped_key_signs_like_no_key() {
+        let mut wiped = key(7);
+        let before = wiped.sign(b"it");
+        wiped.zeroize();
+        assert_eq!(wiped.pair.as_ref(), [0; 32]);
+        assert_eq!(wiped.seed.expose(), &[0; 32]);
+        let after = wiped.sign(b"it");
+        assert!(after != before);
+        // With a private scalar of zero, S is the nonce alone, and the nonce that of an empty prefix.
+        let mut another = key(8);
+        another.zeroize();
+        assert_eq!(another.sign(b"it"), after);
     }
 }

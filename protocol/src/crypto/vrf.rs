@@ -28,9 +28,11 @@ byte_newtype!(
 pub struct VrfError;
 
 /// The private key of a VRF.
+#[derive(zeroize::Zeroize, zeroize::ZeroizeOnDrop)]
 pub struct VrfSecretKey {
     seed: Secret32,
     /// Computed once: it takes a scalar multiplication.
+    #[zeroize(skip)]
     public: VrfPublicKey,
 }
 

@@ -3,12 +3,12 @@
 use super::{Capsule, CapsuleError, Label, WrappedKey};
 use crate::crypto::group::{Point, PointBytes};
 use crate::crypto::{Secret32, aead};
-use zeroize::{Zeroize as _, ZeroizeOnDrop, Zeroizing};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 const WRAP: &[u8] = b"kithkin/capsule-wrap/1";
 
 /// `K = rP = xU`: opens one capsule and nothing else. Wiped when dropped, never printed.
-#[derive(PartialEq, Eq)]
+#[derive(PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
 pub struct CapsuleKey(Point);
 
 impl CapsuleKey {
@@ -50,19 +50,20 @@ impl CapsuleKey {
         Ok(Secret32::new(dek))
     }
 
+    /// The key of the record itself, for tests that look whether it lies anywhere.
+    ///
+    /// # Errors
+    /// [`CapsuleError::Unwrap`] when the capsule is another's.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn record_key(&self, capsule: &Capsule) -> Result<Secret32, CapsuleError> {
+        self.unwrap(capsule)
+    }
+
     fn wrapping_key(&self, label: &Label, u: &PointBytes) -> Secret32 {
         let encoded = Zeroizing::new(self.0.compress().to_bytes());
         aead::derive_key(encoded.as_ref(), &[WRAP, label.as_ref(), u.as_ref()])
     }
 }
-
-impl Drop for CapsuleKey {
-    fn drop(&mut self) {
-        self.0.zeroize();
-    }
-}
-
-impl ZeroizeOnDrop for CapsuleKey {}
 
 impl core::fmt::Debug for CapsuleKey {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {

@@ -17,13 +17,16 @@ use crate::crypto::{Digest, OpeningKey, Sealed, SealingKey};
 use crate::units::ShareIndex;
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
-use zeroize::{Zeroize as _, ZeroizeOnDrop, Zeroizing};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 /// The secret value of one dealing for one recipient. Wiped when dropped, never printed.
 ///
 /// Unlike a share it may be zero: a dealing is judged by its commitments alone.
+#[derive(Zeroize, ZeroizeOnDrop)]
 pub struct SubShare {
+    #[zeroize(skip)]
     dealer: ShareIndex,
+    #[zeroize(skip)]
     recipient: ShareIndex,
     scalar: Scalar,
 }
@@ -269,14 +272,6 @@ pub(super) fn values(
         .map(|recipient| SubShare::new(dealer, recipient, polynomial.value(recipient)))
         .collect()
 }
-
-impl Drop for SubShare {
-    fn drop(&mut self) {
-        self.scalar.zeroize();
-    }
-}
-
-impl ZeroizeOnDrop for SubShare {}
 
 impl core::fmt::Debug for SubShare {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {

@@ -6,9 +6,10 @@ use crate::crypto::group::{GroupError, Point, PointBytes, Scalar, ScalarBytes, r
 use crate::record::{CapsuleKey, CheckedCapsule};
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
-use zeroize::{Zeroize as _, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// The secret `x` of one tier. Exists on the patient's own device and nowhere else; wiped when dropped.
+#[derive(Zeroize, ZeroizeOnDrop)]
 pub struct TierKey(Scalar);
 
 /// `P = xG`: records of the tier are sealed to it. Never the identity. Stays the same through refresh and roster changes.
@@ -74,14 +75,6 @@ pub fn capsule_key_direct(
     }
     Ok(CapsuleKey::new(capsule.point() * key.0))
 }
-
-impl Drop for TierKey {
-    fn drop(&mut self) {
-        self.0.zeroize();
-    }
-}
-
-impl ZeroizeOnDrop for TierKey {}
 
 impl core::fmt::Debug for TierKey {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {

@@ -9,14 +9,16 @@ use crate::crypto::group::{
 use crate::crypto::{Digest, Secret32};
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
-use zeroize::{Zeroize as _, ZeroizeOnDrop, Zeroizing};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 const DOMAIN: &str = "kithkin/session/1";
 
 /// `eps`: takes the mask off the combined openings of one request. Wiped when dropped.
+#[derive(Zeroize, ZeroizeOnDrop)]
 pub struct SessionSecret {
     eps: Scalar,
     /// `E`, which is public.
+    #[zeroize(skip)]
     point: PointBytes,
 }
 
@@ -142,14 +144,6 @@ fn challenge(request: &Digest, point: &PointBytes, nonce_point: &Point) -> Scala
         &[request.as_ref(), point.as_ref(), nonce_point.as_ref()],
     )
 }
-
-impl Drop for SessionSecret {
-    fn drop(&mut self) {
-        self.eps.zeroize();
-    }
-}
-
-impl ZeroizeOnDrop for SessionSecret {}
 
 impl core::fmt::Debug for SessionSecret {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {

@@ -3,10 +3,12 @@
 use super::{Commitments, SharingError};
 use crate::crypto::group::{Point, Scalar, ScalarBytes};
 use crate::units::ShareIndex;
-use zeroize::{Zeroize as _, ZeroizeOnDrop, Zeroizing};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 /// A share: its index and its secret scalar, never zero. Wiped when dropped, never printed.
+#[derive(Zeroize, ZeroizeOnDrop)]
 pub struct Share {
+    #[zeroize(skip)]
     index: ShareIndex,
     scalar: Scalar,
 }
@@ -69,14 +71,6 @@ impl Share {
         Ok(share)
     }
 }
-
-impl Drop for Share {
-    fn drop(&mut self) {
-        self.scalar.zeroize();
-    }
-}
-
-impl ZeroizeOnDrop for Share {}
 
 impl core::fmt::Debug for Share {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
