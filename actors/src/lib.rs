@@ -19,6 +19,8 @@ pub mod peer;
 pub mod ports;
 pub mod rewrapped;
 pub mod scope;
+#[cfg(test)]
+mod secrecy;
 pub mod supervisor;
 #[cfg(test)]
 mod testing;

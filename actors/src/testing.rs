@@ -37,6 +37,7 @@ use kithkin_protocol::roster::RosterRules;
 use kithkin_protocol::sharing::SessionSecret;
 use kithkin_protocol::units::{Height, Millis, Tier};
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -68,7 +69,7 @@ pub(crate) struct House {
     clients: Mutex<Vec<(ActorName, LedgerClient)>>,
     /// Height of the last batch.
     anchored: AtomicU64,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl House {
@@ -101,7 +102,7 @@ impl House {
             looks,
             clients: Mutex::default(),
             anchored: AtomicU64::new(0),
-            _folder: folder,
+            folder,
         }
     }
 
@@ -134,6 +135,21 @@ impl House {
 
     pub(crate) fn deadline() -> Instant {
         Instant::now() + PATIENCE
+    }
+
+    /// The cluster's data folder.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Stops the cluster; what it leaves on the disk.
+    pub(crate) async fn close(self) -> TempDir {
+        let Self {
+            cluster, folder, ..
+        } = self;
+        let report = cluster.shutdown().await;
+        assert!(report.abandoned.is_empty(), "{report:?}");
+        folder
     }
 
     pub(crate) fn keys_of(&self, name: ActorName) -> KeySpace {

@@ -10,6 +10,7 @@ use kithkin_protocol::record::{Capsule, CapsuleError, CheckedCapsule, Manifest, 
 use kithkin_protocol::sharing::{Commitments, Threshold};
 use kithkin_protocol::units::{Epoch, Tier};
 use serde::{Deserialize, Serialize};
+use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// One upload of records of one tier, without the ciphertexts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,14 +105,17 @@ pub fn shard_threshold(enrolment: &Enrolment) -> Option<Threshold> {
     Threshold::majority(enrolment.roster.len()).ok()
 }
 
-/// A record that was opened.
-#[derive(Clone, PartialEq, Eq)]
+/// A record that was opened. Wiped when dropped, never printed.
+#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
 pub struct OpenedRecord {
     /// The tier.
+    #[zeroize(skip)]
     pub tier: Tier,
     /// The record.
+    #[zeroize(skip)]
     pub record: RecordId,
     /// The upload that it came with.
+    #[zeroize(skip)]
     pub root: Digest,
     /// The plaintext.
     pub bytes: Vec<u8>,
@@ -126,5 +130,41 @@ impl core::fmt::Debug for OpenedRecord {
             self.record,
             self.bytes.len()
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hospital::messages::WriteRecord;
+    use kithkin_protocol::units::Millis;
+    use std::sync::Arc;
+
+    #[test]
+    fn plaintext_is_not_printed_and_is_wiped() {
+        let bytes = b"Penicillin allergy".to_vec();
+        let write = WriteRecord {
+            patient: PatientId([1; 32]),
+            bundle: Arc::new(bytes.clone()),
+            patience_ms: Millis(1),
+        };
+        let mut record = OpenedRecord {
+            tier: Tier::Summary,
+            record: RecordId([2; 32]),
+            root: Digest([3; 32]),
+            bytes,
+        };
+        for text in [
+            format!("{write:?}"),
+            format!("{record:?}"),
+            format!("{write:#?}"),
+        ] {
+            let printed = text.contains("80, 101") || text.contains("enicillin");
+            assert!(!printed && text.contains("18 bytes <redacted>"), "{text}");
+        }
+        fn wiped_when_dropped<T: ZeroizeOnDrop>(_: &T) {}
+        wiped_when_dropped(&record);
+        record.zeroize();
+        assert!(record.bytes.is_empty());
     }
 }

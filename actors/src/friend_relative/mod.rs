@@ -44,3 +44,5 @@ mod storage;
 mod tests;
 
 pub use actor::FriendRelative;
+#[cfg(test)]
+pub(crate) use tests::kept_shares;

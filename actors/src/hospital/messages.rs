@@ -24,7 +24,7 @@ pub struct Sponsor {
 
 /// Driver (hospital IT) -> Hospital. Seals a FHIR bundle to the patient and stores it with the kin. The reply comes
 /// when every batch is final.
-#[derive(Clone, Debug, Message)]
+#[derive(Clone, Message)]
 #[rtype(result = "Result<Written, HospitalError>")]
 pub struct WriteRecord {
     /// Whose record.
@@ -33,6 +33,13 @@ pub struct WriteRecord {
     pub bundle: Arc<Vec<u8>>,
     /// How long to wait for kin that do not answer before the upload goes on chain as degraded.
     pub patience_ms: Millis,
+}
+
+impl core::fmt::Debug for WriteRecord {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let (patient, bytes) = (self.patient, self.bundle.len());
+        write!(f, "WriteRecord({patient}, {bytes} bytes <redacted>)")
+    }
 }
 
 /// A file that is sealed, stored and anchored.

@@ -4,3 +4,23 @@ mod deciding;
 mod offers;
 mod releasing;
 mod shards;
+
+use super::storage::Storage;
+use crate::ports::store::Space;
+use crate::ports::vault::KeySpace;
+use kithkin_protocol::sharing::{Share, load_share};
+use kithkin_protocol::units::{Epoch, Tier};
+
+/// The shares that a kin keeps, opened with the keys of its vault.
+pub(crate) fn kept_shares(space: Space, keys: &KeySpace) -> Vec<(Epoch, Tier, Share)> {
+    let mut shares = Vec::new();
+    for ward in Storage::new(space).wards().expect("readable") {
+        for kept in &ward.shares {
+            let key = keys.load(&kept.key).expect("readable").expect("a key");
+            let context = ward.context(kept.tier);
+            let share = load_share(&kept.sealed, &key, ward.index, &context);
+            shares.push((ward.epoch, kept.tier, share.expect("its own share")));
+        }
+    }
+    shares
+}
