@@ -152,6 +152,11 @@ bench-check: setup ## Check and test the crate of measurements
 	@CARGO_TARGET_DIR="$(abspath $(TARGET_DIR))" $(CARGO) clippy --manifest-path bench/Cargo.toml --all-targets -- -D warnings
 	@CARGO_TARGET_DIR="$(abspath $(TARGET_DIR))" $(CARGO) test --manifest-path bench/Cargo.toml --lib
 
+SEEDS ?= 3
+.PHONY: scenarios
+scenarios: setup ## Play every scenario of config/scenarios with SEEDS (3) seeds
+	@$(CARGO) run --quiet $(LOCKED) -- scenario run config/scenarios/*.toml --seeds $(SEEDS) --jobs $$(( 3 * $$(nproc) ))
+
 # The simulator is no part of the shipped program, so this is a build of its own.
 SIMULATE ?= --validators 4,5,7,10 --seeds 20000
 .PHONY: simulate

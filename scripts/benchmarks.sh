@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
 # Measures everything in docs/benchmarks.md and writes tables and plots to docs/benchmarks/, about an hour on a quiet
 # machine with 2 cores. Each part can be run by itself:
-#   scripts/benchmarks.sh [security] [rate] [saturation] [processes] [compare] [faults] [kernels] [opening]
-# `opening` needs neither the program nor RocksDB.
+#   scripts/benchmarks.sh [security] [rate] [saturation] [processes] [compare] [faults] [kernels] [opening] [size]
+# `opening` needs neither the program nor RocksDB. BUNDLES="FILE.." names the FHIR bundles that `size` measures; a built-in
+# patient when empty.
 set -euo pipefail
 cd "$(git rev-parse --show-toplevel)"
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}"
 cargo=${CARGO:-cargo}
 out=docs/benchmarks
 parts=("$@")
-[ "$#" -gt 0 ] || parts=(security rate saturation processes compare faults kernels opening)
+[ "$#" -gt 0 ] || parts=(security rate saturation processes compare faults kernels opening size)
 mkdir -p "$out"
 
 kithkin=$CARGO_TARGET_DIR/release/kithkin
@@ -81,6 +82,12 @@ for part in "${parts[@]}"; do
       "$cargo" bench --quiet -p kithkin-protocol --bench opening -- --json "$PWD/$out/opening.json" | tee "$out/opening.md"
       "$cargo" build --release --quiet --manifest-path bench/abe/Cargo.toml
       "$CARGO_TARGET_DIR/release/kithkin-bench-abe" | tee "$out/abe.md" ;;
+    size)
+      ship
+      # shellcheck disable=SC2086 -- several files
+      "$kithkin" bench size ${BUNDLES:-} | tee "$out/size.md"
+      # shellcheck disable=SC2086
+      "$kithkin" bench size ${BUNDLES:-} --json >"$out/size.json" ;;
     *) echo "no part '$part'" >&2; exit 2 ;;
   esac
 done

@@ -10,6 +10,7 @@ use crate::bench::security::{Adversary, Rule};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use kithkin_protocol::crypto::VerifyingKey;
 use kithkin_protocol::ledger::{Profile, Workload};
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -389,18 +390,8 @@ pub enum ProfileArg {
 /// `kithkin scenario`
 #[derive(Debug, Subcommand)]
 pub enum ScenarioCommand {
-    /// Plays scenarios one after the other
-    Run {
-        /// Scenario files (TOML); see config/scenarios/
-        #[arg(required = true, value_name = "FILE")]
-        files: Vec<PathBuf>,
-        /// Print one JSON object per scenario
-        #[arg(long)]
-        json: bool,
-        /// Drives link faults and jitter, never keys
-        #[arg(long, default_value_t = 1)]
-        seed: u64,
-    },
+    /// Plays scenarios, each on a cluster of its own
+    Run(ScenarioRunArgs),
     /// Lists the scenarios in a folder with their stories
     List {
         /// The folder
@@ -412,6 +403,26 @@ pub enum ScenarioCommand {
     },
 }
 
+/// `kithkin scenario run`
+#[derive(Debug, Args)]
+pub struct ScenarioRunArgs {
+    /// Scenario files (TOML); see config/scenarios/
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Print one JSON object per play, and one about all of them when there is more than one
+    #[arg(long)]
+    pub json: bool,
+    /// Drives link faults and jitter, never keys; the first one with --seeds
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Plays each scenario with so many seeds
+    #[arg(long, value_name = "N", default_value_t = NonZeroU64::MIN)]
+    pub seeds: NonZeroU64,
+    /// Plays at the same time, told in one line each; with --json three for each core when left out, else 1
+    #[arg(long, value_name = "N")]
+    pub jobs: Option<NonZeroUsize>,
+}
+
 /// `kithkin bench`
 #[derive(Debug, Subcommand)]
 pub enum BenchCommand {
@@ -419,6 +430,8 @@ pub enum BenchCommand {
     Consensus(ConsensusArgs),
     /// How often the first master misbehaves, against the share of malicious validators
     Security(SecurityArgs),
+    /// What a record takes on chain, beside the whole ciphertext and an entry for each record
+    Size(SizeArgs),
 }
 
 /// `kithkin bench consensus`
@@ -460,6 +473,17 @@ pub struct ConsensusArgs {
     /// Write plots (SVG) into this folder
     #[arg(long, value_name = "DIR")]
     pub plot: Option<PathBuf>,
+}
+
+/// `kithkin bench size`
+#[derive(Debug, Args)]
+pub struct SizeArgs {
+    /// FHIR R4 bundles, one patient each; a built-in one when left out
+    #[arg(value_name = "BUNDLE")]
+    pub bundles: Vec<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `kithkin bench security`

@@ -121,6 +121,39 @@ fn every_script_of_ours_is_tested_and_listed() {
     assert_eq!(listed.len(), TESTED.len() + SHUT.len());
 }
 
+/// Scripts beside each other, each with every seed: one line each in this order, and a last one about all of them.
+#[test]
+fn several_scripts_and_seeds_are_played_beside_each_other() {
+    let files = ["quiet-day.toml", "unconscious-patient.toml"].map(|name| folder().join(name));
+    let files = files.each_ref().map(|path| path.to_str().expect("plain"));
+    let seeds = ["--seed", "7", "--seeds", "2", "--jobs", "4"];
+    let output = scenario(&[&["run", "--json"], &seeds[..], &files[..]].concat());
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    let lines: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    let (sum, plays) = lines.split_last().expect("lines");
+    let expected = files.iter().flat_map(|file| [(*file, 7), (*file, 8)]);
+    let told = plays
+        .iter()
+        .map(|play| (play["scenario"].as_str(), play["seed"].as_u64()));
+    assert!(
+        told.eq(expected.map(|(file, seed)| (Some(file), Some(seed)))),
+        "{text}"
+    );
+    assert_eq!((&sum["plays"], &sum["failed"]), (&4.into(), &0.into()));
+    let longest = plays.iter().map(|play| play["took_ms"].as_u64()).max();
+    let sum_of_all: u64 = plays
+        .iter()
+        .filter_map(|play| play["took_ms"].as_u64())
+        .sum();
+    let took = sum["took_ms"].as_u64();
+    assert!(took >= longest.flatten(), "{text}");
+    assert!(took < Some(sum_of_all), "one after the other: {text}");
+}
+
 fn script(folder: &Path, name: &str, content: &str) -> String {
     let path = folder.join(name);
     std::fs::write(&path, content).expect("written");

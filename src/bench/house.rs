@@ -184,7 +184,7 @@ impl Target for House {
     }
 }
 
-fn identity(id: u16) -> Arc<Identity> {
+pub(super) fn identity(id: u16) -> Arc<Identity> {
     Arc::new(Identity {
         id: ValidatorId(id),
         vote_key: SigningKey::random(&mut SystemRng),
@@ -193,14 +193,19 @@ fn identity(id: u16) -> Arc<Identity> {
 }
 
 fn genesis(shape: &Shape, identities: &[Arc<Identity>], senders: &[SigningKey]) -> Genesis {
-    let info = |identity: &Arc<Identity>| ValidatorInfo {
+    let infos = identities.iter().map(|identity| info(identity));
+    founded(shape, infos.collect(), senders)
+}
+
+/// What the genesis says of a validator.
+pub(super) fn info(identity: &Identity) -> ValidatorInfo {
+    ValidatorInfo {
         id: identity.id,
         vote_key: identity.vote_key.verifying_key(),
         vrf_key: identity.vrf_key.public_key(),
         network_key: SigningKey::random(&mut SystemRng).verifying_key(),
         hospital: None,
-    };
-    founded(shape, identities.iter().map(info).collect(), senders)
+    }
 }
 
 /// A ledger for measuring: these validators, and a hospital for each sender.

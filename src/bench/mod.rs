@@ -1,7 +1,7 @@
-//! Measurements: the scheme's security figure, and how fast a set of validators agrees.
+//! Measurements: the scheme's security figure, how fast a set of validators agrees, and what a record takes on chain.
 //!
 //! The commands `kithkin bench ...` print what is measured here; plots are drawn by [`plot`]. How to read the figures
-//! is in `docs/benchmarks.md`. Nothing here is asserted in a test: speed is measured, never promised.
+//! is in `docs/benchmarks.md`. No speed is asserted in a test: it is measured, never promised.
 
 pub mod consensus;
 pub mod house;
@@ -10,6 +10,7 @@ pub mod load;
 pub mod plot;
 pub mod ports;
 pub mod security;
+pub mod size;
 pub mod street;
 
 /// The most memory that this process ever held, in bytes, as Linux tells; 0 elsewhere.

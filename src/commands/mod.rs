@@ -74,9 +74,7 @@ pub fn run(cli: Cli) -> ExitCode {
             Command::Bench { command } => bench::run(command).await,
             Command::Simulate(args) => simulate::run(&args),
             Command::Scenario { command } => match command {
-                ScenarioCommand::Run { files, json, seed } => {
-                    scenario::run(&files, json, seed).await
-                }
+                ScenarioCommand::Run(args) => scenario::run(&args).await,
                 ScenarioCommand::List { dir, json } => scenario::list(&dir, json),
             },
         }

@@ -1,49 +1,121 @@
 //! `kithkin scenario`: plays scripted emergencies, or lists them.
 
 use super::Failure;
+use crate::cli::ScenarioRunArgs;
 use crate::scenario::{self, Loaded, PlayError, Report};
 use crate::timeline::Timeline;
 use crate::waiting::Interrupt;
 use anyhow::{Context as _, anyhow};
+use futures_util::stream::{self, StreamExt as _};
 use serde::Serialize;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::time::Instant;
+use tokio::sync::watch;
 
-/// Plays scenarios one after the other; all files are read and checked before the first one is played.
+/// Scenarios at the same time for each core: for most of its time a scenario waits.
+const JOBS_PER_CORE: usize = 3;
+
+/// What was played, when it was more than one play.
+#[derive(Serialize)]
+struct Summary {
+    plays: usize,
+    failed: usize,
+    took_ms: u64,
+}
+
+/// Plays scenarios, each with every seed; all files are read and checked before the first one is played.
 ///
 /// # Errors
 /// [`Failure::Usage`] for a file that is wrong, [`Failure::NotHeld`] when an expectation fails,
 /// [`Failure::Cluster`] and [`Failure::Storage`] when a cluster does not start.
-pub async fn run(files: &[PathBuf], json: bool, seed: u64) -> Result<(), Failure> {
+pub async fn run(args: &ScenarioRunArgs) -> Result<(), Failure> {
     let mut scripts = Vec::new();
-    for file in files {
+    for file in &args.files {
         scripts.push(scenario::load(file).map_err(usage)?);
     }
-    let mut interrupt = Interrupt::listen()
-        .context("cannot listen for Ctrl-C")
-        .map_err(Failure::Cluster)?;
-    let mut reports = Vec::new();
-    for script in &scripts {
-        let mut timeline = Timeline::new(!json);
-        let played = scenario::play(script, seed, &mut timeline, interrupt.wait()).await;
-        let report = played.map_err(|error| failure(script, error))?;
-        if json {
-            println!("{}", to_json(&report)?);
-        }
-        reports.push(report);
-    }
-    if !json && reports.len() > 1 {
-        print_all(&reports);
-    }
-    let failed: Vec<&str> = reports
+    let seeds = args.seed..=args.seed.saturating_add(args.seeds.get() - 1);
+    let plays: Vec<(&Loaded, u64)> = scripts
         .iter()
-        .filter(|report| !report.ok)
-        .map(|report| report.scenario.as_str())
+        .flat_map(|script| seeds.clone().map(move |seed| (script, seed)))
         .collect();
+    let jobs = jobs(args).min(plays.len()).max(1);
+    let shown = !args.json && jobs == 1;
+    let stopped = stopped()?;
+    let begun = Instant::now();
+    let mut playing = stream::iter(&plays)
+        .map(|&(script, seed)| play(script, seed, shown, stopped.clone()))
+        .buffered(jobs);
+    let mut reports = Vec::new();
+    // Whoever is playing when somebody else breaks down plays to the end: no cluster is left in the middle.
+    let mut broken = None;
+    while let Some(played) = playing.next().await {
+        match played {
+            Ok(report) => {
+                if args.json {
+                    println!("{}", to_json(&report)?);
+                } else if !shown {
+                    print_one(&report);
+                }
+                reports.push(report);
+            }
+            Err(failure) => broken = broken.or(Some(failure)),
+        }
+    }
+    if let Some(failure) = broken {
+        return Err(failure);
+    }
+    if plays.len() > 1 {
+        sum_up(args.json, shown, &reports, begun)?;
+    }
+    let failed: Vec<String> = failures(&reports).map(name).collect();
     if failed.is_empty() {
         Ok(())
     } else {
         Err(Failure::NotHeld(anyhow!("failed: {}", failed.join(", "))))
     }
+}
+
+fn jobs(args: &ScenarioRunArgs) -> usize {
+    // Told at length it is one after the other, unless somebody asks for more.
+    let unasked = if args.json {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        cores * JOBS_PER_CORE
+    } else {
+        1
+    };
+    args.jobs.map_or(unasked, usize::from)
+}
+
+/// Becomes true when somebody wants this process to stop.
+fn stopped() -> Result<watch::Receiver<bool>, Failure> {
+    let mut interrupt = Interrupt::listen()
+        .context("cannot listen for Ctrl-C")
+        .map_err(Failure::Cluster)?;
+    let (stop, stopped) = watch::channel(false);
+    actix::spawn(async move {
+        interrupt.wait().await;
+        stop.send_replace(true);
+    });
+    Ok(stopped)
+}
+
+async fn play(
+    script: &Loaded,
+    seed: u64,
+    shown: bool,
+    mut stopped: watch::Receiver<bool>,
+) -> Result<Report, Failure> {
+    if *stopped.borrow() {
+        return Err(failure(script, PlayError::Stopped));
+    }
+    let stop = async move {
+        if stopped.wait_for(|stopped| *stopped).await.is_err() {
+            std::future::pending().await
+        }
+    };
+    let mut timeline = Timeline::new(shown);
+    let played = scenario::play(script, seed, &mut timeline, stop).await;
+    played.map_err(|error| failure(script, error))
 }
 
 /// One line of `kithkin scenario list`.
@@ -82,13 +154,52 @@ pub fn list(dir: &Path, json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-fn print_all(reports: &[Report]) {
-    println!();
-    for report in reports {
-        let mark = if report.ok { "PASS" } else { "FAIL" };
-        let seconds = report.took_ms as f64 / 1_000.0;
-        println!("{mark}  {seconds:>6.1} s  {}", report.scenario);
+fn failures(reports: &[Report]) -> impl Iterator<Item = &Report> {
+    reports.iter().filter(|report| !report.ok)
+}
+
+fn name(report: &Report) -> String {
+    format!("{} (seed {})", report.scenario, report.seed)
+}
+
+fn print_one(report: &Report) {
+    let mark = if report.ok { "PASS" } else { "FAIL" };
+    let seconds = report.took_ms as f64 / 1_000.0;
+    println!("{mark}  {seconds:>6.1} s  {}", name(report));
+    if report.ok {
+        return;
     }
+    if let Some(failure) = &report.failure {
+        println!("        {failure}");
+    }
+    for wrong in report.expectations.iter().filter(|one| !one.ok) {
+        println!("        {}: {}", wrong.expect, wrong.found);
+    }
+}
+
+/// `told`: whether the reports have been told at length and not yet in one line each.
+fn sum_up(json: bool, told: bool, reports: &[Report], begun: Instant) -> Result<(), Failure> {
+    let took = begun.elapsed();
+    let summary = Summary {
+        plays: reports.len(),
+        failed: failures(reports).count(),
+        took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+    };
+    if json {
+        println!("{}", to_json(&summary)?);
+        return Ok(());
+    }
+    println!();
+    if told {
+        reports.iter().for_each(print_one);
+    }
+    println!(
+        "{} played, {} failed, {:.1} s in all",
+        summary.plays,
+        summary.failed,
+        took.as_secs_f64()
+    );
+    Ok(())
 }
 
 fn failure(script: &Loaded, error: PlayError) -> Failure {

@@ -139,7 +139,7 @@ pub async fn play(
     stage.shutdown().await;
     folder.close()?;
     let (steps, expectations, failure) = told?;
-    let report = Report::new(loaded, begun.elapsed(), steps, expectations, failure);
+    let report = Report::new(loaded, seed, begun.elapsed(), steps, expectations, failure);
     report.print_verdict(timeline);
     Ok(report)
 }

@@ -13,6 +13,8 @@ pub struct Report {
     pub scenario: String,
     /// Its title.
     pub title: String,
+    /// What drove losses and jitter of links.
+    pub seed: u64,
     /// Whether every step went as it was to, and every expectation holds.
     pub ok: bool,
     /// How long it took, start and end of the cluster included.
@@ -58,6 +60,7 @@ pub struct ExpectationReport {
 impl Report {
     pub(super) fn new(
         loaded: &Loaded,
+        seed: u64,
         took: Duration,
         steps: Vec<StepReport>,
         expectations: Vec<ExpectationReport>,
@@ -66,6 +69,7 @@ impl Report {
         Self {
             scenario: loaded.path.display().to_string(),
             title: loaded.script.title.clone(),
+            seed,
             ok: failure.is_none() && expectations.iter().all(|one| one.ok),
             took_ms: millis(took),
             steps,

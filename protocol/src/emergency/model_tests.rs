@@ -97,7 +97,7 @@ fn four_kin_who_must_all_agree_in_every_order() {
     check(4, 4, &floors);
 }
 
-/// Half a minute; what has no waiting time adds nothing that fewer kin have not shown.
+/// Under a minute; what has no waiting time adds nothing that fewer kin have not shown.
 #[test]
 fn five_kin_in_every_order() {
     check(5, 3, &[(2_000, 766_000)]);

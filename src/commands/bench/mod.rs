@@ -2,6 +2,7 @@
 
 mod consensus;
 mod security;
+mod size;
 
 use crate::cli::BenchCommand;
 use crate::commands::Failure;
@@ -14,5 +15,6 @@ pub async fn run(command: BenchCommand) -> Result<(), Failure> {
     match command {
         BenchCommand::Consensus(args) => consensus::run(&args).await,
         BenchCommand::Security(args) => security::run(&args),
+        BenchCommand::Size(args) => size::run(&args),
     }
 }
