@@ -104,7 +104,7 @@ impl Story {
         tracing::trace!(planted = ?planted.0, "what must be found");
         let fetch = FetchUpload {
             root: planted,
-            case: None,
+            ground: None,
         };
         let refused = story.house.ask_kin_as(AUTHOR, 0, fetch).await;
         assert!(refused.is_err(), "there is no such upload");
@@ -142,6 +142,7 @@ impl Story {
             encounter: "encounter 1".to_owned(),
             expires_in_ms: Millis(600_000),
             session_ms: Millis(600_000),
+            credential: None,
         };
         let requested = self.house.ask_hospital(AUTHOR, request).await;
         let case = requested.expect("requested").case;

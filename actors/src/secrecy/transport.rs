@@ -148,14 +148,14 @@ const KIN: &[Reader] = &[
     },
     |content| {
         told(content, |message: &FetchUpload| {
-            let FetchUpload { root, case } = message;
-            plain(&(root, case))
+            let FetchUpload { root, ground } = message;
+            plain(&(root, format!("{ground:?}")))
         })
     },
     |content| {
         told(content, |message: &FetchShards| {
-            let FetchShards { root, only, case } = message;
-            plain(&(root, only, case))
+            let FetchShards { root, only, ground } = message;
+            plain(&(root, only, format!("{ground:?}")))
         })
     },
     |content| {
