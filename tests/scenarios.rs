@@ -69,6 +69,7 @@ scenarios! {
     lost_pieces: "lost-pieces-are-made-anew.toml",
     consent_expires: "consent-expires-mid-read.toml",
     consent_is_revoked: "consent-is-renewed-and-revoked.toml",
+    second_circle_is_asked: "second-circle-is-asked.toml",
     sensitive_stays_shut: "sensitive-tier-stays-shut.toml",
     not_urgent_waits: "what-is-not-urgent-waits.toml",
     asks_too_often: "a-hospital-asks-too-often.toml",

@@ -25,7 +25,7 @@ use crate::validator::messages::Look;
 use actix::{Handler, Message};
 use kithkin_protocol::crypto::{Digest, OpeningKey, Signature, SigningKey, hash};
 use kithkin_protocol::emergency::{
-    Case, Circle, ClinicalRole, Credential, Purpose, Reason, Request, Scope, TierPolicy,
+    Case, Circle, ClinicalRole, Credential, Escalation, Purpose, Reason, Request, Scope, TierPolicy,
 };
 use kithkin_protocol::ids::{CaseId, ChainId, HospitalId, KinId, PatientId, RecordId};
 use kithkin_protocol::ledger::{self, Enrolment, State, TxBody};
@@ -75,12 +75,17 @@ pub(crate) struct House {
 impl House {
     /// One patient with five kin, a second patient, two hospitals; nobody is enrolled.
     pub(crate) async fn open(validators: u16) -> Self {
+        Self::open_with(validators, 5).await
+    }
+
+    /// The same, with so many kin of each patient.
+    pub(crate) async fn open_with(validators: u16, relatives: u8) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let shape = Shape {
             validators,
             hospitals: 2,
             patients: 2,
-            relatives: 5,
+            relatives,
             ..Shape::default()
         };
         let config = ClusterConfig::new(folder.path().to_owned(), shape);
@@ -130,6 +135,8 @@ impl House {
             threshold: None,
             policies: vec![(Tier::Sensitive, policy)],
             rules: RosterRules::default(),
+            escalation: Escalation::default(),
+            second: None,
         }
     }
 
@@ -421,7 +428,8 @@ impl House {
 
     /// Has the upload stand on chain, with the receipts of those kin.
     pub(crate) async fn anchor(&self, upload: &TestUpload, receipts: &[Receipt]) -> Height {
-        let kin = self.cluster.roster(0).len();
+        let patient = self.on_chain().await.expect("enrolled");
+        let kin = patient.enrolment.roster.len();
         let header = BatchHeader {
             chain: upload.upload.chain,
             patient: upload.upload.patient,

@@ -5,7 +5,6 @@
 use super::check::bundle_path;
 use super::expect::list;
 use super::player::{Done, PlayedCase, PlayedRecord, Player, StepError};
-use super::rosters::rules;
 use super::script::{
     Act, Approve, Enrol, Read, Refuse, Replay, Request, Restore, Revoke, SourceKind, WaitCatchUp,
     WaitConvicted, WaitHeight, WaitPhase, WaitRelease, WaitRestart, Write,
@@ -62,6 +61,7 @@ impl Player<'_> {
             Act::WaitRoster(wait) => self.wait_roster(wait).await,
             Act::WaitPieces(wait) => self.wait_pieces(wait).await,
             Act::Wipe(of) => self.wipe(of.kin).await,
+            Act::WaitSecondCircle(wait) => self.wait_second_circle(wait).await,
             Act::Approve(approve) => self.approve(approve).await,
             Act::Refuse(refuse) => self.refuse(refuse).await,
             Act::Veto(of) => self.veto(&of.case).await,
@@ -91,13 +91,17 @@ impl Player<'_> {
                 policies.push((tier, policy));
             }
         }
-        let (patient, sponsor) = (enrol.patient.0, enrol.sponsor.0);
-        let enrolled = self
-            .stage
-            .enrol(patient, sponsor, enrol.threshold, policies, rules(enrol))
-            .await?;
+        let wish = self.wish(enrol, policies)?;
+        let second = match &wish.second {
+            Some(second) => format!(
+                "; a second circle of {} holds a sharing of the summary key",
+                second.roster.len()
+            ),
+            None => String::new(),
+        };
+        let enrolled = self.stage.enrol_so(enrol.patient.0, wish).await?;
         let what = format!(
-            "enrols with {} kin; {} of them can open",
+            "enrols with {} kin; {} of them can open{second}",
             enrolled.kin, enrolled.threshold
         );
         Ok(done(enrol.patient, what, Some(enrolled.height)))
@@ -155,6 +159,10 @@ impl Player<'_> {
             reason: request.reason,
             expires_in: request.expires.0,
             session: request.session.0,
+            after: match &request.after {
+                Some(after) => Some(self.case(after)?.id),
+                None => None,
+            },
         };
         let requested = self.stage.request(hospital, patient, ask).await?;
         let what = format!(

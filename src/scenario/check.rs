@@ -95,6 +95,12 @@ impl Check {
             Act::Enrol(enrol) => {
                 self.actor(enrol.patient.into());
                 self.actor(enrol.sponsor.into());
+                for kin in &enrol.second {
+                    self.actor((*kin).into());
+                    if kin.0 != enrol.patient.0 {
+                        self.problem(format!("{kin} is no kin of {}", enrol.patient));
+                    }
+                }
             }
             Act::Write(write) => {
                 self.actor(write.hospital.into());
@@ -136,6 +142,9 @@ impl Check {
                 self.actor(request.patient.into());
                 if request.tiers.is_empty() {
                     self.problem("tiers is empty; name at least one of summary, chart, sensitive");
+                }
+                if let Some(after) = &request.after {
+                    self.case(after);
                 }
                 if !self.cases.insert(request.case.clone()) {
                     self.problem(format!(
@@ -211,6 +220,7 @@ impl Check {
             Act::WaitRoster(wait) => self.actor(wait.patient.into()),
             Act::WaitPieces(wait) => self.actor(wait.kin.into()),
             Act::Wipe(of) => self.actor(of.kin.into()),
+            Act::WaitSecondCircle(wait) => self.case(&wait.case),
             Act::Approve(approve) => self.decision(&approve.case, &approve.kin),
             Act::Refuse(refuse) => self.decision(&refuse.case, &refuse.kin),
             Act::Veto(of) | Act::Close(of) => self.case(&of.case),
@@ -472,6 +482,7 @@ impl Act {
             Self::WaitRoster(_) => "wait_roster",
             Self::WaitPieces(_) => "wait_pieces",
             Self::Wipe(_) => "wipe",
+            Self::WaitSecondCircle(_) => "wait_second_circle",
             Self::Approve(_) => "approve",
             Self::Refuse(_) => "refuse",
             Self::Veto(_) => "veto",

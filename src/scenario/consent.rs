@@ -8,11 +8,9 @@ use super::script::{
     Ender, GrantConsent, OfConsent, ReadWithConsent, RenewConsent, RevokeConsent, StandingWord,
     TakeConsents, WaitConsent,
 };
-use crate::compare::equals_own;
 use crate::stage::{Consent, StageError};
 use crate::timeline::Mood;
 use kithkin_actors::hospital::consent::messages::Misused;
-use kithkin_actors::patient::messages::Source;
 use kithkin_actors::ports::names::ActorName;
 use kithkin_actors::upload::OpenedRecord;
 use kithkin_protocol::consent::Grant;
@@ -180,24 +178,9 @@ impl Player<'_> {
         if let Some(tier) = consent.opened.keys().find(|tier| !tiers.contains(tier)) {
             return Err(format!("{tier} was read too"));
         }
-        let of_tiers = consent
-            .roots
-            .iter()
-            .filter(|(tier, _)| tiers.contains(tier));
-        let roots = of_tiers.map(|(_, root)| *root).collect();
-        let own = self
-            .stage
-            .read_all(consent.patient, tiers.to_vec(), roots, Source::Hospital)
+        let on_chain = (&consent.roots[..], &consent.sealed);
+        self.equal_own(consent.patient, on_chain, &consent.opened, tiers)
             .await
-            .map_err(|error| format!("the patient's own device cannot open them: {error}"))?;
-        let mut found = Vec::new();
-        for tier in tiers {
-            let opened = consent.opened.get(tier).map_or(&[][..], Vec::as_slice);
-            let sealed = consent.sealed.get(tier).copied().unwrap_or_default();
-            equals_own(*tier, opened, &own, sealed).map_err(|error| error.to_string())?;
-            found.push(format!("{} {tier}", opened.len()));
-        }
-        Ok(list(found))
     }
 
     /// Every kin refused what the hospital tried after the end.

@@ -9,12 +9,14 @@ use crate::compare::equals_own;
 use crate::stage::StageError;
 use kithkin_actors::patient::messages::Source;
 use kithkin_actors::ports::names::ActorName;
+use kithkin_actors::upload::OpenedRecord;
+use kithkin_protocol::crypto::Digest;
 use kithkin_protocol::emergency::Case;
 use kithkin_protocol::ids::CaseId;
 use kithkin_protocol::ledger;
 use kithkin_protocol::record::BatchStatus;
 use kithkin_protocol::units::{Credit, Height, Tier};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// What was found: `Ok` when the expectation holds.
@@ -138,12 +140,25 @@ impl Player<'_> {
     /// Every record that the clinician read is the one that the patient's own keys open, and none is missing.
     async fn readable(&self, name: &str, tiers: &[Tier]) -> Verdict {
         let case = self.played(name)?;
-        let of_tiers = case.roots.iter().filter(|(tier, _)| tiers.contains(tier));
+        let on_chain = (&case.roots[..], &case.sealed);
+        self.equal_own(case.patient, on_chain, &case.opened, tiers)
+            .await
+    }
+
+    /// Every record that was opened is the one that the patient's own keys open, and none that is on chain is missing.
+    pub(super) async fn equal_own(
+        &self,
+        patient: u16,
+        (roots, sealed): (&[(Tier, Digest)], &BTreeMap<Tier, usize>),
+        opened: &BTreeMap<Tier, Vec<OpenedRecord>>,
+        tiers: &[Tier],
+    ) -> Verdict {
+        let of_tiers = roots.iter().filter(|(tier, _)| tiers.contains(tier));
         let roots = of_tiers.map(|(_, root)| *root).collect();
         let own = self
             .stage
             .read_all(
-                self.device_of(case.patient),
+                self.device_of(patient),
                 tiers.to_vec(),
                 roots,
                 Source::Hospital,
@@ -152,8 +167,8 @@ impl Player<'_> {
             .map_err(|error| format!("the patient's own device cannot open them: {error}"))?;
         let mut found = Vec::new();
         for tier in tiers {
-            let opened = case.opened.get(tier).map_or(&[][..], Vec::as_slice);
-            let sealed = case.sealed.get(tier).copied().unwrap_or_default();
+            let opened = opened.get(tier).map_or(&[][..], Vec::as_slice);
+            let sealed = sealed.get(tier).copied().unwrap_or_default();
             equals_own(*tier, opened, &own, sealed).map_err(|error| error.to_string())?;
             found.push(format!("{} {tier}", opened.len()));
         }

@@ -14,6 +14,7 @@ pub(super) use consent::{
 pub(super) use devices::{NewPhone, Rebuild, Vouch, WaitDevice, WaitErased};
 pub(super) use rosters::{
     ChangeRoster, OfKin, Roster, RosterWord, WaitDrill, WaitEpoch, WaitPieces, WaitRoster,
+    WaitSecondCircle,
 };
 
 use super::words::{AnyName, HospitalName, KinName, PatientName, Span, Target, ValidatorName};
@@ -156,6 +157,8 @@ pub enum Act {
     WaitRoster(WaitRoster),
     /// Waits until a kin keeps so many pieces of records.
     WaitPieces(WaitPieces),
+    /// Waits until a hospital may turn to the second circle.
+    WaitSecondCircle(WaitSecondCircle),
     /// Kin approve.
     Approve(Approve),
     /// Kin refuse.
@@ -214,6 +217,13 @@ pub struct Enrol {
     pub refresh: Option<Span>,
     /// How often kin have to prove that their shares are alive.
     pub drill: Option<Span>,
+    /// The patient's second circle: these of the kin are in it, and not on the roster.
+    #[serde(default)]
+    pub second: Vec<KinName>,
+    /// After this time kin who have not decided are asked again.
+    pub remind_after: Option<Span>,
+    /// After this time the second circle may be asked.
+    pub second_after: Option<Span>,
 }
 
 /// `do.write`
@@ -386,6 +396,8 @@ pub struct Request {
     /// How long the session is to last once granted.
     #[serde(default = "one_hour")]
     pub session: Span,
+    /// The case in which the first circle could not be reached: this asks the second.
+    pub after: Option<String>,
 }
 
 /// `do.approve`

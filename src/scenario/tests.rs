@@ -81,6 +81,18 @@ fn references_must_fit_together() {
             "[[step]]\nat = \"1s\"\nafter = \"1s\"\ndo.heal = {}\n",
             "either at",
         ),
+        (
+            "[[step]]\ndo.revoke_consent = { consent = \"c\" }\n",
+            "no step before this gives a consent 'c'",
+        ),
+        (
+            "[[step]]\ndo.request = { hospital = \"hospital-0\", patient = \"patient-0\", case = \"a\", after = \"b\" }\n",
+            "no step before this requests a case 'b'",
+        ),
+        (
+            "[[step]]\ndo.enrol = { patient = \"patient-0\", second = [\"kin-0-9\"] }\n",
+            "there is no kin-0-9 in this cast",
+        ),
         ("[[step]]\ndo.cut = {}\n", "say which links"),
         (
             "[[step]]\ndo.lose = { of = [\"kin-0-0\"], share = 2.0 }\n",

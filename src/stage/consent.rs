@@ -15,7 +15,7 @@ use kithkin_protocol::ids::GrantId;
 use kithkin_protocol::ledger::State;
 use kithkin_protocol::units::{Height, Tier};
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// What a patient lets a hospital do.
 #[derive(Clone, Debug)]
@@ -163,21 +163,9 @@ impl Stage {
         what: &str,
         is: impl Fn(&Grant) -> bool,
     ) -> Result<Grant, StageError> {
-        let deadline = Instant::now() + within;
-        loop {
-            let mut changed = self.board.changes();
-            if let Some(entry) = self.grant_on_chain(grant).await?
-                && is(&entry)
-            {
-                return Ok(entry);
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if tokio::time::timeout(left, changed.changed()).await.is_err() {
-                return Err(StageError::TooSlow {
-                    what: what.to_owned(),
-                    seconds: within.as_secs(),
-                });
-            }
-        }
+        self.when(within, what, async || {
+            Ok(self.grant_on_chain(grant).await?.filter(|grant| is(grant)))
+        })
+        .await
     }
 }

@@ -30,7 +30,7 @@ use kithkin_actors::ports::network::{AskError, Port};
 use kithkin_actors::supervisor::{Fault, Hold, Inject, Release, SupervisorError, Watch};
 use kithkin_actors::upload::OpenedRecord;
 use kithkin_protocol::crypto::Digest;
-use kithkin_protocol::emergency::{Case, Phase, Purpose, Reason, TierPolicy};
+use kithkin_protocol::emergency::{Case, Escalation, Phase, Purpose, Reason, TierPolicy};
 use kithkin_protocol::ids::{CaseId, HospitalId, PatientId};
 use kithkin_protocol::ledger::Role;
 use kithkin_protocol::roster::RosterRules;
@@ -97,6 +97,8 @@ pub struct Ask {
     pub expires_in: Duration,
     /// How long the session is to last.
     pub session: Duration,
+    /// The case in which the first circle could not be reached, when the second is asked.
+    pub after: Option<CaseId>,
 }
 
 impl Default for Ask {
@@ -107,6 +109,7 @@ impl Default for Ask {
             reason: Reason::Unconscious,
             expires_in: Duration::from_secs(600),
             session: Duration::from_secs(3_600),
+            after: None,
         }
     }
 }
@@ -186,9 +189,10 @@ impl Stage {
             threshold,
             policies,
             rules,
+            escalation: Escalation::default(),
+            second: None,
         };
-        let to = ActorName::Patient(patient);
-        Ok(self.ask::<Patient, _>(to, message).await??)
+        self.enrol_so(patient, message).await
     }
 
     /// A hospital seals and stores a FHIR bundle of a patient.
@@ -231,6 +235,7 @@ impl Stage {
             expires_in_ms: millis(ask.expires_in),
             session_ms: millis(ask.session),
             credential: None,
+            after: ask.after,
         };
         let to = ActorName::Hospital(hospital);
         Ok(self.ask_once::<Hospital, _>(to, message).await??)

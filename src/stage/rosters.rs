@@ -4,6 +4,7 @@ use super::{STEP_WITHIN, Stage, StageError};
 use kithkin_actors::clients::ClientError;
 use kithkin_actors::friend_relative::FriendRelative;
 use kithkin_actors::friend_relative::messages::{AboutRoster, RosterWish, Wipe};
+use kithkin_actors::patient::messages::{Enrol, Enrolled};
 use kithkin_actors::patient::{Patient, messages as patient};
 use kithkin_actors::ports::names::ActorName;
 use kithkin_protocol::ledger::{self, State};
@@ -87,13 +88,24 @@ impl Stage {
         what: &str,
         is: impl Fn(&ledger::Patient) -> bool,
     ) -> Result<ledger::Patient, StageError> {
+        self.when(within, what, async || {
+            Ok(self.patient(patient).await?.filter(|entry| is(entry)))
+        })
+        .await
+    }
+
+    /// Looks with every change that an onlooker sees until there is what is looked for.
+    pub(super) async fn when<T>(
+        &self,
+        within: Duration,
+        what: &str,
+        look: impl AsyncFn() -> Result<Option<T>, StageError>,
+    ) -> Result<T, StageError> {
         let deadline = Instant::now() + within;
         loop {
             let mut changed = self.board.changes();
-            if let Some(entry) = self.patient(patient).await?
-                && is(&entry)
-            {
-                return Ok(entry);
+            if let Some(found) = look().await? {
+                return Ok(found);
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if tokio::time::timeout(left, changed.changed()).await.is_err() {
@@ -103,6 +115,15 @@ impl Stage {
                 });
             }
         }
+    }
+
+    /// A patient enrols as it is said.
+    ///
+    /// # Errors
+    /// [`StageError`].
+    pub async fn enrol_so(&self, patient: u16, message: Enrol) -> Result<Enrolled, StageError> {
+        let to = ActorName::Patient(patient);
+        Ok(self.ask::<Patient, _>(to, message).await??)
     }
 
     /// Waits until no change of a patient's roster is under way.
@@ -115,20 +136,10 @@ impl Stage {
         within: Duration,
         what: &str,
     ) -> Result<(), StageError> {
-        let deadline = Instant::now() + within;
-        loop {
-            let mut changed = self.board.changes();
-            if self.handover(patient).await?.is_none() {
-                return Ok(());
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if tokio::time::timeout(left, changed.changed()).await.is_err() {
-                return Err(StageError::TooSlow {
-                    what: what.to_owned(),
-                    seconds: within.as_secs(),
-                });
-            }
-        }
+        self.when(within, what, async || {
+            Ok(self.handover(patient).await?.is_none().then_some(()))
+        })
+        .await
     }
 
     /// A kin loses everything but its identity.

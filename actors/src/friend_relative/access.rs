@@ -8,7 +8,9 @@ use super::messages::{Ground, KinError};
 use super::storage::Kept;
 use crate::ports::names::ActorName;
 use kithkin_protocol::crypto::Digest;
-use kithkin_protocol::ids::{CaseId, HospitalId, RecordId};
+use kithkin_protocol::emergency::Case;
+use kithkin_protocol::ids::{CaseId, HospitalId, KinId, RecordId};
+use kithkin_protocol::units::CircleKind;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -61,10 +63,12 @@ pub(super) async fn reach(
             let fellow = ward
                 .zip(directory.kin(from))
                 .is_some_and(|(ward, kin)| ward.member(kin).is_some());
-            if fellow {
-                Ok(Reach::new())
-            } else {
-                Err(forbidden(format!("{from} is no kin of this patient")))
+            match (fellow, ground, directory.kin(from)) {
+                (true, ..) => Ok(Reach::new()),
+                (false, Some(Ground::Case(case)), Some(kin)) if wanted == Wanted::Upload => {
+                    by_second(desk, kin, kept, case).await
+                }
+                _ => Err(forbidden(format!("{from} is no kin of this patient"))),
             }
         }
         ActorName::Hospital(_) => {
@@ -98,6 +102,21 @@ async fn by_case(
     if case.hospital != hospital {
         return Err(forbidden(format!("case {id} is another hospital's")));
     }
+    covered(desk, &case, kept)
+}
+
+/// The second circle holds no capsules: it needs those of a case that is granted, to open them (ADR 35).
+async fn by_second(desk: &Desk, kin: KinId, kept: &Kept, id: CaseId) -> Result<Reach, KinError> {
+    let case = desk.recent_case(id).await?;
+    if case.circle() != CircleKind::Second || !case.roster.contains(&kin) {
+        return Err(forbidden(format!("case {id} does not ask {kin}")));
+    }
+    covered(desk, &case, kept)
+}
+
+/// What an open case covers of an upload.
+fn covered(desk: &Desk, case: &Case, kept: &Kept) -> Result<Reach, KinError> {
+    let id = case.id;
     if case.patient() != kept.patient {
         return Err(forbidden(format!("case {id} is about another patient")));
     }

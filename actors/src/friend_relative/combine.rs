@@ -10,7 +10,7 @@ use kithkin_protocol::ids::PatientId;
 use kithkin_protocol::ledger::{self, Enrolment};
 use kithkin_protocol::roster::{Handover, Plan, refresh, reshare};
 use kithkin_protocol::sharing::{Share, SubShare};
-use kithkin_protocol::units::{ShareIndex, Tier};
+use kithkin_protocol::units::{CircleKind, ShareIndex, Tier};
 
 /// The new shares, sealed under fresh keys, and the ward as it will be.
 pub(super) fn combine(
@@ -53,6 +53,7 @@ pub(super) fn combine(
     };
     Ok(Ward {
         patient,
+        circle: CircleKind::First,
         index: recipient,
         epoch,
         since: entry.roster_since,

@@ -11,6 +11,7 @@
 //! | `access` | who may fetch them |
 //! | `consent` | fetching under a patient's grant |
 //! | `roster` | what a roster that changes asks of this kin; drills; the person's wishes |
+//! | `second` | being in a patient's second circle |
 //! | `bundles` | what dealers have sealed, fetched from kin to kin |
 //! | `passage`, `combine` | dealing, complaining, taking new shares and putting them together |
 //! | `anew` | a patient's new device: releasing shares to it, taking its shares and capsules |
@@ -38,6 +39,7 @@ mod prepare;
 mod release;
 mod requests;
 mod roster;
+mod second;
 mod shards;
 mod storage;
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 use super::desk::{Desk, PATIENTS_MAX};
 use super::messages::{KinError, OfferShares};
+use super::second::without_acceptances;
 use super::storage::{KeptShare, Put as _, Ward};
 use crate::ports::names::ActorName;
 use crate::ports::random::SystemRng;
@@ -14,7 +15,7 @@ use kithkin_protocol::crypto::{Digest, Secret32, Signature};
 use kithkin_protocol::ids::PatientId;
 use kithkin_protocol::ledger::Enrolment;
 use kithkin_protocol::sharing::{KIN_MAX, Share, ShareContext, open_share, store_share};
-use kithkin_protocol::units::{Epoch, Tier};
+use kithkin_protocol::units::{CircleKind, Epoch, Tier};
 use rand_core::Rng as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,8 +37,10 @@ pub(super) async fn accept(
             reason: format!("{from} is not the device of patient {patient}"),
         });
     }
-    let (kin, tiers) = (offer.enrolment.roster.len(), offer.enrolment.tiers.len());
-    if kin > KIN_MAX || tiers > Tier::ALL.len() {
+    let circles = [CircleKind::First, CircleKind::Second];
+    let kin = circles.map(|circle| offer.enrolment.roster_of(circle).len());
+    let tiers = offer.enrolment.tiers.len();
+    if kin.iter().any(|kin| *kin > KIN_MAX) || tiers > Tier::ALL.len() {
         return Err(KinError::TooMuch {
             what: "kin or tiers of one enrolment",
             limit: KIN_MAX,
@@ -110,12 +113,12 @@ async fn refuse_if_another_stands(
 fn keep(desk: &Desk, offer: &OfferShares) -> Result<Ward, KinError> {
     let shares = check(desk, offer)?;
     let kept = keep_shares(desk, offer.patient, Enrolment::EPOCH, shares)?;
-    let enrolment = Enrolment {
-        acceptances: Vec::new(),
-        ..Enrolment::clone(&offer.enrolment)
-    };
+    let enrolment = without_acceptances(Enrolment::clone(&offer.enrolment));
+    let seat = enrolment.member(desk.me);
+    let circle = seat.map_or(CircleKind::First, |seat| seat.circle);
     Ok(Ward {
         patient: offer.patient,
+        circle,
         index: offer.index,
         epoch: Enrolment::EPOCH,
         since: Enrolment::EPOCH,
@@ -170,20 +173,26 @@ pub(super) fn keep_shares(
 fn check(desk: &Desk, offer: &OfferShares) -> Result<Vec<(Tier, Share)>, KinError> {
     let enrolment = &offer.enrolment;
     enrolment.check_shape(offer.patient).map_err(refused)?;
-    let mine = enrolment.roster.get(offer.index.position());
     let me = desk.identity.member();
-    if mine.is_none_or(|mine| (mine.key, mine.sealing) != (me.key, me.sealing)) {
+    let seat = enrolment.member(desk.me);
+    let seat = seat.filter(|seat| seat.index == offer.index && seat.member.sealing == me.sealing);
+    let seat = seat.ok_or_else(|| KinError::Offer {
+        reason: format!("place {} of the roster is not this kin's", offer.index),
+    })?;
+    // The second circle opens the summary and nothing else (ADR 35).
+    let tiers: &[Tier] = match seat.circle {
+        CircleKind::First => &Tier::ALL,
+        CircleKind::Second => &[Tier::Summary],
+    };
+    if !offer.shares.iter().map(|(tier, _)| tier).eq(tiers) {
         return Err(KinError::Offer {
-            reason: format!("place {} of the roster is not this kin's", offer.index),
-        });
-    }
-    if !offer.shares.iter().map(|(tier, _)| *tier).eq(Tier::ALL) {
-        return Err(KinError::Offer {
-            reason: "one share for each tier is needed, in order".to_owned(),
+            reason: "one share for each tier of the circle is needed, in order".to_owned(),
         });
     }
     let mut shares = Vec::new();
-    for ((tier, sealed), public) in offer.shares.iter().zip(&enrolment.tiers) {
+    for (tier, sealed) in &offer.shares {
+        let commitments = enrolment.commitments(seat.circle, *tier);
+        let commitments = commitments.ok_or_else(|| refused("no such tier"))?;
         if sealed.enc.len() + sealed.ciphertext.len() > SEALED_BYTES_MAX {
             return Err(KinError::TooMuch {
                 what: "bytes of one sealed share",
@@ -192,12 +201,11 @@ fn check(desk: &Desk, offer: &OfferShares) -> Result<Vec<(Tier, Share)>, KinErro
         }
         let context = context(offer, *tier);
         let (index, key) = (offer.index, &desk.identity.opening);
-        let share =
-            open_share(sealed, key, index, &context, &public.commitments).map_err(|error| {
-                KinError::Offer {
-                    reason: format!("the patient's device dealt wrongly in tier {tier}: {error}"),
-                }
-            })?;
+        let share = open_share(sealed, key, index, &context, commitments).map_err(|error| {
+            KinError::Offer {
+                reason: format!("the patient's device dealt wrongly in tier {tier}: {error}"),
+            }
+        })?;
         shares.push((*tier, share));
     }
     Ok(shares)

@@ -7,6 +7,7 @@
 use super::anew;
 use super::desk::{Desk, PROVE_WITHIN};
 use super::messages::{Conduct, FetchUpload, KinError};
+use super::second;
 use super::storage::{Outgoing, Put as _, Ward};
 use crate::friend_relative::FriendRelative;
 use crate::ports::random::SystemRng;
@@ -24,7 +25,7 @@ use kithkin_protocol::record::{BatchHeader, CheckedCapsule, RewrappedBatch};
 use kithkin_protocol::sharing::{
     Commitments, OPENING_CAPSULES_MAX, Opening, PartialOpening, Share, load_share, partial_open,
 };
-use kithkin_protocol::units::Tier;
+use kithkin_protocol::units::{CircleKind, Tier};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -95,7 +96,10 @@ async fn collect(
         if scope.only.is_empty() && records > OPENING_CAPSULES_MAX {
             return Err(bad(case, "more records than one opening can cover"));
         }
-        let upload = upload(desk, &ward.enrolment.roster, header).await?;
+        let upload = match ward.circle {
+            CircleKind::First => upload(desk, &ward.enrolment.roster, header).await?,
+            CircleKind::Second => second::lent(desk, ward, header, case.id).await?,
+        };
         uploads.push((upload, anew::capsules(desk, ward, header).await?));
     }
     Ok(TierScope {

@@ -5,6 +5,7 @@
 
 use super::desk::{Desk, PROVE_WITHIN};
 use super::messages::{KinError, PendingRequest};
+use super::second::active_ward;
 use super::storage::Ward;
 use crate::validator::messages::{Answer, Concern, Look};
 use futures_util::stream::{self, StreamExt as _};
@@ -86,9 +87,11 @@ pub(super) async fn standing(
     height: Height,
 ) -> Result<(Arc<ProvedRequest>, Case, Arc<Ward>, Height), KinError> {
     let request = proved(desk, id).await?;
-    let ward = desk.active_ward(request.request.patient).await?;
+    let (patient, epoch) = (request.request.patient, request.request.epoch);
+    let ward = active_ward(desk, patient, epoch).await?;
     let (case, head) = desk.case_at(id, height.max(request.height)).await?;
-    let roster = ward.enrolment.roster.iter().map(|member| member.id());
+    let roster = ward.enrolment.roster_of(ward.circle).iter();
+    let roster = roster.map(|member| member.id());
     let differs = [
         ("request", case.request != request.request),
         ("hospital", case.hospital != request.hospital),
@@ -97,6 +100,7 @@ pub(super) async fn standing(
             (case.height, case.index) != (request.height, request.index),
         ),
         ("epoch", case.request.epoch != ward.epoch),
+        ("circle", case.circle() != ward.circle),
         ("roster", !roster.eq(case.roster.iter().copied())),
     ];
     match differs.iter().find(|(_, differs)| *differs) {
@@ -115,7 +119,7 @@ pub(super) async fn hints(desk: &Arc<Desk>) -> Result<Vec<Case>, KinError> {
         let look = Look::Cases(Concern::Patient(ward.patient));
         let answer = desk.client.look(look, Instant::now() + LOOK_WITHIN).await?;
         if let Answer::Cases(mut found) = answer {
-            found.retain(|case| case.patient() == ward.patient);
+            found.retain(|case| case.patient() == ward.patient && case.circle() == ward.circle);
             found.sort_by_key(|case| (case.height, case.index));
             cases.extend(found);
         }

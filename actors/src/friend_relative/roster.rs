@@ -8,6 +8,7 @@ use super::decide::FINAL_WITHIN;
 use super::desk::{Desk, PROVE_WITHIN, decode, lock};
 use super::messages::{AboutRoster, KinError, RosterWish};
 use super::passage::{answer, deal, take};
+use super::second;
 use super::storage::{Put as _, Ward};
 use crate::clients::ClientError;
 use crate::ports::random::SystemRng;
@@ -16,7 +17,7 @@ use kithkin_protocol::ids::PatientId;
 use kithkin_protocol::ledger::{self, State, TxBody};
 use kithkin_protocol::roster::{Handover, Plan, RosterStep, Stage};
 use kithkin_protocol::sharing::{DrillAnswer, DrillContext};
-use kithkin_protocol::units::{Height, ShareIndex};
+use kithkin_protocol::units::{CircleKind, Height, ShareIndex};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -56,6 +57,10 @@ pub(super) async fn pursue(
     }
     *seen = head;
     desk.put_device(patient, entry.device);
+    let is_second = |ward: Arc<Ward>| ward.circle == CircleKind::Second;
+    if desk.ward(patient).is_some_and(is_second) {
+        return second::follow(desk, patient, &entry).await;
+    }
     let index = entry.in_roster(desk.me).map(|(index, _)| index);
     catch_up(desk, patient, &entry, index).await?;
     let ward = desk.ward(patient).filter(|ward| ward.epoch == entry.epoch);

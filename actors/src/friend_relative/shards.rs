@@ -12,7 +12,7 @@ use crate::upload::{Upload, shard_threshold};
 use kithkin_protocol::crypto::Digest;
 use kithkin_protocol::ids::RecordId;
 use kithkin_protocol::record::{RECORDS_MAX, Receipt, ReceiptBody, Shard, held_digest};
-use kithkin_protocol::units::ShareIndex;
+use kithkin_protocol::units::{CircleKind, ShareIndex};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -48,6 +48,9 @@ pub(super) async fn store(
         patient: upload.patient,
     })?;
     let ward = desk.active_ward(upload.patient).await?;
+    if ward.circle != CircleKind::First {
+        return Err(refused("the second circle keeps no shards"));
+    }
     // Shares may have been refreshed since it was cut; the roster must be the same.
     let fits = (ward.since..=ward.epoch).contains(&upload.epoch);
     if upload.chain != desk.client.chain() || !fits {

@@ -27,7 +27,7 @@ use kithkin_protocol::ledger::{BatchEntry, BatchPlace, Enrolment, Member, Signed
 use kithkin_protocol::record::{Rewrapped, RewrappedBatch, Shard};
 use kithkin_protocol::roster::TierDealing;
 use kithkin_protocol::sharing::{Commitments, ShareContext};
-use kithkin_protocol::units::{Epoch, Height, ShareIndex, Tier};
+use kithkin_protocol::units::{CircleKind, Epoch, Height, ShareIndex, Tier};
 use kithkin_protocol::wire;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -49,7 +49,9 @@ const REWRAPPED: u8 = b'r';
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Ward {
     pub(super) patient: PatientId,
-    /// This kin's place in the roster.
+    /// The circle that this kin belongs to.
+    pub(super) circle: CircleKind,
+    /// This kin's place in that circle.
     pub(super) index: ShareIndex,
     pub(super) epoch: Epoch,
     /// Since which epoch the roster has had its members: shards cut since then fit it.
@@ -78,12 +80,16 @@ impl Ward {
         ShareContext {
             patient: self.patient,
             tier,
-            epoch: self.epoch,
+            epoch: match self.circle {
+                CircleKind::First => self.epoch,
+                // Refreshes concern the first circle alone.
+                CircleKind::Second => Enrolment::EPOCH,
+            },
         }
     }
 
     pub(super) fn commitments(&self, tier: Tier) -> Option<&Commitments> {
-        self.enrolment.tier(tier).map(|shares| &shares.commitments)
+        self.enrolment.commitments(self.circle, tier)
     }
 
     pub(super) fn member(&self, kin: KinId) -> Option<&Member> {

@@ -2,10 +2,10 @@
 
 use crate::hospital::desk::{Desk, PROVED_WITHIN};
 use crate::hospital::messages::{
-    CloseCase, DeliverPartials, FetchRecords, Fetched, HospitalError, OnDuty, Opened, ReadCase,
-    RequestOpening, Requested, Sponsor, WriteRecord, Written,
+    CloseCase, DeliverPartials, FetchRecords, Fetched, HospitalError, LendRecords, OnDuty, Opened,
+    ReadCase, RequestOpening, Requested, Sponsor, WriteRecord, Written,
 };
-use crate::hospital::{consent, partials, read, repair, request, write};
+use crate::hospital::{consent, lend, partials, read, repair, request, write};
 use crate::identity::{Identity, Setting};
 use crate::ports::names::ActorName;
 use crate::ports::network::{Delivered, Port};
@@ -256,6 +256,14 @@ impl Handler<Delivered<FetchRecords>> for Hospital {
                 ciphertexts,
             })
         })
+    }
+}
+
+impl Handler<Delivered<LendRecords>> for Hospital {
+    type Result = ResponseFuture<Result<Fetched, HospitalError>>;
+
+    fn handle(&mut self, delivered: Delivered<LendRecords>, _: &mut Self::Context) -> Self::Result {
+        self.begin(|desk| async move { lend::lend(&desk, delivered.from, delivered.message).await })
     }
 }
 

@@ -10,8 +10,8 @@ use kithkin_protocol::emergency::Request;
 use kithkin_protocol::ids::{CaseId, KinId};
 use kithkin_protocol::ledger::{Enrolment, Era};
 use kithkin_protocol::record::{BatchHeader, BatchStatus, Receipt, Rewrapped};
-use kithkin_protocol::sharing::{KIN_MAX, SignedPartial};
-use kithkin_protocol::units::{Epoch, Height, Millis, ShareIndex, Tier};
+use kithkin_protocol::sharing::{Commitments, KIN_MAX, SignedPartial};
+use kithkin_protocol::units::{CircleKind, Epoch, Height, Millis, ShareIndex, Tier};
 use kithkin_protocol::wire;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -62,6 +62,18 @@ pub(super) struct CaseFile {
     pub(super) eras: BTreeMap<Epoch, Era>,
     /// Since when records sealed before open with capsules that a new device of the patient has made.
     pub(super) rewrapped: Option<Rewrapped>,
+}
+
+impl CaseFile {
+    /// Which circle is asked.
+    pub(super) fn circle(&self) -> CircleKind {
+        self.request.circle.kind()
+    }
+
+    /// What partial openings of a tier are checked against.
+    pub(super) fn commitments(&self, tier: Tier) -> Option<&Commitments> {
+        self.enrolment.commitments(self.circle(), tier)
+    }
 }
 
 /// A partial opening that its kin signed and that is bad. Masked by `E`, so it may be kept and shown.

@@ -2,20 +2,21 @@
 
 use crate::friend_relative::FriendRelative;
 use crate::friend_relative::messages::{FetchUpload, Ground};
+use crate::hospital::Hospital;
 use crate::hospital::case::CaseWork;
 use crate::hospital::desk::{Desk, ledger, off_thread};
-use crate::hospital::messages::HospitalError;
+use crate::hospital::messages::{Fetched, HospitalError, LendRecords};
 use crate::rewrapped::{self, Asker, of_epoch};
 use crate::scope;
 use crate::upload::Upload;
 use futures_util::stream::{FuturesUnordered, StreamExt as _, TryStreamExt as _, iter};
 use kithkin_protocol::crypto::Digest;
 use kithkin_protocol::emergency::{Case, Scope};
-use kithkin_protocol::ids::{KinId, RecordId};
-use kithkin_protocol::ledger::Enrolment;
+use kithkin_protocol::ids::{HospitalId, KinId, RecordId};
+use kithkin_protocol::ledger::Member;
 use kithkin_protocol::record::{BatchHeader, Capsule, CheckedCapsule, Rewrapped, RewrappedBatch};
 use kithkin_protocol::sharing::{Commitments, Opening, OpeningContext};
-use kithkin_protocol::units::Tier;
+use kithkin_protocol::units::{CircleKind, Tier};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -79,8 +80,8 @@ async fn fetch(
     deadline: Instant,
 ) -> Result<TierScope, HospitalError> {
     let asked = case.request.scope(tier);
-    let shares = work.file.enrolment.tier(tier);
-    let (Some(asked), Some(shares)) = (asked, shares) else {
+    let commitments = work.file.commitments(tier);
+    let (Some(asked), Some(commitments)) = (asked, commitments) else {
         return Err(HospitalError::Forbidden {
             reason: format!("the case does not cover the tier {tier}"),
         });
@@ -88,15 +89,16 @@ async fn fetch(
     let headers = headers(desk, case, asked, deadline).await?;
     let uploads: Vec<Arc<Upload>> = iter(headers)
         .map(|header| {
-            let ground = Ground::Case(case.id);
-            upload(desk, ground, &work.file.enrolment, header, deadline)
+            let lender = lender(work, &header);
+            let kin = &work.file.enrolment.roster;
+            upload(desk, Ground::Case(case.id), (kin, lender), header, deadline)
         })
         .buffered(BATCHES_AT_ONCE)
         .try_collect()
         .await?;
     let only: BTreeSet<RecordId> = asked.only.iter().copied().collect();
     let context = case.opening_context(desk.client.chain(), tier);
-    let commitments = shares.commitments.clone();
+    let commitments = commitments.clone();
     let kin: Vec<KinId> = work.kin().map(|(_, member)| member.id()).collect();
     let ground = Ground::Case(work.file.case);
     let anew: Vec<Option<Arc<RewrappedBatch>>> = iter(&uploads)
@@ -136,7 +138,7 @@ async fn headers(
 pub(super) async fn upload(
     desk: &Desk,
     ground: Ground,
-    enrolment: &Enrolment,
+    (kin, lender): (&[Member], Option<HospitalId>),
     header: BatchHeader,
     deadline: Instant,
 ) -> Result<Arc<Upload>, HospitalError> {
@@ -147,9 +149,10 @@ pub(super) async fn upload(
     {
         return Ok(own);
     }
-    let kin = enrolment.roster.iter();
+    let kin = kin.iter().map(|member| Source::Kin(member.id()));
     let mut asked: FuturesUnordered<_> = kin
-        .map(|member| fetch_from(desk, member.id(), root, ground, deadline))
+        .chain(lender.map(Source::Author))
+        .map(|from| fetch_from(desk, from, root, ground, deadline))
         .collect();
     let mut last = String::from("no kin was asked");
     while let Some(answer) = asked.next().await {
@@ -161,7 +164,7 @@ pub(super) async fn upload(
             Err(reason) => last = reason,
         }
     }
-    tracing::debug!(?ground, upload = %root, last, "no kin has sent the upload");
+    tracing::debug!(?ground, upload = %root, last, "nobody has sent the upload");
     Err(HospitalError::UnknownUpload { root })
 }
 
@@ -197,16 +200,52 @@ fn is_whole(upload: &Upload) -> bool {
     named.eq(upload.capsules.iter().map(Capsule::digest))
 }
 
+/// Who may have an upload.
+#[derive(Clone, Copy)]
+enum Source {
+    Kin(KinId),
+    Author(HospitalId),
+}
+
+/// The hospital that lends an upload to this case: its author, when the case is of a second circle (ADR 35).
+fn lender(work: &CaseWork, header: &BatchHeader) -> Option<HospitalId> {
+    (work.file.circle() == CircleKind::Second).then_some(header.author)
+}
+
+/// Asks another hospital for its own copies.
+pub(super) async fn borrow(
+    desk: &Desk,
+    author: HospitalId,
+    asked: LendRecords,
+    within: Duration,
+) -> Result<Fetched, String> {
+    let name = desk.setting.directory.name(author);
+    let name = name.ok_or("the directory does not know this hospital")?;
+    let asked = desk.port.ask::<Hospital, _>(name, asked, within).await;
+    let answer = asked.map_err(|error| error.to_string())?;
+    answer.map_err(|error| error.to_string())
+}
+
 async fn fetch_from(
     desk: &Desk,
-    kin: KinId,
+    from: Source,
     root: Digest,
     ground: Ground,
     deadline: Instant,
 ) -> Result<Arc<Upload>, String> {
+    let left = deadline.saturating_duration_since(Instant::now());
+    let kin = match (from, ground) {
+        (Source::Author(author), Ground::Case(case)) => {
+            let lent = borrow(desk, author, LendRecords { root, case }, TRY.min(left)).await?;
+            return Ok(lent.upload);
+        }
+        (Source::Author(_), Ground::Grant(..)) => {
+            return Err("hospitals lend to cases only".to_owned());
+        }
+        (Source::Kin(kin), _) => kin,
+    };
     let name = desk.setting.directory.name(kin);
     let name = name.ok_or("the directory does not know this kin")?;
-    let left = deadline.saturating_duration_since(Instant::now());
     let question = FetchUpload {
         root,
         ground: Some(ground),

@@ -69,15 +69,16 @@ pub(super) struct CaseWork {
 }
 
 impl CaseWork {
-    /// Every kin of the case with its share index.
+    /// Every kin of the circle that is asked, with its share index.
     pub(super) fn kin(&self) -> impl Iterator<Item = (ShareIndex, &Member)> {
-        let roster = self.file.enrolment.roster.iter();
+        let roster = self.file.enrolment.roster_of(self.file.circle()).iter();
         (0..).map_while(ShareIndex::from_position).zip(roster)
     }
 
     /// One kin by its share index.
     pub(super) fn member(&self, index: ShareIndex) -> Option<&Member> {
-        self.file.enrolment.roster.get(index.position())
+        let roster = self.file.enrolment.roster_of(self.file.circle());
+        roster.get(index.position())
     }
 
     /// Partial openings. Locked for moments, never across a wait.

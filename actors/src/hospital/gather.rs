@@ -6,18 +6,18 @@
 use crate::friend_relative::FriendRelative;
 use crate::friend_relative::messages::{FetchShards, Ground};
 use crate::hospital::books::Forgery;
-use crate::hospital::capsules::TierScope;
+use crate::hospital::capsules::{TierScope, borrow};
 use crate::hospital::case::CaseWork;
 use crate::hospital::desk::{Desk, off_thread};
-use crate::hospital::messages::HospitalError;
+use crate::hospital::messages::{HospitalError, LendRecords};
 use crate::hospital::puzzle::{Gathered, Puzzle};
 use crate::upload::Upload;
 use futures_util::stream::{FuturesUnordered, StreamExt as _, TryStreamExt as _, iter};
 use kithkin_protocol::crypto::Digest;
 use kithkin_protocol::ids::{KinId, RecordId};
 use kithkin_protocol::ledger::Era;
-use kithkin_protocol::record::Shard;
-use kithkin_protocol::units::{Epoch, ShareIndex};
+use kithkin_protocol::record::{Shard, ciphertext_digest};
+use kithkin_protocol::units::{CircleKind, Epoch, ShareIndex};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -77,16 +77,51 @@ async fn one_upload(
     deadline: Instant,
 ) -> Result<Gathered, HospitalError> {
     let root = upload.root();
-    let wanted: BTreeSet<RecordId> = scope
+    let mut wanted: BTreeSet<RecordId> = scope
         .capsules
         .iter()
         .filter(|(of, _)| *of == root)
         .map(|(_, capsule)| capsule.entry().record)
         .collect();
     let (ground, eras) = (Ground::Case(work.file.case), &work.file.eras);
-    let (gathered, forged) = of_upload(desk, ground, eras, wanted, upload, deadline).await?;
+    let lent = lent(desk, work, upload, &mut wanted).await?;
+    if wanted.is_empty() {
+        return Ok(lent);
+    }
+    let (mut gathered, forged) = of_upload(desk, ground, eras, wanted, upload, deadline).await?;
     for kin in forged {
         accuse(desk, work, kin).await?;
+    }
+    gathered.ciphertexts.extend(lent.ciphertexts);
+    Ok(gathered)
+}
+
+/// What the upload's author lends to a case of a second circle; it is not `wanted` any more.
+async fn lent(
+    desk: &Desk,
+    work: &CaseWork,
+    upload: &Arc<Upload>,
+    wanted: &mut BTreeSet<RecordId>,
+) -> Result<Gathered, HospitalError> {
+    let mut gathered = Gathered::default();
+    if work.file.circle() == CircleKind::First || upload.author == desk.me {
+        return Ok(gathered);
+    }
+    let (root, case) = (upload.root(), work.file.case);
+    match borrow(desk, upload.author, LendRecords { root, case }, TRY).await {
+        Ok(lent) => {
+            let upload = Arc::clone(upload);
+            let good = move |(record, bytes): &(RecordId, Vec<u8>)| {
+                let entry = upload.manifest.entry(record);
+                entry.is_some_and(|entry| entry.ciphertext == ciphertext_digest(bytes))
+            };
+            let sorted = off_thread(move || lent.ciphertexts.into_iter().filter(good).collect());
+            gathered.ciphertexts = sorted.await?;
+            gathered
+                .ciphertexts
+                .retain(|record, _| wanted.remove(record));
+        }
+        Err(reason) => tracing::debug!(%case, upload = %root, reason, "its author lends nothing"),
     }
     Ok(gathered)
 }

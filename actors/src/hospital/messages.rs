@@ -94,6 +94,8 @@ pub struct RequestOpening {
     /// What an issuer has signed for the clinician on duty ([`OnDuty`]); none when the hospital vouches itself, as it may on a
     /// ledger that has never had an issuer.
     pub credential: Option<Credential>,
+    /// The case in which the first circle was asked and could not be reached, when this asks the patient's second circle.
+    pub after: Option<CaseId>,
 }
 
 /// Driver (the clinician's screen) -> Hospital. Which key does an issuer have to vouch for?
@@ -160,6 +162,17 @@ pub struct CloseCase(pub CaseId);
 pub struct FetchRecords {
     /// Manifest root of the upload.
     pub root: Digest,
+}
+
+/// Another hospital, or a kin of a patient's second circle -> Hospital. "Lend me an upload that you wrote: a case of the second circle
+/// is granted." The hospital whose case it is gets the ciphertexts in scope, a kin manifest and capsules.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "Result<Fetched, HospitalError>")]
+pub struct LendRecords {
+    /// Manifest root of the upload.
+    pub root: Digest,
+    /// The case.
+    pub case: CaseId,
 }
 
 /// An upload with its ciphertexts.

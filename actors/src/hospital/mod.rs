@@ -10,6 +10,7 @@
 //! | `request`, `case` | asking to open records, and ending it; a case in memory |
 //! | `read` | waiting for a case to open |
 //! | `partials`, `judge`, `capsules`, `gather`, `puzzle` | partial openings, capsules in scope, ciphertexts from shards |
+//! | `lend` | the own copies for cases of a second circle |
 //! | [`consent`] | grants outside emergencies: terms, keys, reads |
 //! | `reveal` | combining, logging the read, handing out plaintext |
 //!
@@ -28,6 +29,7 @@ mod desk;
 mod disk;
 mod gather;
 mod judge;
+mod lend;
 pub mod messages;
 mod partials;
 mod puzzle;

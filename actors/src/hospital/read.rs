@@ -143,9 +143,9 @@ impl Reader<'_> {
 
     /// How many kin the tiers in question need at most.
     fn needed(&self) -> usize {
-        let enrolment = &self.work.file.enrolment;
-        let shares = self.tiers.iter().filter_map(|tier| enrolment.tier(*tier));
-        let needed = shares.map(|shares| shares.commitments.threshold());
+        let file = &self.work.file;
+        let commitments = self.tiers.iter().filter_map(|tier| file.commitments(*tier));
+        let needed = commitments.map(|commitments| commitments.threshold());
         needed.max().unwrap_or_default()
     }
 

@@ -116,7 +116,9 @@ fn compose(
     let mut request = Request {
         patient: asked.patient,
         epoch: enrolled.epoch,
-        circle: Circle::First,
+        circle: asked
+            .after
+            .map_or(Circle::First, |after| Circle::Second { after }),
         scopes: scopes.collect(),
         purpose: asked.purpose,
         reason: asked.reason,

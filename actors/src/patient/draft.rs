@@ -6,12 +6,12 @@
 //! (opening.md section 1).
 
 use super::device::{Device, tier_key_name};
-use super::messages::{Enrol, PatientError};
+use super::messages::{Enrol, PatientError, SecondWish};
 use crate::ports::random::SystemRng;
 use kithkin_protocol::crypto::{Sealed, Secret32, Signature};
-use kithkin_protocol::emergency::{Escalation, TierPolicy};
+use kithkin_protocol::emergency::TierPolicy;
 use kithkin_protocol::ids::PatientId;
-use kithkin_protocol::ledger::{Enrolment, TierShares};
+use kithkin_protocol::ledger::{Enrolment, Member, SecondCircle, TierShares};
 use kithkin_protocol::sharing::{
     Commitments, KIN_MAX, ShareContext, Threshold, TierKey, deal, seal_share,
 };
@@ -28,7 +28,7 @@ pub(super) struct Draft {
     pub(super) round: u32,
     /// Without acceptances and sponsor's signature.
     pub(super) enrolment: Enrolment,
-    /// Sealed shares in the order of the roster; empty once the enrolment stands.
+    /// Sealed shares in the order of the roster, then of the second circle; empty once the enrolment stands.
     pub(super) offers: Vec<SealedShares>,
     /// Until when a transaction that carried it may become final; none when none was ever sent.
     pub(super) submitted_until: Option<Millis>,
@@ -41,6 +41,8 @@ impl Draft {
         enrolment.roster == wish.enrol.roster
             && enrolment.sponsor == wish.enrol.sponsor
             && enrolment.rules == wish.enrol.rules
+            && enrolment.escalation == wish.enrol.escalation
+            && self.fits_second(wish)
             && enrolment.tiers.iter().all(|shares| {
                 shares.commitments.threshold() == wish.threshold.needed()
                     && shares.policy == wish.policy(shares.tier)
@@ -48,10 +50,21 @@ impl Draft {
     }
 }
 
+impl Draft {
+    fn fits_second(&self, wish: &Wish) -> bool {
+        let dealt = self.enrolment.second.as_ref();
+        let dealt = dealt.map(|dealt| (&dealt.roster, dealt.commitments.threshold()));
+        let wished = wish.enrol.second.as_ref().zip(wish.second);
+        dealt == wished.map(|(second, threshold)| (&second.roster, threshold.needed()))
+    }
+}
+
 /// What the patient asks for, checked.
 pub(super) struct Wish {
     pub(super) enrol: Enrol,
     pub(super) threshold: Threshold,
+    /// Of the second circle, if there is to be one.
+    second: Option<Threshold>,
 }
 
 impl Wish {
@@ -66,11 +79,14 @@ impl Wish {
                 reason: format!("at most {KIN_MAX} kin, and one rule per tier"),
             });
         }
-        let threshold = match enrol.threshold {
-            Some(needed) => Threshold::new(needed, kin)?,
-            None => Threshold::majority(kin)?,
-        };
-        Ok(Self { enrol, threshold })
+        let threshold = threshold(enrol.threshold, kin)?;
+        let second = enrol.second.as_ref();
+        let second = second.map(threshold_of_second).transpose()?;
+        Ok(Self {
+            enrol,
+            threshold,
+            second,
+        })
     }
 
     fn policy(&self, tier: Tier) -> TierPolicy {
@@ -83,6 +99,23 @@ impl Wish {
     }
 }
 
+fn threshold(needed: Option<usize>, kin: usize) -> Result<Threshold, PatientError> {
+    Ok(match needed {
+        Some(needed) => Threshold::new(needed, kin)?,
+        None => Threshold::majority(kin)?,
+    })
+}
+
+fn threshold_of_second(second: &SecondWish) -> Result<Threshold, PatientError> {
+    let kin = second.roster.len();
+    if kin > KIN_MAX {
+        return Err(PatientError::Roster {
+            reason: format!("at most {KIN_MAX} kin in the second circle"),
+        });
+    }
+    threshold(second.threshold, kin)
+}
+
 /// Deals fresh tier keys. They are in the vault on return, and nowhere else.
 pub(super) fn draw(device: &Device, wish: &Wish, round: u32) -> Result<Draft, PatientError> {
     let mut rng = SystemRng;
@@ -92,21 +125,39 @@ pub(super) fn draw(device: &Device, wish: &Wish, round: u32) -> Result<Draft, Pa
         .collect();
     let mut tiers = Vec::new();
     let mut offers = vec![SealedShares::new(); wish.enrol.roster.len()];
+    let mut second = None;
     for (tier, key) in &keys {
-        let commitments = deal_tier(device.me, wish, *tier, key, &mut offers)?;
+        let roster = (&wish.enrol.roster[..], wish.threshold);
+        let commitments = deal_tier(device.me, roster, *tier, key, &mut offers)?;
+        if let (Tier::Summary, Some(wished), Some(threshold)) =
+            (tier, &wish.enrol.second, wish.second)
+        {
+            // Drawn anew: what the circles hold of the key adds up to nothing (ADR 35).
+            let mut sealed = vec![SealedShares::new(); wished.roster.len()];
+            let roster = (&wished.roster[..], threshold);
+            let commitments = deal_tier(device.me, roster, *tier, key, &mut sealed)?;
+            let circle = SecondCircle {
+                roster: wished.roster.clone(),
+                commitments,
+                acceptances: Vec::new(),
+            };
+            second = Some((circle, sealed));
+        }
         tiers.push(TierShares {
             tier: *tier,
             commitments,
             policy: wish.policy(*tier),
         });
     }
+    let (second, others) = second.unzip();
+    offers.extend(others.unwrap_or_default());
     let enrolment = Enrolment {
         sealing: device.identity.opening.sealing_key(),
         roster: wish.enrol.roster.clone(),
         tiers,
         rules: wish.enrol.rules,
-        escalation: Escalation::default(),
-        second: None,
+        escalation: wish.enrol.escalation,
+        second,
         sponsor: wish.enrol.sponsor,
         sponsor_signature: Signature([0; Signature::LEN]),
         acceptances: Vec::new(),
@@ -132,19 +183,19 @@ pub(super) fn draw(device: &Device, wish: &Wish, round: u32) -> Result<Draft, Pa
 /// Deals one key and adds each kin's sealed share to its offer.
 fn deal_tier(
     patient: PatientId,
-    wish: &Wish,
+    (roster, threshold): (&[Member], Threshold),
     tier: Tier,
     key: &TierKey,
     offers: &mut [SealedShares],
 ) -> Result<Commitments, PatientError> {
     let mut rng = SystemRng;
-    let (commitments, shares) = deal(key, wish.threshold, &mut rng)?;
+    let (commitments, shares) = deal(key, threshold, &mut rng)?;
     let context = ShareContext {
         patient,
         tier,
         epoch: Enrolment::EPOCH,
     };
-    for ((member, share), offer) in wish.enrol.roster.iter().zip(&shares).zip(offers) {
+    for ((member, share), offer) in roster.iter().zip(&shares).zip(offers) {
         let sealed = seal_share(share, &context, &member.sealing, &mut rng).map_err(|error| {
             PatientError::Roster {
                 reason: format!("{}: {error}", member.id()),

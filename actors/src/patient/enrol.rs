@@ -12,7 +12,7 @@ use crate::ports::names::ActorName;
 use futures_util::future::{try_join, try_join_all};
 use kithkin_protocol::crypto::{Digest, Signature};
 use kithkin_protocol::ledger::{self, Enrolment, Member, TxBody};
-use kithkin_protocol::units::{Height, ShareIndex, Tier};
+use kithkin_protocol::units::{CircleKind, Height, ShareIndex, Tier};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -43,12 +43,20 @@ pub(super) async fn enrol(device: Arc<Device>, message: Enrol) -> Result<Enrolle
     let digest = enrolment.digest(device.client.chain(), device.me);
     let until = Instant::now() + AGREE_WITHIN;
     let shared = Arc::new(enrolment.clone());
-    let asked = shared.roster.iter().zip(&draft.offers).enumerate();
-    let kin = try_join_all(asked.map(|(position, (member, shares))| {
-        accepted(&device, &shared, digest, (position, member), shares, until)
-    }));
+    // Members of both circles, each circle counted from 1.
+    let second = shared.roster_of(CircleKind::Second).iter().enumerate();
+    let members = shared.roster.iter().enumerate().chain(second);
+    let kin = try_join_all(
+        members
+            .zip(&draft.offers)
+            .map(|(place, shares)| accepted(&device, &shared, digest, place, shares, until)),
+    );
     let sponsor = sponsored(&device, &shared, digest, until);
     (enrolment.acceptances, enrolment.sponsor_signature) = try_join(kin, sponsor).await?;
+    let others = enrolment.acceptances.split_off(shared.roster.len());
+    if let Some(second) = &mut enrolment.second {
+        second.acceptances = others;
+    }
     // From here on it may become final, whatever happens to this device.
     draft.submitted_until = Some(device.client.now().plus(MAY_STAND_MS));
     device.put_draft(&draft).await?;
@@ -86,7 +94,7 @@ async fn finish(device: &Device, patient: &ledger::Patient) -> Result<(), Patien
 async fn draft(device: &Arc<Device>, wish: Wish) -> Result<Draft, PatientError> {
     let old = device.draft()?;
     if let Some(old) = &old {
-        if old.fits(&wish) && old.offers.len() == old.enrolment.roster.len() {
+        if old.fits(&wish) && old.offers.len() == old.enrolment.members().count() {
             return Ok(old.clone());
         }
         let now = device.client.now();

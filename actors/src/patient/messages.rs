@@ -4,7 +4,7 @@ use crate::friend_relative::messages::Bundle;
 use crate::upload::OpenedRecord;
 use actix::Message;
 use kithkin_protocol::crypto::{Digest, SealingKey, VerifyingKey};
-use kithkin_protocol::emergency::TierPolicy;
+use kithkin_protocol::emergency::{Escalation, TierPolicy};
 use kithkin_protocol::ids::{CaseId, GrantId, HandoverId, HospitalId, KinId, PatientId, RecordId};
 use kithkin_protocol::ledger::Member;
 use kithkin_protocol::record::RewrappedBatch;
@@ -28,6 +28,19 @@ pub struct Enrol {
     pub policies: Vec<(Tier, TierPolicy)>,
     /// How much time changes of the roster take, and how often shares are refreshed and tried.
     pub rules: RosterRules,
+    /// When kin are asked again, and from when on the second circle may be asked.
+    pub escalation: Escalation,
+    /// Whom to turn to when the roster cannot be reached.
+    pub second: Option<SecondWish>,
+}
+
+/// A second circle: it gets a sharing of the summary key of its own, and nothing else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecondWish {
+    /// Its kin, none of whom is on the roster; the first gets share index 1.
+    pub roster: Vec<Member>,
+    /// How many of them open the summary; none means the smallest majority.
+    pub threshold: Option<usize>,
 }
 
 /// A final enrolment.

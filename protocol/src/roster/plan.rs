@@ -241,6 +241,15 @@ fn check_redealt(
             !stays || !present.is_recovering,
             "the keys lay on the lost device; other keys must be dealt",
         )?;
+        // As at the enrolment: shares of both circles would add up.
+        let second = present.enrolment.commitments(CircleKind::Second, old.tier);
+        let mut others = second
+            .iter()
+            .flat_map(|second| second.as_points().iter().skip(1));
+        check(
+            others.all(|point| !new.as_points().contains(point)),
+            "the sharing has a coefficient in common with the second circle's",
+        )?;
     }
     let keys: BTreeSet<_> = commitments
         .iter()

@@ -107,3 +107,14 @@ pub struct WaitRoster {
     #[serde(default = "one_minute")]
     pub within: Span,
 }
+
+/// `do.wait_second_circle`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WaitSecondCircle {
+    /// The case in which the first circle was asked.
+    pub case: String,
+    /// How long at most.
+    #[serde(default = "one_minute")]
+    pub within: Span,
+}

@@ -3,6 +3,7 @@
 mod deciding;
 mod offers;
 mod releasing;
+mod second;
 mod shards;
 
 use super::storage::Storage;

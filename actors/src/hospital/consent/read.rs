@@ -187,7 +187,7 @@ impl Reading<'_> {
         let (desk, deadline) = (self.desk, self.deadline);
         let ground = Ground::Grant(self.grant.id, place);
         let enrolment = &self.enrolled.enrolment;
-        let upload = upload(desk, ground, enrolment, header, deadline).await?;
+        let upload = upload(desk, ground, (&enrolment.roster, None), header, deadline).await?;
         let tier = enrolment.tier(scope.tier);
         let key = tier.map(|shares| shares.commitments.clone());
         let key = key.ok_or_else(|| refused(self.grant.id, "the patient has no such tier"))?;

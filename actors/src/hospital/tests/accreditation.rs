@@ -23,6 +23,7 @@ impl House {
             expires_in_ms: Millis(600_000),
             session_ms: Millis(600_000),
             credential,
+            after: None,
         };
         self.ask(1, message).await
     }

@@ -211,6 +211,7 @@ impl House {
             expires_in_ms: Millis(600_000),
             session_ms: Millis(600_000),
             credential: None,
+            after: None,
         };
         self.ask(1, message).await.expect("it stands")
     }

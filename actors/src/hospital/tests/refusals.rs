@@ -90,6 +90,7 @@ async fn bad_bundles_and_unknown_patients_are_refused() {
         expires_in_ms: Millis(1_000),
         session_ms: Millis(1_000),
         credential: None,
+        after: None,
     };
     assert_eq!(house.ask(1, request.clone()).await, Err(unknown));
     let no_tier = RequestOpening {

@@ -11,6 +11,7 @@ use crate::ports::names::ActorName;
 use crate::ports::network::LinkRule;
 use crate::scope::batch_places;
 use crate::testing::{AUTHOR, House, PATIENCE, PATIENT, SPONSOR, TestUpload, kin};
+use crate::validator::messages::Submit;
 use kithkin_protocol::consent::{Bundle, Grant, GrantPurpose, RevokedBy, Standing};
 use kithkin_protocol::emergency::Scope;
 use kithkin_protocol::ids::{GrantId, RecordId};
@@ -193,7 +194,7 @@ async fn kin_serve_a_grant_to_its_hospital_within_its_scope_and_nothing_else() {
             ask(AUTHOR, root, Vec::new(), ground).await,
         ),
         (
-            "another kin's patient",
+            "another patient",
             ask(ActorName::Patient(1), root, Vec::new(), ground).await,
         ),
         (
@@ -282,18 +283,25 @@ async fn kin_and_hospital_stop_at_the_end_by_their_own_clocks() {
 async fn keys_that_did_not_arrive_are_sent_again() {
     let (house, _, wish) = written().await;
     let network = house.cluster.network().clone();
+    // From the moment at which the grant goes to the ledger the hospital cannot be reached.
     house.cluster.network().tap(move |event| {
-        if event.from == PATIENT && event.content.is::<DeliverKeys>() {
+        let submitted = event.content.downcast_ref::<Submit>();
+        let is_grant = |Submit(sent): &Submit| matches!(sent.content.body, TxBody::Grant(_));
+        if submitted.is_some_and(is_grant) {
             network.set_link_both(PATIENT, SPONSOR, LinkRule::severed());
         }
     });
-    // The first sending may slip through before the rule counts, or not; either way the grant stands.
     let granted = given(&house, &wish).await;
+    assert!(!granted.delivered);
+    let early = read(&house, granted.grant).await;
+    assert!(
+        matches!(&early, Err(HospitalError::Grant { reason, .. }) if reason.contains("not come")),
+        "{early:?}"
+    );
     house.cluster.network().clear_links();
     house.crash(PATIENT).await;
     let until = Instant::now() + PATIENCE;
     loop {
-        house.cluster.network().clear_links();
         match read(&house, granted.grant).await {
             Ok(opened) => break assert_eq!(texts(&opened), ["sum", "two"]),
             Err(error) => assert!(Instant::now() < until, "{error}"),

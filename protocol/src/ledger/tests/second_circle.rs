@@ -7,6 +7,7 @@ use crate::emergency::{
     SecondCircleError,
 };
 use crate::ids::{CaseId, KinId};
+use crate::roster::{Plan, Present, Proposer, RosterError};
 use crate::sharing::{Commitments, Threshold, TierKey, deal};
 use crate::units::{CircleKind, Tier};
 
@@ -122,6 +123,40 @@ fn a_second_circle_stands_apart_and_shares_the_summary_key() {
         good.commitments(circle, tier).map(Commitments::as_points),
         good.commitments(CircleKind::First, tier)
             .map(Commitments::as_points)
+    );
+}
+
+#[test]
+fn no_later_dealing_shares_a_coefficient_with_the_second_circle() {
+    let mut chain = Chain::new();
+    let mut enrolment = chain.enrolment();
+    enrolment.second = Some(chain.second_circle());
+    let second = enrolment.second.clone().expect("there");
+    let own: Vec<Commitments> = enrolment
+        .tiers
+        .iter()
+        .map(|shares| shares.commitments.clone())
+        .collect();
+    let present = Present {
+        patient: patient(),
+        enrolment: &enrolment,
+        device: patient().into(),
+        is_recovering: false,
+        wants_refresh: false,
+    };
+    let redeal = |commitments: Vec<Commitments>| {
+        let roster = enrolment.roster.clone();
+        let plan = Plan::Redeal {
+            roster,
+            commitments,
+        };
+        plan.check(&present, Proposer::Patient)
+    };
+    assert_eq!(redeal(own.clone()), Ok(()));
+    let mut spoilt = own;
+    spoilt[0] = second.commitments;
+    assert!(
+        matches!(redeal(spoilt), Err(RosterError::Plan { fault }) if fault.contains("second circle"))
     );
 }
 

@@ -1,0 +1,53 @@
+//! Handing out the own copies of sealed records in a case of a patient's second circle (docs/adr/0035).
+//!
+//! The first circle's devices may be out of reach as their owners are. What is handed
+//! out is ciphertext; still nobody gets it without need.
+
+use crate::hospital::desk::{Desk, PROVED_WITHIN, forbidden};
+use crate::hospital::messages::{Fetched, HospitalError, LendRecords};
+use crate::ports::names::ActorName;
+use kithkin_protocol::ids::RecordId;
+use kithkin_protocol::units::CircleKind;
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+/// Lends an upload: to the hospital whose case it is with the ciphertexts in scope, to the kin who are asked without.
+pub(super) async fn lend(
+    desk: &Desk,
+    from: ActorName,
+    asked: LendRecords,
+) -> Result<Fetched, HospitalError> {
+    let LendRecords { root, case: id } = asked;
+    let upload = desk.archive.upload(root).await?;
+    let upload = upload.ok_or(HospitalError::UnknownUpload { root })?;
+    let case = desk.prove_case(id, Instant::now() + PROVED_WITHIN).await?;
+    let directory = &desk.setting.directory;
+    let is_hospital = directory.hospital(from) == Some(case.hospital);
+    let is_kin = directory
+        .kin(from)
+        .is_some_and(|kin| case.roster.contains(&kin));
+    if !is_hospital && !is_kin {
+        return Err(forbidden(format!("case {id} is none of {from}")));
+    }
+    if case.circle() != CircleKind::Second || case.patient() != upload.patient {
+        return Err(forbidden(format!(
+            "case {id} is not of the second circle of this patient"
+        )));
+    }
+    if !case.opens_at(desk.client.now()) {
+        let phase = case.phase.as_str();
+        return Err(forbidden(format!("case {id} opens nothing: it is {phase}")));
+    }
+    let scope = case.request.scope(upload.tier);
+    let scope = scope.ok_or_else(|| forbidden("the case does not cover this tier"))?;
+    let only: BTreeSet<RecordId> = scope.only.iter().copied().collect();
+    let mut ciphertexts = Vec::new();
+    if is_hospital {
+        ciphertexts = desk.archive.ciphertexts(&upload).await?;
+        ciphertexts.retain(|(record, _)| only.is_empty() || only.contains(record));
+    }
+    Ok(Fetched {
+        upload,
+        ciphertexts,
+    })
+}

@@ -1,0 +1,69 @@
+//! A patient's second circle in a script: who is in it, and when it may be asked.
+
+use super::acts::{Outcome, done};
+use super::player::Player;
+use super::report::millis;
+use super::rosters::rules;
+use super::script::{Enrol, WaitSecondCircle};
+use crate::stage::StageError;
+use crate::waiting::until;
+use kithkin_actors::patient::messages::{Enrol as Wish, SecondWish};
+use kithkin_protocol::emergency::{CaseEvent, Escalation, TierPolicy};
+use kithkin_protocol::ledger::What;
+use kithkin_protocol::units::{Millis, Tier};
+
+impl Player<'_> {
+    /// What a patient asks its device for: all kin who are not in the second circle are on the roster.
+    pub(super) fn wish(
+        &self,
+        enrol: &Enrol,
+        policies: Vec<(Tier, TierPolicy)>,
+    ) -> Result<Wish, StageError> {
+        let usual = Escalation::default();
+        let or = |span: Option<super::words::Span>, usual: Millis| {
+            span.map_or(usual, |span| Millis(millis(span.0)))
+        };
+        let mut second = Vec::new();
+        for kin in &enrol.second {
+            second.push(self.member(*kin)?);
+        }
+        let mut roster = self.stage.cluster().roster(enrol.patient.0);
+        roster.retain(|member| second.iter().all(|other| other.key != member.key));
+        Ok(Wish {
+            roster,
+            sponsor: self.stage.hospital_id(enrol.sponsor.0)?,
+            threshold: enrol.threshold,
+            policies,
+            rules: rules(enrol),
+            escalation: Escalation {
+                remind_after_ms: or(enrol.remind_after, usual.remind_after_ms),
+                second_circle_after_ms: or(enrol.second_after, usual.second_circle_after_ms),
+            },
+            second: (!second.is_empty()).then_some(SecondWish {
+                roster: second,
+                threshold: None,
+            }),
+        })
+    }
+
+    pub(super) async fn wait_second_circle(&self, wait: &WaitSecondCircle) -> Outcome {
+        let id = self.case(&wait.case)?.id;
+        let what = format!("nobody deciding case {}", wait.case);
+        until(self.stage.board(), &what, wait.within.0, |board| {
+            let mut events = board.events().into_iter();
+            let turned = events.any(|(_, event)| {
+                matches!(
+                    event.what,
+                    What::Case { case, step: CaseEvent::SecondCircle, .. } if case == id
+                )
+            });
+            turned.then_some(())
+        })
+        .await?;
+        let what = format!(
+            "nobody has decided case {}: the second circle may be asked",
+            wait.case
+        );
+        Ok(done("ledger", what, None))
+    }
+}
