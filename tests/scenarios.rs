@@ -80,6 +80,8 @@ scenarios! {
     kin_crashes_and_comes_back: "kin-crashes-and-comes-back.toml",
     silent_validator: "silent-validator.toml",
     a_validator_lies: "a-validator-lies.toml",
+    overdue_review: "overdue-review-costs-credit.toml",
+    unjustified_case: "unjustified-case-costs-credit.toml",
 }
 
 /// These two must stay shut; that is shown twice over.

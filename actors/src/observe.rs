@@ -3,9 +3,9 @@
 //! For tables, timelines and scenario checks. Nothing that an actor does depends on it.
 
 use kithkin_protocol::consensus::ViewReason;
-use kithkin_protocol::credit::{Part, StandingRow};
+use kithkin_protocol::credit::{CreditChange, Part, StandingRow};
 use kithkin_protocol::ids::{BlockId, ValidatorId};
-use kithkin_protocol::ledger::{Block, Event, Ledger};
+use kithkin_protocol::ledger::{Block, Effects, Event, Ledger};
 use kithkin_protocol::units::{Height, Millis, View};
 use std::sync::Arc;
 
@@ -30,6 +30,8 @@ pub struct Seen {
     pub block: Arc<Block>,
     /// Credit of every validator after it.
     pub rows: Vec<StandingRow>,
+    /// What changed of it by this block, and why.
+    pub credit: Vec<CreditChange>,
     /// Candidates for master of the next height.
     pub leader_set: Vec<ValidatorId>,
     /// Who is master of the first view of the next height; none without validators.
@@ -37,7 +39,12 @@ pub struct Seen {
 }
 
 impl Seen {
-    pub(crate) fn new(validator: ValidatorId, ledger: &Ledger, block: &Arc<Block>) -> Self {
+    pub(crate) fn new(
+        validator: ValidatorId,
+        ledger: &Ledger,
+        block: &Arc<Block>,
+        effects: &Effects,
+    ) -> Self {
         let standings = ledger.standings();
         Self {
             validator,
@@ -49,6 +56,7 @@ impl Seen {
             transactions: block.transactions.len(),
             block: block.clone(),
             rows: standings.rows().collect(),
+            credit: effects.credit.clone(),
             leader_set: standings.leader_set(),
             next_master: standings.leader_order().first().copied(),
         }

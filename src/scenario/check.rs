@@ -232,6 +232,9 @@ impl Check {
                 self.replays.insert(replay.kin.into());
             }
             Act::Read(read) => self.case(&read.case),
+            Act::Review(review) => self.case(&review.case),
+            Act::WaitOverdue(wait) => self.case(&wait.case),
+            Act::Disclose(disclose) => self.case(&disclose.case),
             Act::WaitPhase(wait) => {
                 self.case(&wait.case);
                 self.some(wait.is.is_empty(), "is");
@@ -262,6 +265,7 @@ impl Check {
             Expect::ClosedBy { case, .. }
             | Expect::Approvals { case, .. }
             | Expect::Shut { case }
+            | Expect::Verdict { case, .. }
             | Expect::ReadsOnChain { case, .. } => self.case(case),
             Expect::Forged { case, kin } => {
                 self.case(case);
@@ -273,6 +277,7 @@ impl Check {
             | Expect::ConsentRead { consent, .. }
             | Expect::ConsentReadsOnChain { consent, .. }
             | Expect::ConsentMisuseRefused { consent, .. } => self.consent(consent),
+            Expect::Penalised { hospital, .. } => self.actor((*hospital).into()),
             Expect::Restarts { actor, .. } => self.actor(actor.0),
             Expect::ReplayRefused { kin, .. } => {
                 if !self.replays.contains(&(*kin).into()) {
@@ -490,6 +495,9 @@ impl Act {
             Self::Replay(_) => "replay",
             Self::Read(_) => "read",
             Self::Close(_) => "close",
+            Self::Review(_) => "review",
+            Self::WaitOverdue(_) => "wait_overdue",
+            Self::Disclose(_) => "disclose",
             Self::WaitPhase(_) => "wait_phase",
             Self::WaitHeight(_) => "wait_height",
             Self::WaitRelease(_) => "wait_release",

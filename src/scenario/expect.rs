@@ -3,8 +3,9 @@
 //! Not here: looking whether it holds ([`super::judge`]).
 
 use super::script::StandingWord;
-use super::words::{AnyName, KinName, PatientName, ValidatorName};
-use kithkin_protocol::emergency::{ClosedBy, Phase};
+use super::words::{AnyName, HospitalName, KinName, PatientName, ValidatorName};
+use kithkin_protocol::credit::CreditReason;
+use kithkin_protocol::emergency::{ClosedBy, Phase, Verdict};
 use kithkin_protocol::record::BatchStatus;
 use kithkin_protocol::units::Tier;
 use serde::Deserialize;
@@ -26,6 +27,20 @@ pub enum Expect {
         case: String,
         /// `hospital`, `time`, `veto` or `revoked`.
         by: ClosedBy,
+    },
+    /// A reviewer found this about a case.
+    Verdict {
+        /// The case.
+        case: String,
+        /// `justified`, `unjustified` or `inconclusive`.
+        is: Verdict,
+    },
+    /// The validators of a hospital lost credit for its cases, those of other hospitals did not.
+    Penalised {
+        /// The hospital.
+        hospital: HospitalName,
+        /// What for: `overdue` or `unjustified`; nothing at all when empty.
+        reasons: Vec<PenaltyWord>,
     },
     /// So many kin approved on chain.
     Approvals {
@@ -175,6 +190,41 @@ pub enum Expect {
     },
 }
 
+/// What a hospital's validator loses credit for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PenaltyWord {
+    /// A review of its case is overdue.
+    Overdue,
+    /// Its case was judged unjustified.
+    Unjustified,
+}
+
+impl PenaltyWord {
+    /// In text.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Overdue => "an overdue review",
+            Self::Unjustified => "an unjustified case",
+        }
+    }
+
+    /// The word for a change of credit; none for one that has nothing to do with cases.
+    pub(super) fn of(reason: CreditReason) -> Option<Self> {
+        match reason {
+            CreditReason::ReviewOverdue => Some(Self::Overdue),
+            CreditReason::CaseUnjustified => Some(Self::Unjustified),
+            CreditReason::Voted { .. }
+            | CreditReason::Authored { .. }
+            | CreditReason::Skipped
+            | CreditReason::Convicted { .. }
+            | CreditReason::Inactive
+            | CreditReason::Drift => None,
+        }
+    }
+}
+
 impl Expect {
     /// The expectation as a sentence.
     #[must_use]
@@ -185,6 +235,14 @@ impl Expect {
                 format!("case {case} is {}", phases.join(" or "))
             }
             Self::ClosedBy { case, by } => format!("case {case} was closed by {}", closer(*by)),
+            Self::Verdict { case, is } => format!("case {case} was found {}", is.as_str()),
+            Self::Penalised { hospital, reasons } if reasons.is_empty() => {
+                format!("no validator of {hospital} lost credit for a case")
+            }
+            Self::Penalised { hospital, reasons } => format!(
+                "the validators of {hospital} lost credit for {}, nobody else's",
+                list(reasons.iter().map(|reason| reason.as_str()))
+            ),
             Self::Approvals { case, exactly } => format!("{exactly} kin approved case {case}"),
             Self::Readable { case, tiers } => {
                 let tiers: Vec<_> = tiers.iter().map(|tier| tier.as_str()).collect();

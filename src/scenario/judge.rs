@@ -37,6 +37,11 @@ impl Player<'_> {
                 Some((_, found)) => holds(found == *by, closer(found)),
                 None => Err("not closed".to_owned()),
             },
+            Expect::Verdict { case, is } => match self.proved(case).await?.review {
+                Some(review) => holds(review.verdict == *is, review.verdict.as_str()),
+                None => Err("not judged".to_owned()),
+            },
+            Expect::Penalised { hospital, reasons } => self.penalised(*hospital, reasons),
             Expect::Approvals { case, exactly } => {
                 let found = self.proved(case).await?.approvals.len();
                 holds(found == *exactly, found)
@@ -131,7 +136,7 @@ impl Player<'_> {
                 self.consent_misuse_refused(consent, because)
             }
             Expect::ReadsOnChain { case, at_least } => {
-                let found = self.proved(case).await?.records_read;
+                let found = self.proved(case).await?.records_read();
                 holds(found >= *at_least, found)
             }
         }
@@ -283,7 +288,7 @@ impl Player<'_> {
         record.ok_or_else(|| format!("record {name} was not written"))
     }
 
-    async fn proved(&self, name: &str) -> Result<Case, String> {
+    pub(super) async fn proved(&self, name: &str) -> Result<Case, String> {
         let id = self.played(name)?.id;
         let case = self
             .stage

@@ -21,6 +21,7 @@ mod judge;
 mod load;
 mod player;
 mod report;
+mod reviews;
 mod rosters;
 mod script;
 mod second;

@@ -5,6 +5,7 @@ use super::load::Loaded;
 use super::report::{ExpectationReport, Report, StepReport, millis};
 use super::script::Step;
 use crate::compare::NotBack;
+use crate::disclosure::Page;
 use crate::stage::{Stage, StageError};
 use crate::timeline::{Mood, Timeline};
 use kithkin_actors::cluster::{ClusterConfig, Lies};
@@ -15,7 +16,7 @@ use kithkin_actors::ports::network::Network;
 use kithkin_actors::upload::OpenedRecord;
 use kithkin_protocol::crypto::Digest;
 use kithkin_protocol::ids::CaseId;
-use kithkin_protocol::units::{Height, Tier};
+use kithkin_protocol::units::{Height, Millis, Tier};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -99,6 +100,8 @@ pub(super) struct Player<'a> {
     pub(super) devices: BTreeMap<u16, u16>,
     /// Kin whose released shares did not fit.
     pub(super) wrong_shares: BTreeSet<ActorName>,
+    /// Reports to patients, in the order in which they were drawn.
+    pub(super) pages: Vec<Page>,
     /// Which validators lie.
     pub(super) lies: Lies,
     left: Left,
@@ -122,6 +125,7 @@ pub async fn play(
     let mut config = ClusterConfig::new(folder.path().to_owned(), cast.shape());
     config.seed = seed.wrapping_add(cast.seed);
     config.timing.heartbeat_ms = millis(cast.heartbeat.0);
+    config.review_within_ms = Millis(millis(cast.review_within.0));
     let lies = Lies::default();
     config.lies = Some(lies.clone());
     timeline.heading(&loaded.script.title);
@@ -134,12 +138,14 @@ pub async fn play(
         told = player.tell(timeline) => Ok(told),
         () = stop => Err(PlayError::Stopped),
     };
+    let pages = std::mem::take(&mut player.pages);
     drop(player);
     timeline.finish();
     stage.shutdown().await;
     folder.close()?;
     let (steps, expectations, failure) = told?;
-    let report = Report::new(loaded, seed, begun.elapsed(), steps, expectations, failure);
+    let mut report = Report::new(loaded, seed, begun.elapsed(), steps, expectations, failure);
+    report.disclosures = pages;
     report.print_verdict(timeline);
     Ok(report)
 }
@@ -158,6 +164,7 @@ impl<'a> Player<'a> {
             replays: BTreeMap::new(),
             devices: BTreeMap::new(),
             wrong_shares: BTreeSet::new(),
+            pages: Vec::new(),
             lies,
             left: watch_partials(stage.cluster().network()),
         }
@@ -217,7 +224,7 @@ impl<'a> Player<'a> {
             timeline.print(&format!("  {say}"));
         }
         let at = timeline.begun().elapsed();
-        let word = step.act.word();
+        let (word, pages) = (step.act.word(), self.pages.len());
         let (result, took) = timeline.while_waiting(word, self.act(&step.act)).await;
         timeline.news(self.stage.board());
         let (done, failed) = outcome(result, step.fails.as_deref(), word);
@@ -232,6 +239,9 @@ impl<'a> Player<'a> {
             text: format!("{} {}", done.who, done.what),
         };
         timeline.tell(done.mood, height, done.who, done.what, Some(took));
+        for page in self.pages.iter().skip(pages) {
+            timeline.print(&format!("\n{}", indented(&page.text())));
+        }
         (report, failed)
     }
 
@@ -246,6 +256,11 @@ impl<'a> Player<'a> {
         }
         count
     }
+}
+
+fn indented(text: &str) -> String {
+    let lines = text.lines().map(|line| format!("    {line}\n"));
+    lines.collect()
 }
 
 /// What a step came to, compared with whether it was to fail.

@@ -2,6 +2,7 @@
 
 use super::expect::Expect;
 use super::load::Loaded;
+use crate::disclosure::Page;
 use crate::timeline::{Mood, Timeline, short};
 use serde::Serialize;
 use std::time::Duration;
@@ -23,6 +24,8 @@ pub struct Report {
     pub steps: Vec<StepReport>,
     /// The expectations, all of them.
     pub expectations: Vec<ExpectationReport>,
+    /// Reports to patients that steps had drawn.
+    pub disclosures: Vec<Page>,
     /// The step that did not go as it was to; the story ended there.
     pub failure: Option<String>,
 }
@@ -74,6 +77,7 @@ impl Report {
             took_ms: millis(took),
             steps,
             expectations,
+            disclosures: Vec::new(),
             failure,
         }
     }

@@ -5,6 +5,7 @@
 
 mod consent;
 mod devices;
+mod reviews;
 mod rosters;
 
 pub(super) use consent::{
@@ -12,6 +13,7 @@ pub(super) use consent::{
     TakeConsents, WaitConsent,
 };
 pub(super) use devices::{NewPhone, Rebuild, Vouch, WaitDevice, WaitErased};
+pub(super) use reviews::{Disclose, Review, WaitOverdue};
 pub(super) use rosters::{
     ChangeRoster, OfKin, Roster, RosterWord, WaitDrill, WaitEpoch, WaitPieces, WaitRoster,
     WaitSecondCircle,
@@ -60,6 +62,8 @@ pub struct Cast {
     pub seed: u64,
     /// How long an idle chain waits before an empty block: block time, and with it every expiry, moves only with blocks.
     pub heartbeat: Span,
+    /// How long after the end of a case its review may take.
+    pub review_within: Span,
 }
 
 impl Default for Cast {
@@ -72,6 +76,7 @@ impl Default for Cast {
             profile: Profile::Balanced,
             seed: 0,
             heartbeat: Span::seconds(10),
+            review_within: Span::seconds(7 * 24 * 3_600),
         }
     }
 }
@@ -173,6 +178,12 @@ pub enum Act {
     Read(Read),
     /// The hospital ends a case.
     Close(OfCase),
+    /// The reviewer judges a case.
+    Review(Review),
+    /// Waits until the review of a case is overdue.
+    WaitOverdue(WaitOverdue),
+    /// The patient's own device draws the report about a case.
+    Disclose(Disclose),
     /// Waits until a case has come to a phase.
     WaitPhase(WaitPhase),
     /// Waits until the chain has come to a height.

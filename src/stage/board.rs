@@ -4,6 +4,7 @@ use kithkin_actors::observe::{Observer, Seen, Sight};
 use kithkin_actors::ports::names::ActorName;
 use kithkin_actors::supervisor::{EventKind, SupervisorEvent};
 use kithkin_protocol::consensus::ViewReason;
+use kithkin_protocol::credit::{CreditChange, CreditReason};
 use kithkin_protocol::emergency::CaseEvent;
 use kithkin_protocol::ids::{CaseId, ValidatorId};
 use kithkin_protocol::ledger::{Event, What};
@@ -38,6 +39,8 @@ pub struct Glance {
     pub view_changes: BTreeSet<(Height, View)>,
     /// Transactions in all blocks seen.
     pub transactions: u64,
+    /// What hospitals' validators lost for their cases, in order.
+    pub penalties: Vec<CreditChange>,
     /// The last step of each case.
     pub cases: BTreeMap<CaseId, CaseEvent>,
 }
@@ -173,6 +176,13 @@ impl State {
             return;
         }
         glance.transactions += seen.transactions as u64;
+        let of_cases = seen.credit.iter().filter(|change| {
+            matches!(
+                change.reason,
+                CreditReason::CaseUnjustified | CreditReason::ReviewOverdue
+            )
+        });
+        glance.penalties.extend(of_cases);
         glance.newest = Some(seen);
         for event in events {
             if let What::Case { case, step, .. } = &event.what {

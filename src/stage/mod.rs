@@ -7,6 +7,7 @@
 mod board;
 mod consent;
 mod devices;
+mod review;
 mod rosters;
 
 pub use board::{Board, Glance, Restart};
@@ -119,6 +120,7 @@ pub struct Stage {
     cluster: Cluster,
     driver: Port,
     client: LedgerClient,
+    reviewer: LedgerClient,
     board: Board,
 }
 
@@ -140,6 +142,7 @@ impl Stage {
         Ok(Self {
             driver: cluster.driver(),
             client: cluster.client(),
+            reviewer: cluster.reviewer(),
             cluster,
             board,
         })

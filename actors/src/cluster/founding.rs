@@ -187,6 +187,7 @@ pub(super) struct Founded {
     pub(super) directory: Directory,
     pub(super) validators: Vec<Arc<consensus::Identity>>,
     pub(super) identities: BTreeMap<ActorName, Identity>,
+    pub(super) reviewer: Identity,
     pub(super) vault: Vault,
 }
 
@@ -278,6 +279,7 @@ pub(super) fn found(
         directory,
         validators,
         identities,
+        reviewer,
         vault,
     })
 }

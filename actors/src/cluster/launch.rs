@@ -147,6 +147,7 @@ pub struct Cluster {
     members: Vec<(ActorName, Member)>,
     /// Their keys sign amendments.
     pub(super) validators: Vec<Arc<consensus::Identity>>,
+    reviewer: Arc<SigningKey>,
     failure: watch::Receiver<Option<StoreError>>,
 }
 
@@ -194,6 +195,7 @@ impl Cluster {
             store,
             members,
             validators: founded.validators.clone(),
+            reviewer: founded.reviewer.signing.clone(),
             failure,
         };
         let specs = cluster.specs(founded, &config);
@@ -351,6 +353,18 @@ impl Cluster {
         let key = Arc::new(SigningKey::random(&mut SystemRng));
         let clock = self.setting.clock.clone();
         LedgerClient::new(&self.setting.genesis, self.driver(), key, clock)
+    }
+
+    /// The ledger client of the accredited reviewer, a person at a desk of her own.
+    #[must_use]
+    pub fn reviewer(&self) -> LedgerClient {
+        let clock = self.setting.clock.clone();
+        LedgerClient::new(
+            &self.setting.genesis,
+            self.driver(),
+            self.reviewer.clone(),
+            clock,
+        )
     }
 
     /// The roster of a patient: all of its kin.

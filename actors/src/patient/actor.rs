@@ -2,10 +2,10 @@
 
 use super::device::{Device, lost};
 use super::messages::{
-    AboutRoster, Enrol, Enrolled, FetchCapsules, FetchRedealt, Keys, PatientError, ReadAll,
-    Rebuild, Rebuilt, ShowKeys, Veto,
+    AboutRoster, Disclose, Enrol, Enrolled, FetchCapsules, FetchRedealt, Keys, PatientError,
+    ReadAll, Rebuild, Rebuilt, ShowKeys, Veto,
 };
-use super::{anew, consent, enrol, read, roster};
+use super::{anew, consent, disclose, enrol, read, roster};
 use crate::friend_relative::messages::Bundle;
 use crate::identity::{Identity, Setting};
 use crate::ports::names::ActorName;
@@ -19,7 +19,8 @@ use actix::{
     Actor, ActorContext, AsyncContext, Context, Handler, ResponseActFuture, ResponseFuture,
     WrapFuture as _,
 };
-use kithkin_protocol::emergency::CaseEvent;
+use kithkin_protocol::emergency::{CaseEvent, Disclosure};
+use kithkin_protocol::ids::{CaseId, HospitalId};
 use kithkin_protocol::ledger::{TxBody, What};
 use kithkin_protocol::record::RewrappedBatch;
 use kithkin_protocol::roster::RosterEvent;
@@ -80,6 +81,34 @@ impl Patient {
             }
         };
         ctx.spawn(finish.into_actor(self));
+    }
+
+    /// What the person learns of a case without asking.
+    fn tell(&self, case: CaseId, hospital: HospitalId, step: CaseEvent) {
+        let patient = self.device.me;
+        match step {
+            CaseEvent::Requested => {
+                tracing::info!(%patient, %case, %hospital, "a case was opened about you");
+            }
+            CaseEvent::Refused
+            | CaseEvent::Vetoed
+            | CaseEvent::Expired
+            | CaseEvent::Revoked
+            | CaseEvent::Closed(..)
+            | CaseEvent::Overdue
+            | CaseEvent::Reviewed(_) => {
+                tracing::info!(%patient, %case, %hospital, ?step, "a case about you has come to an end; a report can be had");
+            }
+            CaseEvent::Approved(_)
+            | CaseEvent::KinRefused(..)
+            | CaseEvent::Remind
+            | CaseEvent::SecondCircle
+            | CaseEvent::Waiting
+            | CaseEvent::Granted
+            | CaseEvent::Released(..)
+            | CaseEvent::Opened
+            | CaseEvent::Read(_) => {}
+        }
     }
 
     /// Runs what the screen of this device asks for; anybody else is refused.
@@ -145,11 +174,11 @@ impl Handler<Delivered<Notice>> for Patient {
             if let What::Case {
                 case,
                 hospital,
-                step: CaseEvent::Requested,
+                step,
                 ..
             } = &event.what
             {
-                tracing::info!(patient = %self.device.me, %case, %hospital, "a case was opened about you");
+                self.tell(*case, *hospital, *step);
             }
         }
     }
@@ -190,6 +219,20 @@ impl Handler<Delivered<Veto>> for Patient {
             let body = TxBody::Veto { case };
             let finalized = device.client.submit(body, deadline).await?;
             Ok(finalized.proof.header.height)
+        })
+    }
+}
+
+impl Handler<Delivered<Disclose>> for Patient {
+    type Result = ResponseFuture<Result<Disclosure, PatientError>>;
+
+    fn handle(&mut self, message: Delivered<Disclose>, _: &mut Self::Context) -> Self::Result {
+        let Delivered {
+            from,
+            message: Disclose(case),
+        } = message;
+        self.at_the_screen(from, async move |device| {
+            disclose::disclose(&device, case).await
         })
     }
 }

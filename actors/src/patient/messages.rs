@@ -4,7 +4,7 @@ use crate::friend_relative::messages::Bundle;
 use crate::upload::OpenedRecord;
 use actix::Message;
 use kithkin_protocol::crypto::{Digest, SealingKey, VerifyingKey};
-use kithkin_protocol::emergency::{Escalation, TierPolicy};
+use kithkin_protocol::emergency::{Disclosure, Escalation, TierPolicy};
 use kithkin_protocol::ids::{CaseId, GrantId, HandoverId, HospitalId, KinId, PatientId, RecordId};
 use kithkin_protocol::ledger::Member;
 use kithkin_protocol::record::RewrappedBatch;
@@ -150,6 +150,11 @@ pub struct FetchCapsules {
     pub root: Digest,
 }
 
+/// Driver (the patient's screen) -> Patient. The report about a case, drawn from what the ledger proves.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "Result<Disclosure, PatientError>")]
+pub struct Disclose(pub CaseId);
+
 /// Why a patient's device does not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PatientError {
@@ -214,6 +219,12 @@ pub enum PatientError {
         root: Digest,
         /// Why.
         reason: String,
+    },
+    /// A case that is not about this patient, or that there is not.
+    #[error("the ledger has no case {case} about this patient")]
+    Case {
+        /// The case.
+        case: CaseId,
     },
     /// Only the person in front of the device may ask for this.
     #[error("not allowed: {reason}")]

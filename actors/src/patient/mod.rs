@@ -9,6 +9,7 @@
 //! | `enrol` | choosing kin: dealing, asking everybody, submitting |
 //! | `collect` | getting uploads and ciphertexts back from hospital or kin |
 //! | [`consent`] | letting hospitals read, outside emergencies |
+//! | `disclose` | the report about a case, from what the ledger proves |
 //! | `read` | opening records with the own keys |
 //! | `roster` | proposing and stopping changes of the roster |
 //! | `anew` | a new device: rebuilding the keys, dealing others, wrapping the records' keys anew |
@@ -21,6 +22,7 @@ mod anew;
 mod collect;
 pub mod consent;
 mod device;
+mod disclose;
 mod draft;
 mod enrol;
 pub mod messages;

@@ -240,7 +240,7 @@ impl Validator {
                     self.pool.on_block(&block, self.core.ledger(), now);
                     committed = true;
                     actions.push(Action::Committed(Box::new(Commit {
-                        seen: Seen::new(self.me, self.ledger(), &block),
+                        seen: Seen::new(self.me, self.ledger(), &block, &effects),
                         block,
                         certificate,
                         effects,

@@ -3,7 +3,7 @@
 use crate::ports::names::ActorName;
 use actix::Message;
 use kithkin_protocol::consensus::{self, Outline};
-use kithkin_protocol::emergency::Case;
+use kithkin_protocol::emergency::{Case, ReviewTask};
 use kithkin_protocol::ids::{AccountId, BlockId, CaseId, HospitalId, PatientId, TxId};
 use kithkin_protocol::ledger::light::Step;
 use kithkin_protocol::ledger::snapshot::StateSync;
@@ -162,6 +162,8 @@ pub enum Look {
     Case(CaseId),
     /// Where the chain stands.
     Head,
+    /// Cases that wait for a verdict and that this reviewer may judge, the most urgent first.
+    Reviews(AccountId),
 }
 
 /// The answer to a [`Look`].
@@ -179,6 +181,8 @@ pub enum Answer {
     Case(Option<Box<Case>>),
     /// To [`Look::Head`]: height and block time.
     Head(Height, Millis),
+    /// To [`Look::Reviews`].
+    Reviews(Vec<ReviewTask>),
 }
 
 /// Whose events somebody follows.

@@ -155,6 +155,11 @@ impl Validator {
             ),
             Look::Patient(id) => Answer::Patient(state.patient(id).cloned().map(Box::new)),
             Look::Case(id) => Answer::Case(state.case(id).cloned().map(Box::new)),
+            Look::Reviews(reviewer) => {
+                let mut tasks = state.review_tasks(reviewer);
+                tasks.truncate(CASES_MAX);
+                Answer::Reviews(tasks)
+            }
             Look::Head => Answer::Head(self.ledger().height(), self.ledger().head_time()),
         }
     }

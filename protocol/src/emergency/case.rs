@@ -1,11 +1,11 @@
 //! The states of a case and every step between them.
 
 use super::{
-    CaseError, CaseEvent, ClosedBy, Phase, RELEASES_MAX, RefusalReason, Request, Stage, Timing,
-    Verdict,
+    CaseError, CaseEvent, ClosedBy, Phase, RELEASES_MAX, Reading, Refusal, RefusalReason, Request,
+    Review, ReviewTask, Stage, Timing, Verdict,
 };
 use crate::crypto::{Digest, HashWriter};
-use crate::ids::{CaseId, ChainId, HospitalId, KinId, PatientId, TxId};
+use crate::ids::{AccountId, CaseId, ChainId, HospitalId, KinId, PatientId, TxId};
 use crate::ledger::Approval;
 use crate::sharing::{OpeningContext, Rho};
 use crate::units::{CircleKind, Height, Millis, Tier};
@@ -43,14 +43,18 @@ pub struct Case {
     pub stage: Stage,
     /// Who approved, and at which block time.
     pub approvals: BTreeMap<KinId, Millis>,
-    /// Who refused, and why.
-    pub refusals: BTreeMap<KinId, RefusalReason>,
+    /// Who refused, when and why.
+    pub refusals: BTreeMap<KinId, Refusal>,
     /// Digests that kin announced before they released.
     pub releases: BTreeMap<KinId, Vec<Digest>>,
-    /// Records read so far, as the hospital reports.
-    pub records_read: u32,
+    /// When each of them announced the first.
+    pub released_ms: BTreeMap<KinId, Millis>,
+    /// What was read of each tier so far, as the hospital reports.
+    pub reads: BTreeMap<Tier, Reading>,
     /// When it was granted.
     pub granted_ms: Option<Millis>,
+    /// When it ended without having been granted: refused, vetoed or expired.
+    pub ended_ms: Option<Millis>,
     /// When and by what it was closed.
     pub closed: Option<(Millis, ClosedBy)>,
     /// When the verdict is, or next becomes, overdue.
@@ -58,7 +62,7 @@ pub struct Case {
     /// Whether the verdict has been overdue.
     pub overdue: bool,
     /// The verdict.
-    pub verdict: Option<Verdict>,
+    pub review: Option<Review>,
     /// Running digest over every transaction of the case, and their number: nothing can be left out later.
     pub log: (Digest, u32),
 }
@@ -96,6 +100,26 @@ impl Case {
     #[must_use]
     pub fn circle(&self) -> CircleKind {
         self.request.circle.kind()
+    }
+
+    /// Records read so far, as the hospital reports.
+    #[must_use]
+    pub fn records_read(&self) -> u32 {
+        let reads = self.reads.values().map(|reading| reading.records);
+        reads.fold(0, u32::saturating_add)
+    }
+
+    /// What a reviewer has to do about this case; none while it is not over, was never granted or has been judged.
+    #[must_use]
+    pub fn review_task(&self) -> Option<ReviewTask> {
+        let (closed_ms, _) = self.closed.filter(|_| self.phase == Phase::Closed)?;
+        Some(ReviewTask {
+            case: self.id,
+            hospital: self.hospital,
+            closed_ms,
+            due_ms: closed_ms.plus(self.timing.review_within_ms.0),
+            is_overdue: self.overdue,
+        })
     }
 
     /// Whose records.
@@ -161,14 +185,10 @@ impl Case {
                 continue;
             }
             match self.phase {
-                Phase::Requested => {
-                    self.phase = Phase::Expired;
-                    events.push(CaseEvent::Expired);
-                }
+                Phase::Requested => self.expire(deadline, &mut events),
                 // The waiting time may not end after the request expires; expiry wins.
                 Phase::Waiting if self.request.expires_ms <= self.timing.not_before_ms => {
-                    self.phase = Phase::Expired;
-                    events.push(CaseEvent::Expired);
+                    self.expire(deadline, &mut events);
                 }
                 Phase::Waiting => self.grant(deadline, &mut events),
                 Phase::Granted | Phase::Open => self.close(deadline, ClosedBy::Time, &mut events),
@@ -229,14 +249,17 @@ impl Case {
         &mut self,
         kin: KinId,
         reason: RefusalReason,
+        now: Millis,
     ) -> Result<Vec<CaseEvent>, CaseError> {
         self.require_live()?;
         self.require_undecided(kin)?;
-        self.refusals.insert(kin, reason);
+        let refusal = Refusal { reason, at_ms: now };
+        self.refusals.insert(kin, refusal);
         let mut events = vec![CaseEvent::KinRefused(kin, reason)];
         let possible = self.roster.len().saturating_sub(self.refusals.len());
         if self.phase == Phase::Requested && possible < usize::from(self.threshold) {
             self.phase = Phase::Refused;
+            self.ended_ms = Some(now);
             events.push(CaseEvent::Refused);
         }
         Ok(events)
@@ -257,6 +280,7 @@ impl Case {
             self.close(now, ClosedBy::Veto, &mut events);
         } else {
             self.phase = Phase::Vetoed;
+            self.ended_ms = Some(now);
             events.push(CaseEvent::Vetoed);
         }
         Ok(events)
@@ -264,7 +288,7 @@ impl Case {
 
     /// The hospital is accredited no more: a live case ends, granted or not.
     pub(crate) fn on_hospital_revoked(&mut self, now: Millis) -> Vec<CaseEvent> {
-        let mut events = self.on_issuer_revoked();
+        let mut events = self.on_issuer_revoked(now);
         if self.phase.opens() {
             self.close(now, ClosedBy::Revoked, &mut events);
         }
@@ -273,10 +297,11 @@ impl Case {
 
     /// Nobody vouches for the clinician any more: what the kin have not granted, they cannot grant. What they have granted
     /// goes on.
-    pub(crate) fn on_issuer_revoked(&mut self) -> Vec<CaseEvent> {
+    pub(crate) fn on_issuer_revoked(&mut self, now: Millis) -> Vec<CaseEvent> {
         match self.phase {
             Phase::Requested | Phase::Waiting => {
                 self.phase = Phase::Revoked;
+                self.ended_ms = Some(now);
                 vec![CaseEvent::Revoked]
             }
             Phase::Granted
@@ -295,6 +320,7 @@ impl Case {
         &mut self,
         kin: KinId,
         digest: Digest,
+        now: Millis,
     ) -> Result<Vec<CaseEvent>, CaseError> {
         if !self.phase.opens() {
             return Err(CaseError::Phase { phase: self.phase });
@@ -307,6 +333,7 @@ impl Case {
             return Err(CaseError::TooManyReleases { kin });
         }
         announced.push(digest);
+        self.released_ms.entry(kin).or_insert(now);
         let mut events = vec![CaseEvent::Released(kin, digest)];
         if self.phase == Phase::Granted {
             self.phase = Phase::Open;
@@ -319,13 +346,18 @@ impl Case {
     pub(crate) fn on_read(
         &mut self,
         signer: HospitalId,
-        records: u32,
+        (tier, records): (Tier, u32),
+        now: Millis,
     ) -> Result<Vec<CaseEvent>, CaseError> {
         self.require_hospital(signer)?;
         if self.phase != Phase::Open {
             return Err(CaseError::Phase { phase: self.phase });
         }
-        self.records_read = self.records_read.saturating_add(records);
+        if self.request.scope(tier).is_none() {
+            return Err(CaseError::OutOfScope { tier });
+        }
+        let reading = self.reads.entry(tier).or_insert(Reading::none(now));
+        *reading = reading.with(records, now);
         Ok(vec![CaseEvent::Read(records)])
     }
 
@@ -344,15 +376,30 @@ impl Case {
         Ok(events)
     }
 
-    /// A reviewer judges. The ledger has checked that the reviewer is accredited.
-    pub(crate) fn on_review(&mut self, verdict: Verdict) -> Result<Vec<CaseEvent>, CaseError> {
+    /// A reviewer judges. The ledger has checked that the reviewer is accredited and stands outside.
+    pub(crate) fn on_review(
+        &mut self,
+        reviewer: AccountId,
+        verdict: Verdict,
+        now: Millis,
+    ) -> Result<Vec<CaseEvent>, CaseError> {
         if self.phase != Phase::Closed {
             return Err(CaseError::Phase { phase: self.phase });
         }
         self.phase = Phase::Reviewed;
-        self.verdict = Some(verdict);
+        self.review = Some(Review {
+            verdict,
+            reviewer,
+            at_ms: now,
+        });
         self.review_due_ms = None;
         Ok(vec![CaseEvent::Reviewed(verdict)])
+    }
+
+    fn expire(&mut self, now: Millis, events: &mut Vec<CaseEvent>) {
+        self.phase = Phase::Expired;
+        self.ended_ms = Some(now);
+        events.push(CaseEvent::Expired);
     }
 
     fn grant(&mut self, now: Millis, events: &mut Vec<CaseEvent>) {

@@ -23,6 +23,8 @@
 
 mod case;
 mod credential;
+mod deeds;
+mod disclosure;
 #[cfg(test)]
 mod model_tests;
 mod phase;
@@ -34,6 +36,10 @@ mod timing;
 
 pub use case::Case;
 pub use credential::{CREDENTIAL_MS_MAX, ClinicalRole, Credential, CredentialError};
+pub use deeds::{Reading, Refusal, Review, ReviewTask};
+pub use disclosure::{
+    Advice, Asked, Disclosure, Facts, KinLine, Outcome, ReviewState, Said, TierLine,
+};
 pub use phase::{ClosedBy, Phase, Verdict};
 pub use policy::{Escalation, LISTED_MAX, REMIND_MS_MIN, TierPolicy, WAITING_MS_MAX, WhoMayAsk};
 pub use request::{

@@ -93,3 +93,15 @@ pub enum Verdict {
     /// It cannot be told.
     Inconclusive,
 }
+
+impl Verdict {
+    /// The verdict in text.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Justified => "justified",
+            Self::Unjustified => "unjustified",
+            Self::Inconclusive => "inconclusive",
+        }
+    }
+}

@@ -3,7 +3,7 @@
 use super::{ClosedBy, Phase, RefusalReason, Verdict};
 use crate::crypto::Digest;
 use crate::ids::KinId;
-use crate::units::{Epoch, Millis};
+use crate::units::{Epoch, Millis, Tier};
 use serde::{Deserialize, Serialize};
 
 /// Most releases that one kin may announce in one case (a kin may restart and answer anew).
@@ -82,6 +82,12 @@ pub enum CaseError {
     Mismatch {
         /// The first field that differs.
         field: &'static str,
+    },
+    /// The hospital reports that it has read what it had not asked for.
+    #[error("the request does not name the tier {tier}")]
+    OutOfScope {
+        /// The tier.
+        tier: Tier,
     },
     /// The signer may not do this.
     #[error("only the {role} may do this")]

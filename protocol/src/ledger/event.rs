@@ -222,6 +222,14 @@ pub enum Rejection {
         /// The hospital.
         hospital: HospitalId,
     },
+    /// The reviewer is not outside the hospital, or has another part in the case.
+    #[error("reviewer {signer} may not judge this case: it {tie}")]
+    ReviewerTied {
+        /// The reviewer.
+        signer: AccountId,
+        /// Which part.
+        tie: &'static str,
+    },
 }
 
 /// Everything that executing a block yields.

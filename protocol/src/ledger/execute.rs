@@ -9,17 +9,19 @@ mod consent;
 mod drill;
 mod govern;
 mod limits;
+mod review;
 mod roster;
 mod slots;
 mod upload;
 
-pub use case::{LIVE_CASES_MAX, LIVE_CASES_PER_HOSPITAL_MAX, SUSPENSION_MS};
+pub use case::{LIVE_CASES_MAX, LIVE_CASES_PER_HOSPITAL_MAX};
 pub use drill::duties;
 pub(super) use limits::{AttemptKey, Attempts};
 pub use limits::{
     REQUESTS_PER_HOSPITAL_MAX, REQUESTS_PER_PATIENT_MAX, RequestLimit, URGENT_PER_HOSPITAL_MAX,
     URGENT_PER_PATIENT_MAX,
 };
+pub use review::SUSPENSION_MS;
 
 use crate::credit::Standings;
 use crate::crypto::VerifyingKey;
@@ -371,17 +373,22 @@ impl State {
                 case.on_approve(signer.into(), approval, now)
             }),
             TxBody::Refuse { case, reason } => self.step(run, cause, *case, |case| {
-                case.on_refuse(signer.into(), *reason)
+                case.on_refuse(signer.into(), *reason, now)
             }),
             TxBody::Veto { case } => self.veto(run, signer, cause, *case),
             TxBody::Roster { patient, step } => {
                 self.roster_step(run, signer, cause, *patient, step)
             }
             TxBody::Release { case, digest } => self.step(run, cause, *case, |case| {
-                case.on_release(signer.into(), *digest)
+                case.on_release(signer.into(), *digest, now)
             }),
-            TxBody::Read { case, records, .. } => self.step(run, cause, *case, |case| {
-                case.on_read(signer.into(), *records)
+            TxBody::Read {
+                case,
+                tier,
+                records,
+                ..
+            } => self.step(run, cause, *case, |case| {
+                case.on_read(signer.into(), (*tier, *records), now)
             }),
             TxBody::Close { case } => {
                 self.step(run, cause, *case, |case| case.on_close(signer.into(), now))

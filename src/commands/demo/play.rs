@@ -2,6 +2,7 @@
 //!
 //! Not here: whether it came out well ([`super::outcome`]).
 
+use crate::disclosure::Page;
 use crate::faults::stop_the_master;
 use crate::stage::{Ask, Stage, StageError};
 use crate::timeline::{Mood, Timeline};
@@ -67,6 +68,8 @@ pub struct Facts {
     pub summary: Opened,
     /// The chart, opened by kin.
     pub chart: Opened,
+    /// The report about the case, as the patient's own device draws it.
+    pub page: Page,
     /// Everything, opened by the patient's own device.
     pub own: Vec<OpenedRecord>,
     /// Where the case stands at the end.
@@ -130,6 +133,7 @@ pub async fn play(
         None,
     );
     let approved = close(stage, timeline, case).await?;
+    let page = Page::of(stage, PATIENT, case).await?;
     let own = restore(stage, timeline, &written).await?;
     caught_up(stage, timeline, stopped).await?;
     let phase = stage
@@ -149,6 +153,7 @@ pub async fn play(
         last_approval_to_readable: readable.saturating_duration_since(last),
         summary,
         chart,
+        page,
         own,
         phase,
         approved,

@@ -1,6 +1,7 @@
 //! The demo's end: for people the summary and what was shown, for programs one JSON object (docs/cli.md).
 
 use super::outcome::Outcome;
+use crate::disclosure::Page;
 use crate::timeline::{Mood, Timeline, short};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ pub struct Report {
     on_chain_bytes_per_record: f64,
     latency_ms: Latency,
     summary: Summary,
+    disclosure: Page,
 }
 
 #[derive(Debug, Serialize)]
@@ -94,6 +96,7 @@ impl From<&Outcome> for Report {
                 medications: outcome.counts.medications,
                 problems: outcome.counts.problems,
             },
+            disclosure: facts.page.clone(),
         }
     }
 }
@@ -111,6 +114,8 @@ pub fn print_json(outcome: &Outcome) -> anyhow::Result<()> {
 pub fn print_text(timeline: &Timeline, outcome: &Outcome) {
     timeline.heading("What the clinician reads");
     timeline.print(&format!("\n{}", outcome.summary));
+    timeline.heading("What the patient reads afterwards");
+    timeline.print(&format!("\n{}", outcome.facts.page.text()));
     timeline.heading("What was shown");
     for (holds, text) in lines(outcome) {
         let mark = if holds {

@@ -59,7 +59,7 @@ async fn what_was_sealed_at_one_hospital_is_opened_at_another() {
     assert_eq!((opened.forged, opened.unopened), (Vec::new(), Vec::new()));
     let tiers: Vec<Tier> = opened.records.iter().map(|record| record.tier).collect();
     assert!(tiers.is_sorted());
-    assert_eq!(house.case(case).await.records_read, records);
+    assert_eq!(house.case(case).await.records_read(), records);
 
     // A second read needs nobody: what the kin sent is kept, the keys are not.
     let again = house
@@ -69,7 +69,7 @@ async fn what_was_sealed_at_one_hospital_is_opened_at_another() {
     assert_eq!(again.records, opened.records[..1].to_vec());
     assert!(again.height > opened.height);
     assert!(summary::counts(&again.records[0].bytes).is_ok());
-    assert_eq!(house.case(case).await.records_read, records + 1);
+    assert_eq!(house.case(case).await.records_read(), records + 1);
 
     house.ask(1, CloseCase(case)).await.expect("closed");
     assert_eq!(house.case(case).await.phase, Phase::Closed);
@@ -193,7 +193,7 @@ async fn below_the_threshold_it_stays_shut() {
         panic!("{shut}");
     };
     assert_eq!((good, needed), (2, 3));
-    assert_eq!(house.case(case).await.records_read, 0);
+    assert_eq!(house.case(case).await.records_read(), 0);
     house.close().await;
 }
 
@@ -267,6 +267,6 @@ async fn without_the_read_on_chain_nothing_leaves() {
     let opened = (&mut reading).await.expect("the ledger is back");
     drop(reading);
     assert_eq!(opened.records.len(), 1);
-    assert!(house.case(case).await.records_read >= 1);
+    assert!(house.case(case).await.records_read() >= 1);
     house.close().await;
 }

@@ -1,7 +1,9 @@
 use super::*;
 use crate::crypto::group::ScalarBytes;
 use crate::crypto::{SealingKey, Signature, VerifyingKey};
-use crate::emergency::{Circle, ClinicalRole, Credential, Escalation, Purpose, Reason, TierPolicy};
+use crate::emergency::{
+    Circle, ClinicalRole, Credential, Escalation, Purpose, Reason, Scope, TierPolicy,
+};
 use crate::ids::AccountId;
 use crate::sharing::{SchnorrProof, SessionPublic};
 use crate::units::{Epoch, Tier};
@@ -19,7 +21,11 @@ pub(crate) fn case(kin_count: u8, threshold: u16) -> Case {
         patient: PATIENT,
         epoch: Epoch(1),
         circle: Circle::First,
-        scopes: Vec::new(),
+        scopes: vec![Scope {
+            tier: Tier::Summary,
+            up_to: Height(2),
+            only: Vec::new(),
+        }],
         purpose: Purpose::BreakGlass,
         reason: Reason::Unconscious,
         encounter: Digest::ZERO,
@@ -65,12 +71,14 @@ pub(crate) fn case(kin_count: u8, threshold: u16) -> Case {
         approvals: BTreeMap::new(),
         refusals: BTreeMap::new(),
         releases: BTreeMap::new(),
-        records_read: 0,
+        released_ms: BTreeMap::new(),
+        reads: BTreeMap::new(),
         granted_ms: None,
+        ended_ms: None,
         closed: None,
         review_due_ms: None,
         overdue: false,
-        verdict: None,
+        review: None,
         log: (Digest::ZERO, 0),
     }
 }
@@ -105,7 +113,7 @@ fn the_threshold_grants_and_the_first_release_opens() {
         assert_eq!(events, Ok(vec![CaseEvent::Approved(kin(n))]));
         assert_eq!(case.phase, Phase::Requested);
     }
-    let refused = case.on_release(kin(1), Digest::ZERO);
+    let refused = case.on_release(kin(1), Digest::ZERO, Millis(300));
     let phase = Phase::Requested;
     assert_eq!(refused, Err(CaseError::Phase { phase }), "too early");
     let events = case.on_approve(kin(3), &approval(), Millis(250));
@@ -114,16 +122,33 @@ fn the_threshold_grants_and_the_first_release_opens() {
         Ok(vec![CaseEvent::Approved(kin(3)), CaseEvent::Granted])
     );
     assert_eq!(
-        case.on_release(kin(4), Digest::ZERO),
+        case.on_release(kin(4), Digest::ZERO, Millis(300)),
         Err(CaseError::NotApproved { kin: kin(4) })
     );
-    assert!(case.on_release(kin(2), Digest::ZERO).is_ok());
+    assert!(case.on_release(kin(2), Digest::ZERO, Millis(300)).is_ok());
     assert_eq!(case.phase, Phase::Open);
     // A kin beyond the threshold can still step in for one whose partial opening was bad.
     assert!(case.on_approve(kin(4), &approval(), Millis(300)).is_ok());
-    assert!(case.on_release(kin(4), Digest::ZERO).is_ok());
-    assert!(case.on_read(HOSPITAL, 3).is_ok());
-    assert_eq!(case.records_read, 3);
+    assert!(case.on_release(kin(4), Digest::ZERO, Millis(300)).is_ok());
+    assert!(
+        case.on_read(HOSPITAL, (Tier::Summary, 3), Millis(310))
+            .is_ok()
+    );
+    assert!(
+        case.on_read(HOSPITAL, (Tier::Summary, 2), Millis(320))
+            .is_ok()
+    );
+    let tier = Tier::Chart;
+    let unasked = case.on_read(HOSPITAL, (tier, 1), Millis(330));
+    assert_eq!(unasked, Err(CaseError::OutOfScope { tier }));
+    assert_eq!(case.records_read(), 5);
+    let reading = Reading {
+        times: 2,
+        records: 5,
+        first_ms: Millis(310),
+        last_ms: Millis(320),
+    };
+    assert_eq!(case.reads[&Tier::Summary], reading);
 }
 
 #[test]
@@ -155,7 +180,10 @@ fn each_kin_decides_once_and_strangers_never() {
     assert!(case.on_approve(kin(1), &approval(), Millis(200)).is_ok());
     let twice = Err(CaseError::AlreadyDecided { kin: kin(1) });
     assert_eq!(case.on_approve(kin(1), &approval(), Millis(200)), twice);
-    assert_eq!(case.on_refuse(kin(1), RefusalReason::Doubtful), twice);
+    assert_eq!(
+        case.on_refuse(kin(1), RefusalReason::Doubtful, Millis(200)),
+        twice
+    );
     let epoch = Epoch(1);
     let stranger = CaseError::NotKin { kin: kin(9), epoch };
     assert_eq!(
@@ -168,10 +196,13 @@ fn each_kin_decides_once_and_strangers_never() {
 fn refusals_end_the_case_only_when_the_threshold_is_out_of_reach() {
     let mut case = case(5, 3);
     for n in 1..=2 {
-        assert!(case.on_refuse(kin(n), RefusalReason::Unstated).is_ok());
+        assert!(
+            case.on_refuse(kin(n), RefusalReason::Unstated, Millis(200))
+                .is_ok()
+        );
         assert_eq!(case.phase, Phase::Requested);
     }
-    let events = case.on_refuse(kin(3), RefusalReason::NotThere);
+    let events = case.on_refuse(kin(3), RefusalReason::NotThere, Millis(200));
     assert!(events.is_ok_and(|events| events.contains(&CaseEvent::Refused)));
     let phase = Phase::Refused;
     let late = case.on_approve(kin(4), &approval(), Millis(200));
@@ -194,7 +225,7 @@ fn a_veto_stops_the_case_at_any_time() {
     let mut late = granted();
     assert!(late.on_veto(PATIENT, Millis(300)).is_ok());
     assert_eq!(late.closed, Some((Millis(300), ClosedBy::Veto)));
-    assert!(late.on_release(kin(1), Digest::ZERO).is_err());
+    assert!(late.on_release(kin(1), Digest::ZERO, Millis(300)).is_err());
     assert_eq!(late.review_due_ms, Some(Millis(10_300)));
 }
 
@@ -218,9 +249,18 @@ fn time_expires_requests_and_sessions_and_makes_verdicts_overdue() {
         ]
     );
     assert!(session.overdue);
-    assert!(session.on_review(Verdict::Justified).is_ok());
+    assert!(
+        session
+            .on_review(AccountId([0xaa; 32]), Verdict::Justified, Millis(0))
+            .is_ok()
+    );
     assert_eq!(session.deadline(), None);
-    assert!(session.on_review(Verdict::Justified).is_err(), "only once");
+    assert!(
+        session
+            .on_review(AccountId([0xaa; 32]), Verdict::Justified, Millis(0))
+            .is_err(),
+        "only once"
+    );
 }
 
 #[test]
@@ -233,7 +273,7 @@ fn the_waiting_time_holds_back_a_quorum_but_not_beyond_the_expiry() {
                 .expect("kin may approve");
         }
         assert_eq!(case.phase, Phase::Waiting);
-        assert!(case.on_release(kin(1), Digest::ZERO).is_err());
+        assert!(case.on_release(kin(1), Digest::ZERO, Millis(300)).is_err());
         case
     };
     let mut granted = wait(900);
@@ -276,10 +316,10 @@ fn a_threat_to_life_waits_for_nothing_and_the_strictest_session_counts() {
 fn announcements_are_bounded() {
     let mut case = granted();
     for _ in 0..RELEASES_MAX {
-        assert!(case.on_release(kin(1), Digest::ZERO).is_ok());
+        assert!(case.on_release(kin(1), Digest::ZERO, Millis(300)).is_ok());
     }
     assert_eq!(
-        case.on_release(kin(1), Digest::ZERO),
+        case.on_release(kin(1), Digest::ZERO, Millis(300)),
         Err(CaseError::TooManyReleases { kin: kin(1) })
     );
 }
@@ -331,7 +371,7 @@ fn nobody_is_asked_again_once_there_is_a_decision() {
         }),
         (Phase::Refused, |case| {
             for n in 1..=3 {
-                case.on_refuse(kin(n), RefusalReason::NotThere)
+                case.on_refuse(kin(n), RefusalReason::NotThere, Millis(200))
                     .expect("kin may refuse");
             }
         }),

@@ -2,9 +2,11 @@
 
 use crate::crypto::Digest;
 use crate::emergency::{Case, CaseError, CaseEvent, RefusalReason, Verdict};
-use crate::ids::{HospitalId, KinId, PatientId};
+use crate::ids::{AccountId, HospitalId, KinId, PatientId};
 use crate::ledger::Approval;
-use crate::units::Millis;
+use crate::units::{Millis, Tier};
+
+const REVIEWER: AccountId = AccountId([0xaa; 32]);
 
 /// Which rule is called, and with what.
 #[derive(Clone, Debug)]
@@ -24,12 +26,12 @@ impl Call {
     pub(super) fn make(&self, case: &mut Case, now: Millis) -> Result<Vec<CaseEvent>, CaseError> {
         match self {
             Self::Approve(kin, approval) => case.on_approve(*kin, approval, now),
-            Self::Refuse(kin) => case.on_refuse(*kin, RefusalReason::Unstated),
-            Self::Release(kin) => case.on_release(*kin, Digest::ZERO),
+            Self::Refuse(kin) => case.on_refuse(*kin, RefusalReason::Unstated, now),
+            Self::Release(kin) => case.on_release(*kin, Digest::ZERO, now),
             Self::Veto(patient) => case.on_veto(*patient, now),
-            Self::Read(hospital) => case.on_read(*hospital, 1),
+            Self::Read(hospital) => case.on_read(*hospital, (Tier::Summary, 1), now),
             Self::Close(hospital) => case.on_close(*hospital, now),
-            Self::Review => case.on_review(Verdict::Justified),
+            Self::Review => case.on_review(REVIEWER, Verdict::Justified, now),
             Self::Time => Ok(case.on_time(now)),
         }
     }

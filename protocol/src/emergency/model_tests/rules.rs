@@ -118,7 +118,7 @@ impl World {
             assert!(!later.phase.is_live(), "{later:?}");
             assert!(may_follow(case.phase, later.phase), "{case:?}\n{later:?}");
             let due = later.phase == Phase::Closed;
-            assert_eq!(due, later.overdue && later.verdict.is_none());
+            assert_eq!(due, later.overdue && later.review.is_none());
             assert_eq!(
                 due,
                 later.deadline().is_some(),

@@ -350,7 +350,7 @@ impl World {
                 if hospital {
                     case.on_hospital_revoked(now);
                 } else {
-                    case.on_issuer_revoked();
+                    case.on_issuer_revoked(self.now());
                 }
                 world.check_step(of, self);
                 world.look(of);

@@ -4,7 +4,7 @@ use super::Run;
 use crate::crypto::Digest;
 use crate::emergency::{
     Case, CaseError, CaseEvent, Circle, Phase, REQUEST_MS_MAX, Request, SCOPE_RECORDS_MAX,
-    SESSION_MS_MAX, SecondCircleError, Stage, TierPolicy, Timing, Verdict,
+    SESSION_MS_MAX, SecondCircleError, Stage, TierPolicy, Timing,
 };
 use crate::ids::{AccountId, CaseId, HospitalId, TxId};
 use crate::ledger::event::{Rejection, What};
@@ -20,9 +20,6 @@ pub const LIVE_CASES_MAX: u16 = 256;
 /// Most cases of one patient that one hospital has live at once. A hospital that asks in vain, or to do harm, cannot
 /// take the place of another where the emergency is.
 pub const LIVE_CASES_PER_HOSPITAL_MAX: usize = 4;
-
-/// How long a hospital without a validator loses its right to request after an unjustified case.
-pub const SUSPENSION_MS: Millis = Millis(30 * 24 * 3_600_000);
 
 impl State {
     /// A hospital asks. Whether it comes to a case or not, whose records it wanted learns of it.
@@ -102,12 +99,14 @@ impl State {
             approvals: BTreeMap::new(),
             refusals: BTreeMap::new(),
             releases: BTreeMap::new(),
-            records_read: 0,
+            released_ms: BTreeMap::new(),
+            reads: BTreeMap::new(),
             granted_ms: None,
+            ended_ms: None,
             closed: None,
             review_due_ms: None,
             overdue: false,
-            verdict: None,
+            review: None,
             log: (Digest::ZERO, 0),
         };
         case.note(cause.0);
@@ -248,41 +247,6 @@ impl State {
             }),
             None => Ok(()),
         }
-    }
-
-    pub(super) fn review(
-        &mut self,
-        run: &mut Run,
-        signer: AccountId,
-        cause: (TxId, u32),
-        id: CaseId,
-        verdict: Verdict,
-    ) -> Result<(), Rejection> {
-        let hospital = self
-            .cases
-            .get(&id)
-            .ok_or(Rejection::UnknownCase { case: id })?
-            .hospital;
-        let reviewer = self
-            .reviewers
-            .get(&signer)
-            .ok_or(Rejection::NotReviewer { signer })?;
-        if reviewer.hospital == Some(hospital) {
-            return Err(Rejection::OwnHospital { signer, hospital });
-        }
-        self.step(run, cause, id, |case| case.on_review(verdict))?;
-        if verdict == Verdict::Unjustified {
-            let changes = run.standings.case_unjustified(hospital);
-            // A hospital without a validator has no credit to lose; it loses its right to request for a time.
-            if changes.is_empty()
-                && let Some(mut entry) = self.hospitals.get(&hospital).cloned()
-            {
-                entry.suspended_until_ms = run.now.plus(SUSPENSION_MS.0);
-                self.hospitals.put(hospital, entry);
-            }
-            run.effects.credit.extend(changes);
-        }
-        Ok(())
     }
 
     pub(super) fn step(

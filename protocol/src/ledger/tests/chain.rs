@@ -74,10 +74,13 @@ impl Chain {
     }
 
     pub(super) fn of(workload: Workload) -> Self {
-        let genesis = Genesis {
+        Self::founded(Genesis {
             workload,
             ..genesis()
-        };
+        })
+    }
+
+    pub(super) fn founded(genesis: Genesis) -> Self {
         let (ledger, writes) = Ledger::genesis(&genesis).expect("a valid genesis");
         let mut rng = ChaCha20Rng::from_seed([1; 32]);
         let mut chain = Self {
