@@ -149,6 +149,7 @@ fn no_later_dealing_shares_a_coefficient_with_the_second_circle() {
         let plan = Plan::Redeal {
             roster,
             commitments,
+            rewrap: None,
         };
         plan.check(&present, Proposer::Patient)
     };
