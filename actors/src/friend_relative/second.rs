@@ -80,7 +80,8 @@ pub(super) async fn follow(
         batch.ward(&ward);
         desk.store.write(batch).await?;
         desk.put_ward(Arc::new(ward));
-    } else if held.active {
+    } else {
+        // One enrolment stands for good; what it does not name any more, or never named, opens nothing.
         batch.no_ward(patient);
         desk.store.write(batch).await?;
         desk.drop_ward(patient);
