@@ -56,7 +56,7 @@ async fn story() -> anyhow::Result<()> {
         let counts = summary::counts(&document.bytes)?;
         println!("the emergency summary has {} allergies", counts.allergies);
     }
-    let parts: Vec<Vec<u8>> = parts.into_iter().map(|record| record.bytes).collect();
+    let parts: Vec<Vec<u8>> = parts.iter().map(|record| record.bytes.clone()).collect();
     let file = cut::join(&parts)?;
     ensure!(file == original, "the file must come back byte for byte");
     println!("{} bytes, equal to the original", file.len());

@@ -143,6 +143,7 @@ impl Story {
             expires_in_ms: Millis(600_000),
             session_ms: Millis(600_000),
             credential: None,
+            after: None,
         };
         let requested = self.house.ask_hospital(AUTHOR, request).await;
         let case = requested.expect("requested").case;

@@ -114,6 +114,7 @@ async fn emergency(house: &House, tier: Tier) -> Vec<String> {
         expires_in_ms: Millis(600_000),
         session_ms: Millis(600_000),
         credential: None,
+        after: None,
     };
     let case = house
         .ask_hospital(SPONSOR, request)
