@@ -7,7 +7,8 @@
 //! Read in this order: [`ids`] and [`units`]; [`crypto`]; [`sharing`] and
 //! [`record`] (how a record is sealed, and opened without ever holding the
 //! key); [`ledger`], [`emergency`] and [`consent`] (what stands on chain);
-//! [`credit`] and [`consensus`] (how validators agree on it); [`wire`].
+//! [`credit`] and [`consensus`] (how validators agree on it); [`audit`] (how a case
+//! is shown to somebody who was not there); [`wire`].
 
 #![deny(
     clippy::disallowed_methods,
@@ -17,6 +18,7 @@
     clippy::unwrap_used
 )]
 
+pub mod audit;
 mod bytes;
 pub mod consensus;
 pub mod consent;

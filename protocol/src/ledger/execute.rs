@@ -9,10 +9,13 @@ mod consent;
 mod drill;
 mod govern;
 mod limits;
+mod replay;
 mod review;
 mod roster;
 mod slots;
 mod upload;
+
+pub(crate) use replay::Replay;
 
 pub use case::{LIVE_CASES_MAX, LIVE_CASES_PER_HOSPITAL_MAX};
 pub use drill::duties;
@@ -24,7 +27,7 @@ pub use limits::{
 pub use review::SUSPENSION_MS;
 
 use crate::credit::Standings;
-use crate::crypto::VerifyingKey;
+use crate::crypto::{Digest, VerifyingKey};
 use crate::emergency::CaseError;
 use crate::ids::{AccountId, CaseId, HospitalId, KinId, PatientId, TxId};
 use crate::ledger::BlockError;
@@ -246,14 +249,7 @@ impl State {
     /// Executes a block whose header has been checked.
     pub(crate) fn execute(&mut self, block: &Block) -> Result<Effects, BlockError> {
         let header = &block.header;
-        let mut run = Run {
-            height: header.height,
-            now: header.time_ms,
-            effects: Effects::default(),
-            standings: self.standings().clone(),
-            unsigned: TxSet::default(),
-            windows: BTreeMap::new(),
-        };
+        let mut run = Run::new(header.height, header.time_ms, self.standings().clone());
         run.effects.credit = run.standings.apply(header, block.id());
         // All of them on the state that their master chose them on. Who may speak can change within the block: then what is
         // asked for is refused, and the block stands all the same.
@@ -444,6 +440,8 @@ impl State {
             roster_since: Enrolment::EPOCH,
             resigned: BTreeSet::new(),
             unheard: BTreeMap::new(),
+            case_log: (Digest::ZERO, 0),
+            former_devices: Vec::new(),
             exposed: None,
             is_recovering: false,
             rewrapped: None,
@@ -506,6 +504,17 @@ struct Run {
 }
 
 impl Run {
+    fn new(height: Height, now: Millis, standings: Standings) -> Self {
+        Self {
+            height,
+            now,
+            effects: Effects::default(),
+            standings,
+            unsigned: TxSet::default(),
+            windows: BTreeMap::new(),
+        }
+    }
+
     fn emit(&mut self, cause: Option<(TxId, u32)>, what: What) {
         self.effects.events.push(Event {
             height: self.height,

@@ -245,10 +245,7 @@ impl Follower {
                 transaction,
             } => {
                 let height = header.height;
-                let set = self
-                    .validators_at(height)
-                    .ok_or(LightError::Uncovered { height })?;
-                let id = self.check_final(header, certificate, set)?;
+                let id = self.check_header(header, certificate)?;
                 let holds = path
                     .verify(transaction.id().as_ref(), &header.tx_root)
                     .is_ok()
@@ -277,6 +274,22 @@ impl Follower {
                 })
             }
         }
+    }
+
+    /// Checks that a header is final, under the validators of its height.
+    ///
+    /// # Errors
+    /// [`LightError`] naming what does not hold; [`LightError::Uncovered`] when no step says who voted.
+    pub fn check_header(
+        &self,
+        header: &Header,
+        certificate: &Certificate,
+    ) -> Result<BlockId, LightError> {
+        let height = header.height;
+        let set = self
+            .validators_at(height)
+            .ok_or(LightError::Uncovered { height })?;
+        self.check_final(header, certificate, set)
     }
 
     fn check_final(

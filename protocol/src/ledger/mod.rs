@@ -33,6 +33,7 @@ pub use accreditation::{
 pub use block::{BLOCK_BYTES_MAX, Block, BlockParts, Header};
 pub use enrolment::{Enrolment, EnrolmentError, Member, Seat, SecondCircle, TierShares};
 pub use event::{Effects, Event, Rejection, What};
+pub(crate) use execute::Replay;
 pub use execute::duties;
 pub use execute::{
     EnvelopeError, LIVE_CASES_MAX, LIVE_CASES_PER_HOSPITAL_MAX, REQUESTS_PER_HOSPITAL_MAX,

@@ -1,7 +1,7 @@
 //! A patient as the ledger has it: keys and kin, the drill, and who holds the pieces of records.
 
-use crate::crypto::Digest;
-use crate::ids::{AccountId, KinId, PatientId};
+use crate::crypto::{Digest, HashWriter};
+use crate::ids::{AccountId, CaseId, KinId, PatientId};
 use crate::ledger::enrolment::{Enrolment, Member, Seat};
 use crate::record::Rewrapped;
 use crate::roster::Present;
@@ -9,6 +9,9 @@ use crate::sharing::Threshold;
 use crate::units::{CircleKind, Epoch, Height, Millis, ShareIndex, Tier};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+
+/// How many devices are remembered after they were replaced. Each takes a quorum of kin and the patient's waiting time.
+pub const FORMER_DEVICES_MAX: usize = 16;
 
 /// An enrolled patient.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,8 +22,13 @@ pub struct Patient {
     pub enrolment: Enrolment,
     /// Cases that can still come to an opening.
     pub live_cases: u16,
+    /// Running digest over every case of the patient, as they were opened, and their number: none can be left out later.
+    pub case_log: (Digest, u32),
     /// The account of the device that speaks for the patient: the patient's own until it was lost.
     pub device: AccountId,
+    /// The accounts of the devices that spoke for the patient before, oldest first; at most [`FORMER_DEVICES_MAX`]. Who
+    /// checks an old veto has to know them.
+    pub former_devices: Vec<AccountId>,
     /// Since which epoch the roster has had its present members, in their present places.
     pub roster_since: Epoch,
     /// Kin who want to leave and have not been replaced yet.
@@ -96,6 +104,33 @@ pub struct Shown {
 }
 
 impl Patient {
+    /// Notes a new case in the running digest.
+    pub(crate) fn note_case(&mut self, case: CaseId) {
+        self.case_log = Self::case_log_with(self.case_log, case);
+    }
+
+    /// The running digest and number of cases after one more.
+    #[must_use]
+    pub fn case_log_with((digest, count): (Digest, u32), case: CaseId) -> (Digest, u32) {
+        let mut writer = HashWriter::new("kithkin/patient-cases/1");
+        writer.field(digest).field(case);
+        (writer.finish(), count.saturating_add(1))
+    }
+
+    /// Another device speaks for the patient from now on.
+    pub(crate) fn change_device(&mut self, device: AccountId) {
+        self.former_devices.push(std::mem::replace(&mut self.device, device));
+        if self.former_devices.len() > FORMER_DEVICES_MAX {
+            self.former_devices.remove(0);
+        }
+    }
+
+    /// Whether the device speaks for the patient, or did before.
+    #[must_use]
+    pub fn has_had_device(&self, device: AccountId) -> bool {
+        self.device == device || self.former_devices.contains(&device)
+    }
+
     /// How records sealed in `epoch` were cut, and who holds the pieces now.
     #[must_use]
     pub fn era_of(&self, epoch: Epoch) -> Option<&Era> {

@@ -536,6 +536,18 @@ impl State {
         Table::<HospitalId, Hospital>::new(3).state_key(&id)
     }
 
+    /// The key of where the chain stands, the [`Meta`], in the authenticated state.
+    #[must_use]
+    pub fn meta_key() -> Vec<u8> {
+        Table::<(), Meta>::new(0).state_key(&())
+    }
+
+    /// The key of an accredited reviewer in the authenticated state. The entry has no content.
+    #[must_use]
+    pub fn reviewer_key(id: AccountId) -> Vec<u8> {
+        Table::<AccountId, ()>::new(4).state_key(&id)
+    }
+
     /// The key of a case in the authenticated state.
     #[must_use]
     pub fn case_key(id: CaseId) -> Vec<u8> {
@@ -564,6 +576,22 @@ impl State {
     #[must_use]
     pub fn batch_key(place: BatchPlace) -> Vec<u8> {
         Table::<BatchPlace, BatchEntry>::new(6).state_key(&place)
+    }
+
+    /// The case that the key of a case names; none when it is the key of something else.
+    #[must_use]
+    pub fn case_of_key(key: &[u8]) -> Option<CaseId> {
+        let (_, encoded) = key.split_first()?;
+        let id = wire::decode(encoded).ok()?;
+        (Self::case_key(id) == key).then_some(id)
+    }
+
+    /// The place that the key of a batch names; none when it is the key of something else.
+    #[must_use]
+    pub fn batch_place(key: &[u8]) -> Option<BatchPlace> {
+        let (_, encoded) = key.split_first()?;
+        let place = wire::decode(encoded).ok()?;
+        (Self::batch_key(place) == key).then_some(place)
     }
 
     /// Reads the value of a proved entry.

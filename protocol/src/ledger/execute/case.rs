@@ -119,6 +119,7 @@ impl State {
             self.rosters.put(of_epoch, patient.enrolment.clone());
         }
         patient.live_cases += 1;
+        patient.note_case(case.id);
         self.patients.put(request.patient, patient);
         self.put_case(run, Some(cause), case, &[CaseEvent::Requested]);
         Ok(())

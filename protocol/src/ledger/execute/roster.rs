@@ -298,7 +298,7 @@ impl State {
         }
         self.devices.remove(&entry.device);
         self.devices.put(account, patient);
-        entry.device = account;
+        entry.change_device(account);
         entry.enrolment.sealing = *sealing;
         entry.exposed = Some(entry.epoch);
         entry.is_recovering = true;
