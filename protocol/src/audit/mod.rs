@@ -7,7 +7,7 @@
 //! it finds are [`Findings`]; [`words`] says them in plain sentences. [`build()`] puts a bundle together from a [`Source`].
 //!
 //! Not here: files, networks, and the words of attachments. The rules of a case are in [`crate::emergency`] and
-//! [`crate::ledger`]; [`mod@replay`] is the one file that applies them. The format is described in `docs/spec/audit.md`.
+//! [`crate::ledger`]; `audit/replay.rs` is the one file that applies them. The format is described in `docs/spec/audit.md`.
 
 mod build;
 mod bundle;

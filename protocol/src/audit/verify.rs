@@ -23,7 +23,7 @@ use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The last millisecond of the year 9999. Beyond it only forged times lie, and cases would run through their deadlines without end.
-const TIME_MAX: Millis = Millis(253_402_300_799_999);
+pub(super) const TIME_MAX: Millis = Millis(253_402_300_799_999);
 
 /// Checks the bytes of a bundle and says what they show.
 ///

@@ -7,8 +7,10 @@ mod story;
 
 use super::bundle::Subject;
 use super::findings::{AsOf, Findings};
+use super::verify::TIME_MAX;
 use crate::units::Millis;
 use serde::Serialize;
+use std::time::{Duration, UNIX_EPOCH};
 
 /// What a sentence rests on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -199,14 +201,15 @@ fn proved(lines: &mut Vec<Line>, text: String) {
     say(lines, Basis::Proved, text);
 }
 
-/// A point in time for people, in UTC.
+/// A point in time for people, in UTC. The verification has seen to it that there is none after the year 9999.
 fn moment(time: Millis) -> String {
-    let timestamp = i64::try_from(time.0)
-        .ok()
-        .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
-    timestamp.map_or_else(
-        || format!("millisecond {time} since 1970"),
-        |timestamp| timestamp.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
+    let time = UNIX_EPOCH.checked_add(Duration::from_millis(time.0.min(TIME_MAX.0)));
+    time.map_or_else(
+        || "an unknown time".to_owned(),
+        |time| {
+            let text = humantime::format_rfc3339_seconds(time).to_string();
+            text.replace('T', " ").replace('Z', " UTC")
+        },
     )
 }
 

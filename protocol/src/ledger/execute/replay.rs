@@ -8,7 +8,7 @@ use super::Run;
 use crate::crypto::Digest;
 use crate::emergency::Case;
 use crate::ids::{AccountId, CaseId, PatientId};
-use crate::ledger::event::{Event, Rejection};
+use crate::ledger::event::{Effects, Rejection};
 use crate::ledger::genesis::Genesis;
 use crate::ledger::state::{Hospital, Meta, Patient, State};
 use crate::ledger::transaction::SignedTransaction;
@@ -54,11 +54,15 @@ impl Replay {
         self.state.reviewers.put(id, ());
     }
 
-    /// Goes to a later block: time passes, and nothing else yet.
-    pub(crate) fn begin(&mut self, height: Height, now: Millis) -> Vec<Event> {
+    /// Goes to a later block: time passes, and nothing else yet. Within a block it stands still.
+    pub(crate) fn begin(&mut self, height: Height, now: Millis) {
+        if height == self.run.height {
+            return;
+        }
         (self.run.height, self.run.now) = (height, now);
         self.state.pass_time(&mut self.run);
-        self.take()
+        // Nobody follows.
+        self.run.effects = Effects::default();
     }
 
     /// Executes a transaction that stands at this place of the present block.
@@ -69,20 +73,15 @@ impl Replay {
         &mut self,
         index: u32,
         transaction: &SignedTransaction,
-    ) -> Result<Vec<Event>, Rejection> {
+    ) -> Result<(), Rejection> {
         let cause = (transaction.id(), index);
         let body = &transaction.content.body;
         let signer = transaction.account();
-        self.state.run_body(&mut self.run, signer, cause, body)?;
-        Ok(self.take())
+        self.state.run_body(&mut self.run, signer, cause, body)
     }
 
     /// The case as it stands now.
     pub(crate) fn case(&self, id: CaseId) -> Option<&Case> {
         self.state.case(id)
-    }
-
-    fn take(&mut self) -> Vec<Event> {
-        std::mem::take(&mut self.run.effects.events)
     }
 }
