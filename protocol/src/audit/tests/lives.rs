@@ -143,8 +143,12 @@ fn anything(scene: &mut Scene, cases: &mut Vec<CaseId>, rng: &mut ChaCha20Rng) {
         let purpose = [Purpose::BreakGlass, Purpose::EmergencyTreatment][pick(2)];
         let request = scene.request(by, of, &[Tier::Chart], purpose);
         let transaction = scene.sign(by, TxBody::Request(Box::new(request)));
-        cases.push(CaseId(transaction.id().0));
+        let case = CaseId(transaction.id().0);
         scene.chain.push(vec![transaction]);
+        // A hospital may have too many cases already, or have lost its right to ask.
+        if scene.chain.ledger.state().case(case).is_some() {
+            cases.push(case);
+        }
         return;
     }
     // Mostly the newest, so that some come far.

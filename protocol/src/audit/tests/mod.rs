@@ -14,7 +14,7 @@ use crate::ledger::{Change, TxBody, What};
 use crate::units::{Height, Tier};
 
 /// A case with everything in it, others around it, and a fifth validator that comes meanwhile.
-pub(super) fn story() -> (Scene, CaseId) {
+fn story() -> (Scene, CaseId) {
     let mut scene = Scene::new();
     scene.put_batch(PATIENT, Tier::Summary, 1);
     scene.put_batch(PATIENT, Tier::Chart, 2);
