@@ -4,22 +4,23 @@
 //! many transactions it has and which; these stand in final blocks; executed anew they lead to the entry. Nothing in the bundle
 //! is taken over unchecked, and nothing may be in it that is not needed.
 
-use super::bundle::{Bundle, CaseFile, SealedBlock, Subject};
+mod blocks;
+mod head;
+
+use self::blocks::check_blocks;
+use self::head::Head;
+use super::bundle::{Bundle, CaseFile, Subject};
 use super::error::{AuditError, Part};
 use super::findings::{
-    AsOf, AttachmentFinding, BatchFinding, CaseFinding, Closing, Findings, HospitalFinding, Mark,
-    PatientFinding, ScopeFinding, TierFinding,
+    AsOf, AttachmentFinding, CaseFinding, Closing, Findings, HospitalFinding, Mark, PatientFinding,
+    ScopeFinding, TierFinding,
 };
-use super::replay::{Account, Life, reviewer_of};
+use super::replay::{Account, Life};
 use crate::crypto::Digest;
 use crate::emergency::Case;
 use crate::ids::{AccountId, CaseId, HospitalId, PatientId};
-use crate::ledger::light::Follower;
-use crate::ledger::{
-    BatchEntry, BatchPlace, Genesis, Hospital, Meta, Patient, Replay, State, StateProof,
-};
-use crate::units::{Height, Millis};
-use serde::de::DeserializeOwned;
+use crate::ledger::{Genesis, Hospital, Patient, Replay, State};
+use crate::units::Millis;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The last millisecond of the year 9999. Beyond it only forged times lie, and cases would run through their deadlines without end.
@@ -57,13 +58,6 @@ pub fn verify(genesis: &Genesis, bundle: &Bundle) -> Result<Findings, AuditError
     };
     let mut found = Vec::with_capacity(cases.len());
     for ((case_id, case), file) in cases.iter().zip(&bundle.cases) {
-        if case.patient() != id {
-            return Err(AuditError::OtherPatient {
-                case: *case_id,
-                found: case.patient(),
-                expected: id,
-            });
-        }
         let account = known.live(&head, *case_id, case, file)?;
         let scopes = head.scopes(*case_id, case, file)?;
         found.push(known.finding(case, account, scopes)?);
@@ -121,170 +115,6 @@ fn check_cases(
     });
     if log != patient.case_log {
         return Err(AuditError::CaseLog);
-    }
-    Ok(())
-}
-
-/// The state that a bundle's steps lead to.
-struct Head {
-    follower: Follower,
-    /// Height of the header that commits to the state.
-    height: Height,
-    root: Digest,
-    meta: Meta,
-}
-
-impl Head {
-    fn reach(genesis: &Genesis, bundle: &Bundle) -> Result<Self, AuditError> {
-        genesis.validate()?;
-        let mut follower = Follower::new(genesis).map_err(|_| AuditError::NoSteps)?;
-        for (position, step) in bundle.steps.iter().enumerate() {
-            follower.follow(step).map_err(|source| AuditError::Step {
-                number: position.saturating_add(1),
-                height: step.header.height,
-                source,
-            })?;
-        }
-        let last = bundle.steps.last().ok_or(AuditError::NoSteps)?;
-        let (height, root) = (last.header.height, last.header.parent_state_root);
-        let meta = entry(
-            &bundle.meta,
-            &State::meta_key(),
-            Part::Ledger,
-            (height, &root),
-        )?;
-        let head = Self {
-            follower,
-            height,
-            root,
-            meta,
-        };
-        let meta = &head.meta;
-        let before = meta.height.plus(1) == height && meta.head == last.header.parent_id;
-        if !before || meta.chain != genesis.chain_id() {
-            return Err(AuditError::Head { height });
-        }
-        check_time(meta.height, meta.time_ms)?;
-        Ok(head)
-    }
-
-    /// Reads the entry with this key.
-    fn entry<T: DeserializeOwned>(
-        &self,
-        proof: &StateProof,
-        key: &[u8],
-        part: Part,
-    ) -> Result<T, AuditError> {
-        entry(proof, key, part, (self.height, &self.root))
-    }
-
-    fn case(&self, proof: &StateProof) -> Result<(CaseId, Case), AuditError> {
-        let id = State::case_of_key(&proof.key).ok_or(AuditError::List { what: "cases" })?;
-        let case: Case = self.entry(proof, &State::case_key(id), Part::Case(id))?;
-        Ok((id, case))
-    }
-
-    /// The hospitals that asked: exactly they, in their order.
-    fn hospitals(
-        &self,
-        bundle: &Bundle,
-        cases: &[(CaseId, Case)],
-    ) -> Result<BTreeMap<HospitalId, Hospital>, AuditError> {
-        let asked: BTreeSet<HospitalId> = cases.iter().map(|(_, case)| case.hospital).collect();
-        if asked.len() != bundle.hospitals.len() {
-            return Err(AuditError::List { what: "hospitals" });
-        }
-        let proofs = asked.into_iter().zip(&bundle.hospitals);
-        proofs
-            .map(|(id, proof)| {
-                let part = Part::Hospital(id);
-                Ok((id, self.entry(proof, &State::hospital_key(id), part)?))
-            })
-            .collect()
-    }
-
-    /// The reviewers that judged: exactly they, in their order.
-    fn reviewers(&self, bundle: &Bundle) -> Result<BTreeSet<AccountId>, AuditError> {
-        let transactions = bundle.cases.iter().flat_map(CaseFile::transactions);
-        let judged: BTreeSet<AccountId> = transactions
-            .filter_map(|(_, placed)| reviewer_of(&placed.transaction))
-            .collect();
-        if judged.len() != bundle.reviewers.len() {
-            return Err(AuditError::List { what: "reviewers" });
-        }
-        for (id, proof) in judged.iter().zip(&bundle.reviewers) {
-            self.entry::<()>(proof, &State::reviewer_key(*id), Part::Reviewer(*id))?;
-        }
-        Ok(judged)
-    }
-
-    /// What the request named, with the batches that the bundle shows for it.
-    fn scopes(
-        &self,
-        id: CaseId,
-        case: &Case,
-        file: &CaseFile,
-    ) -> Result<Vec<ScopeFinding>, AuditError> {
-        let mut scopes: Vec<ScopeFinding> = case
-            .request
-            .scopes
-            .iter()
-            .map(|scope| ScopeFinding {
-                tier: scope.tier,
-                up_to: scope.up_to,
-                only: scope.only.len(),
-                batches: Vec::new(),
-            })
-            .collect();
-        let mut last: Option<BatchPlace> = None;
-        for (position, proof) in file.batches.iter().enumerate() {
-            let number = position.saturating_add(1);
-            let part = Part::Batch { case: id, number };
-            let misplaced = AuditError::Misplaced { part };
-            let place = State::batch_place(&proof.key).ok_or(misplaced.clone())?;
-            let (patient, tier, height, index) = place;
-            let mut fitting = scopes.iter_mut();
-            let scope = fitting.find(|scope| scope.tier == tier && height <= scope.up_to);
-            let (Some(scope), true) = (scope, patient == case.patient()) else {
-                return Err(misplaced);
-            };
-            if last.is_some_and(|last| last >= place) {
-                return Err(misplaced);
-            }
-            last = Some(place);
-            let batch: BatchEntry = self.entry(proof, &State::batch_key(place), part)?;
-            scope.batches.push(BatchFinding {
-                id: batch.id,
-                author: batch.header.author,
-                height,
-                index,
-                records: batch.header.records,
-                status: batch.header.status,
-            });
-        }
-        Ok(scopes)
-    }
-}
-
-fn entry<T: DeserializeOwned>(
-    proof: &StateProof,
-    key: &[u8],
-    part: Part,
-    (height, root): (Height, &Digest),
-) -> Result<T, AuditError> {
-    if proof.key != key {
-        return Err(AuditError::Misplaced { part });
-    }
-    proof
-        .verify(root)
-        .map_err(|_| AuditError::StateProof { part, height })?;
-    let value = proof.value.as_ref().ok_or(AuditError::Absent { part })?;
-    State::decode_value(value).map_err(|source| AuditError::Unreadable { part, source })
-}
-
-fn check_time(height: Height, time: Millis) -> Result<(), AuditError> {
-    if time > TIME_MAX {
-        return Err(AuditError::Time { height, time });
     }
     Ok(())
 }
@@ -378,78 +208,6 @@ impl Known<'_> {
             transactions: case.log.1,
         })
     }
-}
-
-/// Checks that a case's blocks are final and ascend, and that its transactions stand in them where they say.
-fn check_blocks(head: &Head, case: CaseId, file: &CaseFile) -> Result<(), AuditError> {
-    let mut last = Height(0);
-    let mut number = 0;
-    for block in &file.blocks {
-        let height = block.header.height;
-        if height <= last || height > head.meta.height {
-            return Err(AuditError::BlockOrder { case, height });
-        }
-        last = height;
-        head.follower
-            .check_header(&block.header, &block.certificate)
-            .map_err(|source| AuditError::Block {
-                case,
-                height,
-                source,
-            })?;
-        check_time(height, block.header.time_ms)?;
-        number = check_transactions(case, block, number)?;
-    }
-    Ok(())
-}
-
-/// Checks the transactions of one block; `before` is how many came earlier. How many there are now.
-fn check_transactions(
-    case: CaseId,
-    block: &SealedBlock,
-    before: usize,
-) -> Result<usize, AuditError> {
-    let header = &block.header;
-    let height = header.height;
-    if block.transactions.is_empty() {
-        return Err(AuditError::BlockEmpty { case, height });
-    }
-    let mut number = before;
-    let mut last = None;
-    for placed in &block.transactions {
-        number = number.saturating_add(1);
-        let (transaction, index) = (&placed.transaction, placed.path.index);
-        if last.is_some_and(|last| last >= index) {
-            return Err(AuditError::Order {
-                case,
-                number,
-                height,
-                index,
-            });
-        }
-        last = Some(index);
-        placed
-            .path
-            .verify(transaction.id().as_ref(), &header.tx_root)
-            .map_err(|_| AuditError::Place {
-                case,
-                number,
-                height,
-                index,
-            })?;
-        transaction
-            .verify()
-            .map_err(|_| AuditError::Signature { case, number })?;
-        let content = &transaction.content;
-        if content.chain != header.chain || content.valid_until_ms < header.time_ms {
-            return Err(AuditError::Validity {
-                case,
-                number,
-                height,
-            });
-        }
-    }
-    Ok(number)
 }
 
 fn patient_finding(id: PatientId, patient: &Patient) -> PatientFinding {
