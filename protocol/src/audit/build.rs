@@ -9,18 +9,18 @@ use super::replay::{Life, case_of, reviewer_of};
 use crate::consensus::Certificate;
 use crate::credit::Electorate;
 use crate::crypto::merkle::MerkleTree;
-use crate::emergency::Case;
+use crate::emergency::{Case, Circle};
 use crate::ids::{AccountId, CaseId, HospitalId, PatientId};
 use crate::ledger::light::Step;
 use crate::ledger::{
-    BatchPlace, Block, Genesis, Hospital, Meta, Patient, Replay, SignedTransaction, State,
-    StateProof,
+    BatchPlace, Block, Enrolment, Genesis, Hospital, Meta, Patient, Replay, SignedTransaction,
+    State, StateProof,
 };
 
-use crate::units::{Height, Tier};
+use crate::units::{Epoch, Height, Tier};
 use crate::wire::WireError;
 use serde::de::DeserializeOwned;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a bundle is made from. All proofs must be under one head: the state before the block of the last step. A validator
 /// clones its ledger at some height, waits for the block after it, and makes the last step from that.
@@ -63,13 +63,13 @@ pub trait Source {
         up_to: Height,
     ) -> Result<Vec<BatchPlace>, Self::Error>;
 
-    /// Heights from `first` to `last`, ascending, whose blocks may hold transactions of the case. Without an index: all of them.
+    /// Heights from `first` to `last`, ascending, whose blocks may hold transactions of the cases. Without an index: all of them.
     ///
     /// # Errors
     /// As the source says.
     fn heights_of(
         &mut self,
-        _case: CaseId,
+        _cases: &[CaseId],
         first: Height,
         last: Height,
     ) -> Result<Vec<Height>, Self::Error> {
@@ -136,40 +136,32 @@ pub fn build<S: Source>(
     if steps.is_empty() {
         return Err(BuildError::NoHead);
     }
-    let mut maker = Maker { genesis, source };
+    let mut maker = Maker { source };
     let (meta, meta_proof) = maker.entry::<Meta>(State::meta_key(), "head")?;
-    let (id, cases) = match subject {
-        Subject::Patient(id) => (id, maker.source.cases_of(id).map_err(BuildError::Source)?),
-        Subject::Case(id) => (maker.case(id)?.0.patient(), vec![id]),
-    };
+    let (id, ids) = maker.subject(subject)?;
     let what = format!("patient {id:#}");
     let (patient, patient_proof) = maker.entry::<Patient>(State::patient_key(id), &what)?;
-    let at = At { meta, patient };
     let mut bundle = Bundle {
         subject,
         steps,
         meta: meta_proof,
         patient: patient_proof,
+        rosters: Vec::new(),
         hospitals: Vec::new(),
         reviewers: Vec::new(),
         cases: Vec::new(),
         attachments: Vec::new(),
     };
-    let (mut hospitals, mut reviewers) = (BTreeSet::new(), BTreeSet::new());
-    for id in cases {
-        let (case, file) = maker.file(&at, id)?;
-        hospitals.insert(case.hospital);
-        let judged = file.transactions();
-        reviewers.extend(judged.filter_map(|(_, placed)| reviewer_of(&placed.transaction)));
-        bundle.cases.push(file);
-    }
+    let cases = maker.cases(&mut bundle, ids)?;
+    let rosters = maker.rosters(&mut bundle, id, &cases)?;
+    let mut replay = Replay::new(genesis, &meta, id, &patient, rosters);
+    let hospitals: BTreeSet<HospitalId> = cases.iter().map(|case| case.hospital).collect();
     for id in hospitals {
-        bundle.hospitals.push(maker.hospital(id)?.1);
+        let (hospital, proof) = maker.hospital(id)?;
+        replay.accredit(&hospital);
+        bundle.hospitals.push(proof);
     }
-    for id in reviewers {
-        let proof = maker.prove(State::reviewer_key(id))?;
-        bundle.reviewers.push(proof);
-    }
+    maker.fill(&mut bundle, Life::new(replay), &cases, meta.height)?;
     attachments.sort_by(|a, b| a.name.cmp(&b.name));
     bundle.attachments = attachments;
     super::verify(genesis, &bundle)?;
@@ -190,18 +182,69 @@ fn needed(mut steps: Vec<Step>) -> Vec<Step> {
     steps
 }
 
-/// The state at the head, as far as every case needs it.
-struct At {
-    meta: Meta,
-    patient: Patient,
-}
-
 struct Maker<'a, S> {
-    genesis: &'a Genesis,
     source: &'a mut S,
 }
 
 impl<S: Source> Maker<'_, S> {
+    /// Whose bundle it is, and the cases in it.
+    fn subject(
+        &mut self,
+        subject: Subject,
+    ) -> Result<(PatientId, Vec<CaseId>), BuildError<S::Error>> {
+        match subject {
+            Subject::Patient(id) => {
+                let cases = self.source.cases_of(id).map_err(BuildError::Source)?;
+                Ok((id, cases))
+            }
+            Subject::Case(id) => {
+                let case = self.case(id)?.0;
+                let before = match case.request.circle {
+                    Circle::First => None,
+                    Circle::Second { after } => Some(after),
+                };
+                Ok((case.patient(), before.into_iter().chain([id]).collect()))
+            }
+        }
+    }
+
+    /// Puts in the entries of the cases and of the batches that they name.
+    fn cases(
+        &mut self,
+        bundle: &mut Bundle,
+        ids: Vec<CaseId>,
+    ) -> Result<Vec<Case>, BuildError<S::Error>> {
+        let mut cases = Vec::with_capacity(ids.len());
+        for id in ids {
+            let (case, entry) = self.case(id)?;
+            bundle.cases.push(CaseFile {
+                entry,
+                batches: self.batches(&case)?,
+                blocks: Vec::new(),
+            });
+            cases.push(case);
+        }
+        Ok(cases)
+    }
+
+    /// Puts in what was in force when the cases were opened.
+    fn rosters(
+        &mut self,
+        bundle: &mut Bundle,
+        patient: PatientId,
+        cases: &[Case],
+    ) -> Result<BTreeMap<Epoch, Enrolment>, BuildError<S::Error>> {
+        let epochs: BTreeSet<Epoch> = cases.iter().map(|case| case.request.epoch).collect();
+        let mut rosters = BTreeMap::new();
+        for epoch in epochs {
+            let what = format!("roster of epoch {epoch}");
+            let (roster, proof) = self.entry(State::roster_key(patient, epoch), &what)?;
+            rosters.insert(epoch, roster);
+            bundle.rosters.push(proof);
+        }
+        Ok(rosters)
+    }
+
     fn prove(&mut self, key: Vec<u8>) -> Result<StateProof, BuildError<S::Error>> {
         self.source.prove(key).map_err(BuildError::Source)
     }
@@ -230,9 +273,8 @@ impl<S: Source> Maker<'_, S> {
         self.entry(State::hospital_key(id), &format!("hospital {id:#}"))
     }
 
-    /// Everything about one case.
-    fn file(&mut self, at: &At, id: CaseId) -> Result<(Case, CaseFile), BuildError<S::Error>> {
-        let (case, entry) = self.case(id)?;
+    /// The batches within a case's scopes.
+    fn batches(&mut self, case: &Case) -> Result<Vec<StateProof>, BuildError<S::Error>> {
         let mut batches = Vec::new();
         for scope in &case.request.scopes {
             let places = self
@@ -243,75 +285,80 @@ impl<S: Source> Maker<'_, S> {
                 batches.push(self.prove(State::batch_key(place))?);
             }
         }
-        let blocks = self.blocks(at, &case)?;
-        let file = CaseFile {
-            entry,
-            batches,
-            blocks,
-        };
-        Ok((case, file))
+        Ok(batches)
     }
 
-    /// The blocks with the case's transactions, without those that the ledger refused.
-    fn blocks(&mut self, at: &At, case: &Case) -> Result<Vec<SealedBlock>, BuildError<S::Error>> {
-        let mut replay = Replay::new(self.genesis, &at.meta, case.patient(), &at.patient);
-        replay.accredit(&self.hospital(case.hospital)?.0);
-        let mut life = Life::new(case.id, replay);
-        let heights = self
-            .source
-            .heights_of(case.id, case.height, at.meta.height)
-            .map_err(BuildError::Source)?;
-        let mut blocks = Vec::new();
-        for height in heights {
-            if life.log().1 >= case.log.1 {
+    /// Puts in the blocks with the cases' transactions, without those that the ledger refused, and who judged.
+    fn fill(
+        &mut self,
+        bundle: &mut Bundle,
+        mut life: Life,
+        cases: &[Case],
+        last: Height,
+    ) -> Result<(), BuildError<S::Error>> {
+        let ids: Vec<CaseId> = cases.iter().map(|case| case.id).collect();
+        let heights = match cases.iter().map(|case| case.height).min() {
+            Some(first) => self.source.heights_of(&ids, first, last),
+            None => Ok(Vec::new()),
+        };
+        let mut reviewers = BTreeMap::new();
+        for height in heights.map_err(BuildError::Source)? {
+            let is_done = |case: &Case| life.log(case.id).1 >= case.log.1;
+            if cases.iter().all(is_done) {
                 break;
             }
             let found = self.source.block(height).map_err(BuildError::Source)?;
             let (block, certificate) = found.ok_or(BuildError::NoBlock { height })?;
-            let places = self.places(&mut life, case.id, &block)?;
-            if !places.is_empty() {
-                blocks.push(seal(block, certificate, &places));
+            let places = self.places(&mut life, &ids, &block, &mut reviewers)?;
+            if places.is_empty() {
+                continue;
+            }
+            let tree = MerkleTree::new(block.transactions.iter().map(SignedTransaction::id));
+            for (id, file) in ids.iter().zip(&mut bundle.cases) {
+                if let Some(places) = places.get(id) {
+                    file.blocks.push(seal(&block, &certificate, &tree, places));
+                }
             }
         }
-        match (life.log().1, case.log.1) {
-            (found, expected) if found == expected => Ok(blocks),
-            (found, expected) => Err(BuildError::Incomplete {
+        bundle.reviewers = reviewers.into_values().collect();
+        match cases.iter().find(|case| life.log(case.id).1 != case.log.1) {
+            None => Ok(()),
+            Some(case) => Err(BuildError::Incomplete {
                 case: case.id,
-                found,
-                expected,
+                found: life.log(case.id).1,
+                expected: case.log.1,
             }),
         }
     }
 
-    /// The places of the block's transactions that count for the case.
+    /// The places of the block's transactions that count, for each case that has any.
     fn places(
         &mut self,
         life: &mut Life,
-        case: CaseId,
+        cases: &[CaseId],
         block: &Block,
-    ) -> Result<Vec<usize>, BuildError<S::Error>> {
-        let mut places = Vec::new();
+        reviewers: &mut BTreeMap<AccountId, StateProof>,
+    ) -> Result<BTreeMap<CaseId, Vec<usize>>, BuildError<S::Error>> {
+        let mut places: BTreeMap<CaseId, Vec<usize>> = BTreeMap::new();
         for (index, transaction) in block.transactions.iter().enumerate() {
-            if case_of(transaction) != Some(case) {
+            let Some(case) = case_of(transaction).filter(|case| cases.contains(case)) else {
                 continue;
+            };
+            let judge = match reviewer_of(transaction) {
+                Some(id) => Some((id, self.prove(State::reviewer_key(id))?)),
+                None => None,
+            };
+            let judge = judge.filter(|(_, proof)| proof.value.is_some());
+            if let Some((id, _)) = &judge {
+                life.accredit_reviewer(*id);
             }
-            if let Some(reviewer) = reviewer_of(transaction)
-                && self.is_reviewer(reviewer)?
-            {
-                life.accredit_reviewer(reviewer);
-            }
-            if life
-                .take(mark(block, index, transaction), transaction)
-                .is_ok()
-            {
-                places.push(index);
+            let mark = mark(block, index, transaction);
+            if life.take(case, mark, transaction).is_ok() {
+                places.entry(case).or_default().push(index);
+                reviewers.extend(judge);
             }
         }
         Ok(places)
-    }
-
-    fn is_reviewer(&mut self, id: AccountId) -> Result<bool, BuildError<S::Error>> {
-        Ok(self.prove(State::reviewer_key(id))?.value.is_some())
     }
 }
 
@@ -326,8 +373,12 @@ fn mark(block: &Block, index: usize, transaction: &SignedTransaction) -> Mark {
 }
 
 /// The block's header and finalization with the transactions at these places.
-fn seal(block: Block, certificate: Certificate, places: &[usize]) -> SealedBlock {
-    let tree = MerkleTree::new(block.transactions.iter().map(SignedTransaction::id));
+fn seal(
+    block: &Block,
+    certificate: &Certificate,
+    tree: &MerkleTree,
+    places: &[usize],
+) -> SealedBlock {
     let transactions = places.iter().filter_map(|place| {
         Some(Placed {
             path: tree.path(*place)?,
@@ -336,7 +387,7 @@ fn seal(block: Block, certificate: Certificate, places: &[usize]) -> SealedBlock
     });
     SealedBlock {
         transactions: transactions.collect(),
-        header: block.into_parts().header,
-        certificate,
+        header: block.header.clone(),
+        certificate: certificate.clone(),
     }
 }

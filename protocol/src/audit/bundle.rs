@@ -56,13 +56,16 @@ pub struct Bundle {
     pub steps: Vec<Step>,
     /// Where the chain stands ([`Meta`](crate::ledger::Meta)).
     pub meta: StateProof,
-    /// The patient: roster, rules, commitments, and how many cases there are.
+    /// The patient: who holds shares now, and how many cases there are.
     pub patient: StateProof,
+    /// Roster, rules and commitments of each epoch in which one of the cases was opened, by epoch.
+    pub rosters: Vec<StateProof>,
     /// Every hospital that asked, by identifier.
     pub hospitals: Vec<StateProof>,
     /// Every reviewer that judged, by identifier.
     pub reviewers: Vec<StateProof>,
-    /// The cases, in the order in which they were opened.
+    /// The cases, in the order in which they were opened. Before a case of the second circle comes the one that it goes
+    /// on from.
     pub cases: Vec<CaseFile>,
     /// Documents that belong to it, by name.
     pub attachments: Vec<Attachment>,
@@ -246,6 +249,7 @@ impl Bundle {
         };
         within("steps", self.steps.len(), STEPS_MAX)?;
         within("cases", self.cases.len(), CASES_MAX)?;
+        within("rosters", self.rosters.len(), CASES_MAX)?;
         within("hospitals", self.hospitals.len(), CASES_MAX)?;
         within("reviewers", self.reviewers.len(), CASES_MAX)?;
         within("attachments", self.attachments.len(), ATTACHMENTS_MAX)?;

@@ -4,7 +4,7 @@ use super::bundle::BundleError;
 use crate::ids::{AccountId, CaseId, HospitalId, KinId, PatientId};
 use crate::ledger::light::LightError;
 use crate::ledger::{GenesisError, Rejection};
-use crate::units::{Height, Millis};
+use crate::units::{Epoch, Height, Millis};
 use crate::wire::WireError;
 
 /// One entry of the state that a bundle proves.
@@ -14,6 +14,8 @@ pub enum Part {
     Ledger,
     /// The patient.
     Patient(PatientId),
+    /// Roster and rules of an epoch in which a case was opened.
+    Roster(Epoch),
     /// A case.
     Case(CaseId),
     /// A hospital.
@@ -34,6 +36,7 @@ impl core::fmt::Display for Part {
         match self {
             Self::Ledger => f.write_str("where the chain stands"),
             Self::Patient(id) => write!(f, "patient {id}"),
+            Self::Roster(epoch) => write!(f, "the roster of epoch {epoch}"),
             Self::Case(id) => write!(f, "case {id}"),
             Self::Hospital(id) => write!(f, "hospital {id}"),
             Self::Reviewer(id) => write!(f, "reviewer {id}"),
@@ -116,7 +119,8 @@ pub enum AuditError {
         /// Proofs of what.
         what: &'static str,
     },
-    /// The bundle is about one case and holds another, or not one.
+    /// The bundle is about one case and holds another, or not one. With a case of the second circle comes the one that it
+    /// goes on from, and no other.
     #[error("the bundle holds other cases than case {case}, which it is about")]
     Subject {
         /// The case that it is about.

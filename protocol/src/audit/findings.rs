@@ -6,7 +6,7 @@
 use super::bundle::Subject;
 use crate::crypto::{Digest, VerifyingKey};
 use crate::emergency::{
-    ClosedBy, Phase, Purpose, Reason, RefusalReason, TierPolicy, Timing, Verdict,
+    Circle, ClosedBy, Phase, Purpose, Reason, RefusalReason, TierPolicy, Timing, Verdict,
 };
 use crate::ids::{
     AccountId, BatchId, BlockId, CaseId, ChainId, HospitalId, KinId, PatientId, TxId,
@@ -50,16 +50,16 @@ pub struct PatientFinding {
     pub id: PatientId,
     /// Generation of roster and keys.
     pub epoch: Epoch,
-    /// The kin; the first has share index 1.
+    /// The kin of the first circle; the first has share index 1.
     pub roster: Vec<KinId>,
-    /// Threshold and rule of each tier.
+    /// Threshold and rule of each tier, as they stand now.
     pub tiers: Vec<TierFinding>,
     /// How many cases there have ever been.
     pub cases: u32,
 }
 
 /// Threshold and rule of a tier.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TierFinding {
     /// The tier.
     pub tier: Tier,
@@ -112,8 +112,14 @@ pub struct CaseFinding {
     pub encounter: Digest,
     /// Until when approvals counted.
     pub expires_ms: Millis,
+    /// The roster epoch in which it was opened.
+    pub epoch: Epoch,
+    /// Whose approval was asked.
+    pub circle: Circle,
     /// What was asked for.
     pub scopes: Vec<ScopeFinding>,
+    /// The patient's rules for these tiers in that epoch, and the thresholds of the circle that was asked.
+    pub rules: Vec<TierFinding>,
     /// Kin that may decide.
     pub roster: Vec<KinId>,
     /// Approvals needed.
@@ -129,7 +135,7 @@ pub struct CaseFinding {
     /// What the hospital says that it has read, in order.
     pub reads: Vec<ReadReport>,
     /// The patient's veto.
-    pub vetoed: Option<Mark>,
+    pub vetoed: Option<Veto>,
     /// How it ended, once granted.
     pub closed: Option<Closing>,
     /// When the verdict is, or next becomes, overdue.
@@ -211,6 +217,15 @@ pub struct ReadReport {
     pub mark: Mark,
 }
 
+/// The patient stopped a case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Veto {
+    /// The device that spoke for the patient: the present one, or one that did so before.
+    pub device: AccountId,
+    /// When.
+    pub mark: Mark,
+}
+
 /// How a granted case ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Closing {
@@ -218,6 +233,8 @@ pub struct Closing {
     pub by: ClosedBy,
     /// When.
     pub time_ms: Millis,
+    /// The transaction that ended it; none when its time was over.
+    pub mark: Option<Mark>,
 }
 
 /// A reviewer's verdict.

@@ -1,16 +1,16 @@
-//! A case's life anew, from its transactions: the one file here that knows the steps of a case.
+//! Lives of cases anew, from their transactions: the one file here that knows the steps of a case.
 //!
 //! The steps themselves are the ledger's own ([`Replay`]). What each transaction said is noted on the way, and for each
 //! release the approvals before it are counted once more, apart from the rules.
 
 use super::error::AuditError;
-use super::findings::{Decision, Judgement, Mark, ReadReport, Release};
+use super::findings::{Decision, Judgement, Mark, ReadReport, Release, Veto};
 use crate::crypto::Digest;
 use crate::emergency::Case;
 use crate::ids::{AccountId, CaseId, KinId};
 use crate::ledger::{Replay, SignedTransaction, TxBody};
 use crate::units::{Height, Millis};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a case's transactions said, in order.
 #[derive(Clone, Debug, Default)]
@@ -19,8 +19,10 @@ pub(super) struct Account {
     pub(super) decisions: Vec<Decision>,
     pub(super) releases: Vec<Release>,
     pub(super) reads: Vec<ReadReport>,
-    pub(super) vetoed: Option<Mark>,
+    pub(super) vetoed: Option<Veto>,
+    pub(super) closed: Option<Mark>,
     pub(super) verdict: Option<Judgement>,
+    count: usize,
 }
 
 /// The case that a transaction belongs to, if it belongs to one.
@@ -38,7 +40,12 @@ pub(super) fn case_of(transaction: &SignedTransaction) -> Option<CaseId> {
         | TxBody::Batch { .. }
         | TxBody::Restock { .. }
         | TxBody::Governance(_)
-        | TxBody::Opaque(_) => None,
+        | TxBody::Roster { .. }
+        | TxBody::Opaque(_)
+        | TxBody::Grant(_)
+        | TxBody::Renew(_)
+        | TxBody::Revoke { .. }
+        | TxBody::GrantRead { .. } => None,
     }
 }
 
@@ -47,22 +54,18 @@ pub(super) fn reviewer_of(transaction: &SignedTransaction) -> Option<AccountId> 
     matches!(transaction.content.body, TxBody::Review { .. }).then(|| transaction.account())
 }
 
-/// Executes a case's transactions one after the other.
+/// Executes the transactions of one patient's cases, one after the other.
 pub(super) struct Life {
-    id: CaseId,
     replay: Replay,
-    account: Account,
-    count: usize,
+    accounts: BTreeMap<CaseId, Account>,
 }
 
 impl Life {
-    /// Before the request. `replay` knows the patient and who is accredited.
-    pub(super) fn new(id: CaseId, replay: Replay) -> Self {
+    /// Before the first request. `replay` knows the patient and who is accredited.
+    pub(super) fn new(replay: Replay) -> Self {
         Self {
-            id,
             replay,
-            account: Account::default(),
-            count: 0,
+            accounts: BTreeMap::new(),
         }
     }
 
@@ -71,16 +74,18 @@ impl Life {
         self.replay.accredit_reviewer(id);
     }
 
-    /// Takes the next transaction, at its place.
+    /// Takes the next transaction of a case, at its place.
     ///
     /// # Errors
     /// [`AuditError::Foreign`] or [`AuditError::Refused`], and nothing changes but time; [`AuditError::Quorum`].
     pub(super) fn take(
         &mut self,
+        case: CaseId,
         mark: Mark,
         transaction: &SignedTransaction,
     ) -> Result<(), AuditError> {
-        let (case, number) = (self.id, self.count.saturating_add(1));
+        let before = self.accounts.get(&case).map_or(0, |account| account.count);
+        let number = before.saturating_add(1);
         if case_of(transaction) != Some(case) {
             return Err(AuditError::Foreign { case, number });
         }
@@ -92,29 +97,73 @@ impl Life {
                 number,
                 reason: Box::new(reason),
             })?;
-        self.count = number;
-        self.note(mark, transaction)
+        let stands = self.replay.case(case);
+        let stands = stands.ok_or(AuditError::Foreign { case, number })?;
+        let account = self.accounts.entry(case).or_default();
+        account.count = number;
+        account.note(stands, mark, transaction)
     }
 
-    fn note(&mut self, mark: Mark, transaction: &SignedTransaction) -> Result<(), AuditError> {
-        let kin = KinId::from(transaction.account());
-        let account = &mut self.account;
+    /// The running digest and number of the transactions of a case that were taken so far.
+    pub(super) fn log(&self, case: CaseId) -> (Digest, u32) {
+        let case = self.replay.case(case);
+        case.map_or((Digest::ZERO, 0), |case| case.log)
+    }
+
+    /// Lets time pass to the head.
+    pub(super) fn pass(&mut self, height: Height, time_ms: Millis) {
+        self.replay.begin(height, time_ms);
+    }
+
+    /// Compares a case with what the state proves, and says what its transactions said.
+    ///
+    /// # Errors
+    /// [`AuditError::Log`] or [`AuditError::Differs`].
+    pub(super) fn close(&mut self, proved: &Case) -> Result<Account, AuditError> {
+        let case = proved.id;
+        if self.log(case) != proved.log {
+            return Err(AuditError::Log { case });
+        }
+        let account = self.accounts.remove(&case);
+        match (self.replay.case(case), account) {
+            (Some(found), Some(account)) if found == proved => Ok(account),
+            (Some(found), Some(_)) => Err(AuditError::Differs {
+                case,
+                field: first_difference(found, proved),
+            }),
+            (None, _) | (_, None) => Err(AuditError::Log { case }),
+        }
+    }
+}
+
+impl Account {
+    fn note(
+        &mut self,
+        stands: &Case,
+        mark: Mark,
+        transaction: &SignedTransaction,
+    ) -> Result<(), AuditError> {
+        let signer = transaction.account();
+        let kin = KinId::from(signer);
         match &transaction.content.body {
-            TxBody::Request(_) => account.requested = Some(mark),
-            TxBody::Approve(_) => account.decisions.push(Decision {
+            TxBody::Request(_) => self.requested = Some(mark),
+            TxBody::Approve(_) => self.decisions.push(Decision {
                 kin,
                 refused: None,
                 mark,
             }),
-            TxBody::Refuse { reason, .. } => account.decisions.push(Decision {
+            TxBody::Refuse { reason, .. } => self.decisions.push(Decision {
                 kin,
                 refused: Some(*reason),
                 mark,
             }),
-            TxBody::Veto { .. } => account.vetoed = Some(mark),
+            TxBody::Veto { .. } => {
+                let device = signer;
+                self.vetoed = Some(Veto { device, mark });
+            }
             TxBody::Release { digest, .. } => {
-                let approvals_before = self.check_quorum(kin, mark)?;
-                self.account.releases.push(Release {
+                let approvals_before = self.check_quorum(stands, kin, mark)?;
+                self.releases.push(Release {
                     kin,
                     digest: *digest,
                     mark,
@@ -126,42 +175,43 @@ impl Life {
                 records,
                 digest,
                 ..
-            } => account.reads.push(ReadReport {
+            } => self.reads.push(ReadReport {
                 tier: *tier,
                 records: *records,
                 digest: *digest,
                 mark,
             }),
+            TxBody::Close { .. } => self.closed = Some(mark),
             TxBody::Review { verdict, .. } => {
-                account.verdict = Some(Judgement {
+                self.verdict = Some(Judgement {
                     verdict: *verdict,
-                    reviewer: transaction.account(),
+                    reviewer: signer,
                     mark,
                 });
             }
-            // The case's entry says how it ended; the others are of no case, and so have been refused.
-            TxBody::Close { .. }
-            | TxBody::Enrol(_)
+            // They are of no case, and so have been refused.
+            TxBody::Enrol(_)
             | TxBody::Batch { .. }
             | TxBody::Restock { .. }
             | TxBody::Governance(_)
-            | TxBody::Opaque(_) => {}
+            | TxBody::Roster { .. }
+            | TxBody::Opaque(_)
+            | TxBody::Grant(_)
+            | TxBody::Renew(_)
+            | TxBody::Revoke { .. }
+            | TxBody::GrantRead { .. } => {}
         }
         Ok(())
     }
 
     /// How many kin had approved before this place, while the request stood. There must be enough of them, and whoever
     /// releases must have approved.
-    fn check_quorum(&self, kin: KinId, at: Mark) -> Result<usize, AuditError> {
-        let (case, number) = (self.id, self.count);
+    fn check_quorum(&self, stands: &Case, kin: KinId, at: Mark) -> Result<usize, AuditError> {
         let before = |decision: &&Decision| {
             decision.refused.is_none()
                 && (decision.mark.height, decision.mark.index) < (at.height, at.index)
         };
-        let approved = self.account.decisions.iter().filter(before);
-        let Some(stands) = self.replay.case(case) else {
-            return Err(AuditError::Foreign { case, number });
-        };
+        let approved = self.decisions.iter().filter(before);
         let in_time: BTreeSet<KinId> = approved
             .clone()
             .filter(|decision| decision.mark.time_ms < stands.request.expires_ms)
@@ -170,47 +220,16 @@ impl Life {
             .collect();
         let (approvals, needed) = (in_time.len(), stands.threshold);
         let own = approved.into_iter().any(|decision| decision.kin == kin);
-        if approvals < usize::from(needed) || !own || self.account.requested.is_none() {
+        if approvals < usize::from(needed) || !own || self.requested.is_none() {
             return Err(AuditError::Quorum {
-                case,
-                number,
+                case: stands.id,
+                number: self.count,
                 kin,
                 approvals,
                 needed,
             });
         }
         Ok(approvals)
-    }
-
-    /// The running digest and number of the transactions taken so far.
-    pub(super) fn log(&self) -> (Digest, u32) {
-        let case = self.replay.case(self.id);
-        case.map_or((Digest::ZERO, 0), |case| case.log)
-    }
-
-    /// Lets time pass to the head and compares the case with what the state proves.
-    ///
-    /// # Errors
-    /// [`AuditError::Log`] or [`AuditError::Differs`].
-    pub(super) fn finish(
-        mut self,
-        proved: &Case,
-        height: Height,
-        time_ms: Millis,
-    ) -> Result<Account, AuditError> {
-        let case = self.id;
-        if self.log() != proved.log {
-            return Err(AuditError::Log { case });
-        }
-        self.replay.begin(height, time_ms);
-        match self.replay.case(case) {
-            Some(found) if found == proved => Ok(self.account),
-            Some(found) => Err(AuditError::Differs {
-                case,
-                field: first_difference(found, proved),
-            }),
-            None => Err(AuditError::Log { case }),
-        }
     }
 }
 
@@ -222,6 +241,7 @@ fn first_difference(found: &Case, proved: &Case) -> &'static str {
         ("threshold", found.threshold != proved.threshold),
         ("timing", found.timing != proved.timing),
         ("phase", found.phase != proved.phase),
+        ("stage", found.stage != proved.stage),
         ("list of approvals", found.approvals != proved.approvals),
         ("list of refusals", found.refusals != proved.refusals),
         ("list of releases", found.releases != proved.releases),

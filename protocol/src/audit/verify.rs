@@ -17,10 +17,10 @@ use super::findings::{
 };
 use super::replay::{Account, Life};
 use crate::crypto::Digest;
-use crate::emergency::Case;
+use crate::emergency::{Case, Circle, ClosedBy};
 use crate::ids::{AccountId, CaseId, HospitalId, PatientId};
-use crate::ledger::{Genesis, Hospital, Patient, Replay, State};
-use crate::units::Millis;
+use crate::ledger::{Enrolment, Genesis, Hospital, Meta, Patient, Replay, State};
+use crate::units::{CircleKind, Epoch, Millis, Tier};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The last millisecond of the year 9999. Beyond it only forged times lie, and cases would run through their deadlines without end.
@@ -49,16 +49,17 @@ pub fn verify(genesis: &Genesis, bundle: &Bundle) -> Result<Findings, AuditError
     let id = whose(bundle.subject, &cases)?;
     let patient: Patient =
         head.entry(&bundle.patient, &State::patient_key(id), Part::Patient(id))?;
-    check_cases(bundle.subject, &cases, &patient)?;
+    check_cases(bundle.subject, &cases, (id, &patient))?;
     let known = Known {
-        genesis,
-        patient: &patient,
+        rosters: head.rosters(bundle, id, &cases)?,
         hospitals: head.hospitals(bundle, &cases)?,
         reviewers: head.reviewers(bundle)?,
     };
+    let replay = known.replay(genesis, &head.meta, id, &patient);
+    let mut life = live(&head, replay, &cases, &bundle.cases)?;
     let mut found = Vec::with_capacity(cases.len());
     for ((case_id, case), file) in cases.iter().zip(&bundle.cases) {
-        let account = known.live(&head, *case_id, case, file)?;
+        let account = life.close(case)?;
         let scopes = head.scopes(*case_id, case, file)?;
         found.push(known.finding(case, account, scopes)?);
     }
@@ -78,22 +79,28 @@ pub fn verify(genesis: &Genesis, bundle: &Bundle) -> Result<Findings, AuditError
 
 /// The patient that the bundle is about.
 fn whose(subject: Subject, cases: &[(CaseId, Case)]) -> Result<PatientId, AuditError> {
-    match (subject, cases) {
-        (Subject::Patient(id), _) => Ok(id),
-        (Subject::Case(case), [(found, entry)]) if *found == case => Ok(entry.patient()),
-        (Subject::Case(case), _) => Err(AuditError::Subject { case }),
-    }
+    let case = match subject {
+        Subject::Patient(id) => return Ok(id),
+        Subject::Case(case) => case,
+    };
+    let wrong = AuditError::Subject { case };
+    let Some(((last, entry), before)) = cases.split_last() else {
+        return Err(wrong);
+    };
+    let needed = match entry.request.circle {
+        Circle::First => None,
+        Circle::Second { after } => Some(after),
+    };
+    let stands = *last == case && before.iter().map(|(id, _)| *id).eq(needed);
+    stands.then(|| entry.patient()).ok_or(wrong)
 }
 
-/// Checks that a patient's bundle holds all cases of the patient, in their order.
+/// Checks that all cases are the patient's, and that a patient's bundle holds all there are, in their order.
 fn check_cases(
     subject: Subject,
     cases: &[(CaseId, Case)],
-    patient: &Patient,
+    (expected, patient): (PatientId, &Patient),
 ) -> Result<(), AuditError> {
-    let Subject::Patient(expected) = subject else {
-        return Ok(());
-    };
     for (case, entry) in cases {
         let found = entry.patient();
         if found != expected {
@@ -104,6 +111,9 @@ fn check_cases(
                 expected,
             });
         }
+    }
+    if matches!(subject, Subject::Case(_)) {
+        return Ok(());
     }
     let (_, proved) = patient.case_log;
     let found = cases.len();
@@ -119,52 +129,62 @@ fn check_cases(
     Ok(())
 }
 
-/// What the rules need to know beside a case's transactions.
-struct Known<'a> {
-    genesis: &'a Genesis,
-    patient: &'a Patient,
-    hospitals: BTreeMap<HospitalId, Hospital>,
-    reviewers: BTreeSet<AccountId>,
-}
-
-impl Known<'_> {
-    /// Checks every transaction of a case and where it stands, and executes them anew.
-    fn live(
-        &self,
-        head: &Head,
-        id: CaseId,
-        case: &Case,
-        file: &CaseFile,
-    ) -> Result<Account, AuditError> {
+/// Checks every transaction of the cases and where it stands, and executes them anew, in the order of the chain.
+fn live(
+    head: &Head,
+    replay: Replay,
+    cases: &[(CaseId, Case)],
+    files: &[CaseFile],
+) -> Result<Life, AuditError> {
+    let mut order = Vec::new();
+    for ((id, case), file) in cases.iter().zip(files) {
+        check_blocks(head, *id, file)?;
         let (_, proved) = case.log;
         let found = file.transactions().count();
-        let mut replay = Replay::new(self.genesis, &head.meta, case.patient(), self.patient);
-        for hospital in self.hospitals.values() {
-            replay.accredit(hospital);
-        }
-        for reviewer in &self.reviewers {
-            replay.accredit_reviewer(*reviewer);
-        }
-        check_blocks(head, id, file)?;
         if usize::try_from(proved) != Ok(found) {
-            let case = id;
+            let case = *id;
             return Err(AuditError::Count {
                 case,
                 found,
                 proved,
             });
         }
-        let mut life = Life::new(id, replay);
-        for (block, placed) in file.transactions() {
+        order.extend(file.transactions().map(|(block, placed)| {
             let mark = Mark {
                 height: block.header.height,
                 index: placed.path.index,
                 time_ms: block.header.time_ms,
                 transaction: placed.transaction.id(),
             };
-            life.take(mark, &placed.transaction)?;
+            (*id, mark, &placed.transaction)
+        }));
+    }
+    order.sort_by_key(|(_, mark, _)| (mark.height, mark.index));
+    let mut life = Life::new(replay);
+    for (id, mark, transaction) in order {
+        life.take(id, mark, transaction)?;
+    }
+    life.pass(head.meta.height, head.meta.time_ms);
+    Ok(life)
+}
+
+/// What the rules need to know beside the cases' transactions.
+struct Known {
+    rosters: BTreeMap<Epoch, Enrolment>,
+    hospitals: BTreeMap<HospitalId, Hospital>,
+    reviewers: BTreeSet<AccountId>,
+}
+
+impl Known {
+    fn replay(&self, genesis: &Genesis, meta: &Meta, id: PatientId, patient: &Patient) -> Replay {
+        let mut replay = Replay::new(genesis, meta, id, patient, self.rosters.clone());
+        for hospital in self.hospitals.values() {
+            replay.accredit(hospital);
         }
-        life.finish(case, head.meta.height, head.meta.time_ms)
+        for reviewer in &self.reviewers {
+            replay.accredit_reviewer(*reviewer);
+        }
+        replay
     }
 
     fn finding(
@@ -176,6 +196,12 @@ impl Known<'_> {
         let part = Part::Hospital(case.hospital);
         let hospital = self.hospitals.get(&case.hospital);
         let hospital = hospital.ok_or(AuditError::Absent { part })?;
+        let (epoch, circle) = (case.request.epoch, case.request.circle);
+        let part = Part::Roster(epoch);
+        let enrolment = self
+            .rosters
+            .get(&epoch)
+            .ok_or(AuditError::Absent { part })?;
         let log = AuditError::Log { case: case.id };
         let request = &case.request;
         Ok(CaseFinding {
@@ -191,6 +217,13 @@ impl Known<'_> {
             reason: request.reason,
             encounter: request.encounter,
             expires_ms: request.expires_ms,
+            epoch,
+            circle,
+            rules: request
+                .scopes
+                .iter()
+                .filter_map(|scope| tier_finding(enrolment, circle.kind(), scope.tier))
+                .collect(),
             scopes,
             roster: case.roster.clone(),
             threshold: case.threshold,
@@ -200,7 +233,15 @@ impl Known<'_> {
             releases: account.releases,
             reads: account.reads,
             vetoed: account.vetoed,
-            closed: case.closed.map(|(time_ms, by)| Closing { by, time_ms }),
+            closed: case.closed.map(|(time_ms, by)| Closing {
+                by,
+                time_ms,
+                mark: match by {
+                    ClosedBy::Time => None,
+                    ClosedBy::Hospital => account.closed,
+                    ClosedBy::Veto => account.vetoed.map(|veto| veto.mark),
+                },
+            }),
             review_due_ms: case.review_due_ms,
             overdue: case.overdue,
             verdict: account.verdict,
@@ -216,17 +257,20 @@ fn patient_finding(id: PatientId, patient: &Patient) -> PatientFinding {
         id,
         epoch: patient.epoch,
         roster: enrolment.roster.iter().map(|member| member.id()).collect(),
-        tiers: enrolment
-            .tiers
-            .iter()
-            .map(|shares| TierFinding {
-                tier: shares.tier,
-                threshold: shares.commitments.threshold(),
-                policy: shares.policy,
-            })
+        tiers: Tier::ALL
+            .into_iter()
+            .filter_map(|tier| tier_finding(enrolment, CircleKind::First, tier))
             .collect(),
         cases: patient.case_log.1,
     }
+}
+
+fn tier_finding(enrolment: &Enrolment, circle: CircleKind, tier: Tier) -> Option<TierFinding> {
+    Some(TierFinding {
+        tier,
+        threshold: enrolment.commitments(circle, tier)?.threshold(),
+        policy: enrolment.tier(tier)?.policy.clone(),
+    })
 }
 
 /// Checks names, order and digests of the attachments.

@@ -5,9 +5,12 @@
 
 mod story;
 
+pub use story::{reason_words, refusal_words};
+
 use super::bundle::Subject;
-use super::findings::{AsOf, Findings};
+use super::findings::{AsOf, CaseFinding, Findings, TierFinding};
 use super::verify::TIME_MAX;
+use crate::emergency::{Circle, WhoMayAsk};
 use crate::units::Millis;
 use serde::Serialize;
 use std::time::{Duration, UNIX_EPOCH};
@@ -112,22 +115,10 @@ fn head(findings: &Findings, lines: &mut Vec<Line>) {
         ),
     );
     for tier in &patient.tiers {
-        let rule = if tier.policy.openable {
-            let waiting = match tier.policy.waiting_ms.0 {
-                0 => "without a waiting time".to_owned(),
-                ms => format!("after waiting {} unless life is at risk", span(Millis(ms))),
-            };
-            format!(
-                "can be opened by {} kin together, {waiting}, for at most {}",
-                tier.threshold,
-                span(tier.policy.session_ms_max)
-            )
-        } else {
-            "must not be opened in an emergency at all".to_owned()
-        };
+        let rule = rule_of(tier);
         proved(
             lines,
-            format!("By the patient's rule, tier {} {rule}.", tier.tier),
+            format!("By the patient's present rule, tier {} {rule}.", tier.tier),
         );
     }
     proved(
@@ -144,11 +135,38 @@ fn head(findings: &Findings, lines: &mut Vec<Line>) {
                     "There have been {count} emergency cases about this patient; all of them are shown here."
                 )
             }
+            (Subject::Case(_), 1) => {
+                "There has been one emergency case about this patient; it is shown here.".to_owned()
+            }
             (Subject::Case(_), count) => format!(
                 "There have been {count} emergency cases about this patient; this bundle is about one of them."
             ),
         },
     );
+}
+
+/// What a rule allows, after the name of its tier.
+fn rule_of(tier: &TierFinding) -> String {
+    let policy = &tier.policy;
+    if !policy.openable {
+        return "must not be opened in an emergency at all".to_owned();
+    }
+    let waiting = match policy.waiting_ms.0 {
+        0 => "without a waiting time".to_owned(),
+        ms => format!("after waiting {} unless life is at risk", span(Millis(ms))),
+    };
+    let who = match &policy.who {
+        WhoMayAsk::AnyAccredited => "any accredited hospital".to_owned(),
+        WhoMayAsk::Only(listed) => {
+            let count = u64::try_from(listed.len()).unwrap_or(u64::MAX);
+            format!("one of {}", counted(count, "listed hospital"))
+        }
+    };
+    format!(
+        "can be opened for {who} by {} kin together, {waiting}, for at most {}",
+        tier.threshold,
+        span(policy.session_ms_max)
+    )
 }
 
 fn limits(findings: &Findings, lines: &mut Vec<Line>) {
@@ -178,6 +196,15 @@ fn limits(findings: &Findings, lines: &mut Vec<Line>) {
         limit(
             lines,
             "each batch of records named here is proved; that there was no further batch within the request is not.".to_owned(),
+        );
+    }
+    let asks_second = |case: &CaseFinding| matches!(case.circle, Circle::Second { .. });
+    if matches!(findings.subject, Subject::Case(_)) && findings.cases.iter().any(asks_second) {
+        limit(
+            lines,
+            "whether the hospital had been told no in another case, and so must not have turned to the second circle, is checked in a bundle about \
+             the patient only."
+                .to_owned(),
         );
     }
     if !findings.cases.is_empty() {

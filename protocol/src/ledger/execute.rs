@@ -287,6 +287,13 @@ impl State {
     /// Moves every case and every grant whose deadline has come.
     fn pass_time(&mut self, run: &mut Run) {
         self.forget_attempts(run.now);
+        self.pass_time_of_cases(run);
+        self.pass_time_of_rosters(run);
+        self.expire_grants(run);
+    }
+
+    /// Moves every case whose deadline has come.
+    fn pass_time_of_cases(&mut self, run: &mut Run) {
         let due: Vec<(Millis, CaseId)> = self
             .deadlines
             .range(..=(run.now, CaseId([0xff; 32])))
@@ -299,8 +306,6 @@ impl State {
                 self.put_case(run, None, next, &steps);
             }
         }
-        self.pass_time_of_rosters(run);
-        self.expire_grants(run);
     }
 
     /// The patient's device stops a case.

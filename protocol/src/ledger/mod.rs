@@ -48,7 +48,7 @@ pub use governance::{
     ProtocolVersion, SETS_MAX,
 };
 pub use mempool::{AdmissionError, Mempool, PER_SENDER_MAX, POOL_BYTES_MAX, SETTLED_MAX};
-pub use patient::{Drill, Era, Patient, Shown};
+pub use patient::{Drill, Era, FORMER_DEVICES_MAX, Patient, Shown};
 pub use proof::{
     Confirmed, HEAD_AGE_MS_MAX, HeadStatement, ProofError, TxProof, confirm_head, confirm_state,
 };

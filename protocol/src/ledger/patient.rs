@@ -119,7 +119,8 @@ impl Patient {
 
     /// Another device speaks for the patient from now on.
     pub(crate) fn change_device(&mut self, device: AccountId) {
-        self.former_devices.push(std::mem::replace(&mut self.device, device));
+        self.former_devices
+            .push(std::mem::replace(&mut self.device, device));
         if self.former_devices.len() > FORMER_DEVICES_MAX {
             self.former_devices.remove(0);
         }

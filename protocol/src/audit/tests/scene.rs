@@ -4,15 +4,19 @@ use crate::audit::{Attachment, Bundle, Source, Subject, build};
 use crate::consensus::Certificate;
 use crate::crypto::group::ScalarBytes;
 use crate::crypto::{Digest, OpeningKey, Secret32, Signature, SigningKey};
-use crate::emergency::{Purpose, Reason, Request, Scope, TierPolicy};
+use crate::emergency::{
+    Circle, Escalation, Purpose, Reason, Request, Scope, TierPolicy, WhoMayAsk,
+};
 use crate::ids::{CaseId, HospitalId, KinId, PatientId};
 use crate::ledger::light::Step;
 use crate::ledger::test_chain::Chain;
 use crate::ledger::{
-    Approval, BatchPlace, Block, Enrolment, HospitalInfo, Ledger, Member, SignedTransaction, State,
-    StateProof, TierShares, Transaction, TreeError, TxBody, What, release_digest,
+    Approval, BatchPlace, Block, Enrolment, HospitalInfo, Ledger, Member, SecondCircle,
+    SignedTransaction, State, StateProof, TierShares, Transaction, TreeError, TxBody, What,
+    release_digest,
 };
 use crate::record::{BatchHeader, BatchStatus, Receipt, ReceiptBody, ReceiptLine, receipts_root};
+use crate::roster::{Relation, RosterRules};
 use crate::sharing::{SchnorrProof, SessionPublic, SessionSecret, Threshold, TierKey, deal};
 use crate::units::{Epoch, Height, Millis, Sequence, ShareIndex, Tier};
 use rand_chacha::ChaCha20Rng;
@@ -25,6 +29,7 @@ pub(super) const REVIEWER: u8 = 4;
 pub(super) const PATIENT: u8 = 5;
 pub(super) const OTHER_PATIENT: u8 = 6;
 pub(super) const KIN: [u8; 5] = [11, 12, 13, 14, 15];
+pub(super) const SECOND_KIN: [u8; 3] = [16, 17, 18];
 const CLINICIAN: u8 = 20;
 
 /// How long `chart` waits when life is not at risk.
@@ -48,6 +53,14 @@ pub(super) fn kin(n: u8) -> KinId {
 
 pub(super) fn hospital(n: u8) -> HospitalId {
     HospitalId::of(&key(n).verifying_key())
+}
+
+fn member(n: &u8) -> Member {
+    Member {
+        key: key(*n).verifying_key(),
+        sealing: sealing(*n),
+        relation: Relation::Sibling,
+    }
 }
 
 pub(super) struct Scene {
@@ -106,29 +119,44 @@ impl Scene {
 
     fn enrolment(&mut self, n: u8) -> Enrolment {
         let threshold = Threshold::majority(KIN.len()).unwrap();
-        let tiers = Tier::ALL.into_iter().map(|tier| {
-            let secret = TierKey::random(&mut self.rng);
-            let (commitments, _) = deal(&secret, threshold, &mut self.rng).unwrap();
+        let summary = TierKey::random(&mut self.rng);
+        let mut tiers = Vec::new();
+        for tier in Tier::ALL {
+            let other = TierKey::random(&mut self.rng);
+            let secret = match tier {
+                Tier::Summary => &summary,
+                Tier::Chart | Tier::Sensitive => &other,
+            };
+            let (commitments, _) = deal(secret, threshold, &mut self.rng).unwrap();
             let mut policy = TierPolicy::default_for(tier);
             if tier == Tier::Chart {
                 policy.waiting_ms = Millis(WAITING_MS);
+                let mut listed = vec![hospital(HOSPITAL), hospital(OTHER_HOSPITAL)];
+                listed.sort();
+                policy.who = WhoMayAsk::Only(listed);
             }
-            TierShares {
+            tiers.push(TierShares {
                 tier,
                 commitments,
                 policy,
-            }
-        });
+            });
+        }
+        let threshold = Threshold::majority(SECOND_KIN.len()).unwrap();
+        let (commitments, _) = deal(&summary, threshold, &mut self.rng).unwrap();
         let mut enrolment = Enrolment {
             sealing: sealing(n),
-            tiers: tiers.collect(),
-            roster: KIN
-                .iter()
-                .map(|kin| Member {
-                    key: key(*kin).verifying_key(),
-                    sealing: sealing(*kin),
-                })
-                .collect(),
+            tiers,
+            roster: KIN.iter().map(member).collect(),
+            rules: RosterRules::default(),
+            escalation: Escalation {
+                remind_after_ms: Millis(3_000),
+                second_circle_after_ms: Millis(6_000),
+            },
+            second: Some(SecondCircle {
+                roster: SECOND_KIN.iter().map(member).collect(),
+                commitments,
+                acceptances: Vec::new(),
+            }),
             sponsor: hospital(HOSPITAL),
             sponsor_signature: Signature([0; 64]),
             acceptances: Vec::new(),
@@ -137,7 +165,17 @@ impl Scene {
         enrolment.sponsor_signature = Enrolment::sponsor(&digest, &key(HOSPITAL));
         let accept = |n: &u8| key(*n).sign(&Enrolment::acceptance(&digest, kin(*n)));
         enrolment.acceptances = KIN.iter().map(accept).collect();
+        let accepted = SECOND_KIN.iter().map(accept).collect();
+        enrolment.second.as_mut().unwrap().acceptances = accepted;
         enrolment
+    }
+
+    /// Changes the state between two blocks, as a handover would have done over many of them.
+    pub(super) fn change(&mut self, change: impl FnOnce(&mut State)) {
+        let mut state = self.chain.ledger.state().clone();
+        change(&mut state);
+        let entries: Vec<_> = state.entries().collect();
+        self.chain.ledger = Ledger::restore(&entries).unwrap();
     }
 
     /// A batch of two records that all kin hold.
@@ -181,10 +219,29 @@ impl Scene {
     }
 
     pub(super) fn request(&mut self, by: u8, of: u8, tiers: &[Tier], purpose: Purpose) -> Request {
+        self.request_with(by, of, tiers, |request| request.purpose = purpose)
+    }
+
+    /// A request for a threat to life, changed before it is proved and signed.
+    pub(super) fn request_with(
+        &mut self,
+        by: u8,
+        of: u8,
+        tiers: &[Tier],
+        change: impl FnOnce(&mut Request),
+    ) -> Request {
+        let epoch = self
+            .chain
+            .ledger
+            .state()
+            .patient(patient(of))
+            .unwrap()
+            .epoch;
         let secret = SessionSecret::random(&mut self.rng);
         let mut request = Request {
             patient: patient(of),
-            epoch: Epoch(1),
+            epoch,
+            circle: Circle::First,
             scopes: tiers
                 .iter()
                 .map(|tier| Scope {
@@ -193,7 +250,7 @@ impl Scene {
                     only: Vec::new(),
                 })
                 .collect(),
-            purpose,
+            purpose: Purpose::BreakGlass,
             reason: Reason::Unconscious,
             encounter: Digest([1; 32]),
             clinician: key(CLINICIAN).verifying_key(),
@@ -209,6 +266,7 @@ impl Scene {
             session_ms: Millis(30_000),
             clinician_signature: Signature([0; 64]),
         };
+        change(&mut request);
         let chain = self.chain.ledger.chain();
         request.session = secret.prove(&request.binding(chain, hospital(by)), &mut self.rng);
         request.signed(chain, hospital(by), &key(CLINICIAN))
@@ -216,7 +274,17 @@ impl Scene {
 
     /// A hospital asks for the summary, life being at risk.
     pub(super) fn open(&mut self, by: u8, of: u8) -> CaseId {
-        let request = self.request(by, of, &[Tier::Summary], Purpose::BreakGlass);
+        self.open_with(by, of, |_| ())
+    }
+
+    /// A hospital asks for the summary, in some way.
+    pub(super) fn open_with(
+        &mut self,
+        by: u8,
+        of: u8,
+        change: impl FnOnce(&mut Request),
+    ) -> CaseId {
+        let request = self.request_with(by, of, &[Tier::Summary], change);
         let transaction = self.sign(by, TxBody::Request(Box::new(request)));
         let id = CaseId(transaction.id().0);
         self.chain.push(vec![transaction]);
@@ -228,6 +296,7 @@ impl Scene {
         let case = self.chain.ledger.state().case(case).unwrap();
         TxBody::Approve(Approval {
             case: case.id,
+            circle: case.request.circle,
             epoch: case.request.epoch,
             hospital: case.hospital,
             purpose: case.request.purpose,

@@ -509,6 +509,10 @@ fn by_hand(view: &View, case: CaseId, heights: &[u64]) -> Bundle {
         steps: view.steps.clone(),
         meta: prove(State::meta_key()),
         patient: prove(State::patient_key(stands.patient())),
+        rosters: vec![prove(State::roster_key(
+            stands.patient(),
+            stands.request.epoch,
+        ))],
         hospitals: vec![prove(State::hospital_key(stands.hospital))],
         reviewers: Vec::new(),
         cases: vec![CaseFile {

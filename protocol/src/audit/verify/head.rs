@@ -7,10 +7,12 @@ use crate::audit::findings::{BatchFinding, ScopeFinding};
 use crate::audit::replay::reviewer_of;
 use crate::crypto::Digest;
 use crate::emergency::Case;
-use crate::ids::{AccountId, CaseId, HospitalId};
+use crate::ids::{AccountId, CaseId, HospitalId, PatientId};
 use crate::ledger::light::Follower;
-use crate::ledger::{BatchEntry, BatchPlace, Genesis, Hospital, Meta, State, StateProof};
-use crate::units::{Height, Millis};
+use crate::ledger::{
+    BatchEntry, BatchPlace, Enrolment, Genesis, Hospital, Meta, State, StateProof,
+};
+use crate::units::{Epoch, Height, Millis};
 use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -73,6 +75,26 @@ impl Head {
         let id = State::case_of_key(&proof.key).ok_or(AuditError::List { what: "cases" })?;
         let case: Case = self.entry(proof, &State::case_key(id), Part::Case(id))?;
         Ok((id, case))
+    }
+
+    /// What was in force in the epochs in which the cases were opened: exactly they, in their order.
+    pub(super) fn rosters(
+        &self,
+        bundle: &Bundle,
+        patient: PatientId,
+        cases: &[(CaseId, Case)],
+    ) -> Result<BTreeMap<Epoch, Enrolment>, AuditError> {
+        let epochs: BTreeSet<Epoch> = cases.iter().map(|(_, case)| case.request.epoch).collect();
+        if epochs.len() != bundle.rosters.len() {
+            return Err(AuditError::List { what: "rosters" });
+        }
+        let proofs = epochs.into_iter().zip(&bundle.rosters);
+        proofs
+            .map(|(epoch, proof)| {
+                let key = State::roster_key(patient, epoch);
+                Ok((epoch, self.entry(proof, &key, Part::Roster(epoch))?))
+            })
+            .collect()
     }
 
     /// The hospitals that asked: exactly they, in their order.

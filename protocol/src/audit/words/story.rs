@@ -1,26 +1,42 @@
 //! One case as a story, in the order in which it happened.
 
-use super::{Basis, Line, counted, moment, proved, say, span};
+use super::{Basis, Line, counted, moment, proved, rule_of, say, span};
 use crate::audit::findings::{AsOf, CaseFinding, Mark};
-use crate::emergency::{ClosedBy, Phase, Purpose, Reason, RefusalReason, Verdict};
+use crate::emergency::{Circle, ClosedBy, Phase, Purpose, Reason, RefusalReason, Verdict};
 use crate::ids::KinId;
 use crate::units::Height;
 
 /// Tells a case.
 pub(super) fn tell(case: &CaseFinding, as_of: AsOf, lines: &mut Vec<Line>) {
     request(case, lines);
+    circle(case, lines);
+    rules(case, lines);
     // Everything after the request has a place on the chain, but for what time alone brings about.
     let mut told: Vec<((Height, u32), Line)> = Vec::new();
     decisions(case, &mut told);
     releases(case, &mut told);
     reads(case, &mut told);
-    if let Some(mark) = case.vetoed {
-        let text = format!("The patient vetoed it{}.", place(mark));
-        told.push((key(mark), line(Basis::Proved, text)));
+    if let Some(veto) = case.vetoed {
+        let (at, device) = (place(veto.mark), veto.device);
+        let text = format!("The patient vetoed it{at}, with device {device}.");
+        told.push((key(veto.mark), line(Basis::Proved, text)));
     }
     told.sort_by_key(|(key, _)| *key);
     lines.extend(told.into_iter().map(|(_, line)| line));
     end(case, as_of, lines);
+    if !case.releases.is_empty() {
+        let releases = u64::try_from(case.releases.len()).unwrap_or(u64::MAX);
+        proved(
+            lines,
+            format!(
+                "{} in case {}: before each, the request was final and at least {} kin had approved it in time, by transactions that were final \
+                 too; whoever released was one of them.",
+                counted(releases, "release"),
+                case.id,
+                case.threshold
+            ),
+        );
+    }
     proved(
         lines,
         format!(
@@ -30,6 +46,32 @@ pub(super) fn tell(case: &CaseFinding, as_of: AsOf, lines: &mut Vec<Line>) {
             counted(u64::from(case.transactions), "transaction")
         ),
     );
+}
+
+/// Whose approval was asked, when it was not the first circle's.
+fn circle(case: &CaseFinding, lines: &mut Vec<Line>) {
+    if let Circle::Second { after } = case.circle {
+        proved(
+            lines,
+            format!(
+                "It goes on from case {after}, in which the first circle was asked and had come to no decision; by the patient's rule the                  second circle could be asked by then."
+            ),
+        );
+    }
+}
+
+/// The patient's rules for the tiers that were asked for.
+fn rules(case: &CaseFinding, lines: &mut Vec<Line>) {
+    for rule in &case.rules {
+        let text = rule_of(rule);
+        proved(
+            lines,
+            format!(
+                "Policy of epoch {}, tier {}: {text}.",
+                case.epoch, rule.tier
+            ),
+        );
+    }
 }
 
 fn request(case: &CaseFinding, lines: &mut Vec<Line>) {
@@ -57,7 +99,10 @@ fn request(case: &CaseFinding, lines: &mut Vec<Line>) {
     say(
         lines,
         Basis::Reported,
-        format!("the hospital gave as the reason: {}.", reason(case.reason)),
+        format!(
+            "the hospital gave as the reason: {}.",
+            reason_words(case.reason)
+        ),
     );
     for scope in &case.scopes {
         let extent = match scope.only {
@@ -93,9 +138,11 @@ fn request(case: &CaseFinding, lines: &mut Vec<Line>) {
     proved(
         lines,
         format!(
-            "By the patient's rules {} of {} kin had to approve before {}; the session could last {}.",
+            "By the patient's rules of epoch {}, {} of {} kin of the {} circle had to approve before {}; the session could last {}.",
+            case.epoch,
             case.threshold,
             case.roster.len(),
+            case.circle.kind(),
             moment(case.expires_ms),
             span(case.timing.session_ms)
         ),
@@ -107,7 +154,11 @@ fn decisions(case: &CaseFinding, told: &mut Vec<((Height, u32), Line)>) {
         let who = kin(case, decision.kin);
         let text = match decision.refused {
             None => format!("{who} approved{}.", place(decision.mark)),
-            Some(why) => format!("{who} refused{}: {}.", place(decision.mark), refusal(why)),
+            Some(why) => format!(
+                "{who} refused{}: {}.",
+                place(decision.mark),
+                refusal_words(why)
+            ),
         };
         told.push((key(decision.mark), line(Basis::Proved, text)));
     }
@@ -227,7 +278,9 @@ fn kin(case: &CaseFinding, id: KinId) -> String {
     }
 }
 
-fn reason(reason: Reason) -> &'static str {
+/// What happened, in words.
+#[must_use]
+pub fn reason_words(reason: Reason) -> &'static str {
     match reason {
         Reason::Unconscious => "found unconscious",
         Reason::Cardiac => "cardiac arrest or a suspected heart attack",
@@ -241,7 +294,9 @@ fn reason(reason: Reason) -> &'static str {
     }
 }
 
-fn refusal(reason: RefusalReason) -> &'static str {
+/// Why a kin refused, in words.
+#[must_use]
+pub fn refusal_words(reason: RefusalReason) -> &'static str {
     match reason {
         RefusalReason::PatientCanDecide => "the patient can be asked",
         RefusalReason::NotThere => "the patient is not where the request says",

@@ -1,28 +1,43 @@
-//! The ledger's own rules over the transactions of one case, without the rest of the chain: for those who check afterwards
-//! what happened ([`crate::audit`]).
+//! The ledger's own rules over the transactions of a patient's cases, without the rest of the chain: for those who check
+//! afterwards what happened ([`crate::audit`]).
 //!
-//! Whoever replays knows the patient's entry and who is accredited, and hands in the case's transactions in order. Time passes as
-//! in a block: what a case does by itself depends on its deadlines alone, so blocks between may be left out.
+//! Whoever replays knows the patient's entry, the rosters of the epochs in which cases were opened and who is accredited, and
+//! hands in the cases' transactions in order. Time passes as in a block: what a case does by itself depends on its
+//! deadlines alone, so blocks between may be left out.
 
 use super::Run;
 use crate::crypto::Digest;
 use crate::emergency::Case;
 use crate::ids::{AccountId, CaseId, PatientId};
+use crate::ledger::enrolment::Enrolment;
 use crate::ledger::event::{Effects, Rejection};
 use crate::ledger::genesis::Genesis;
-use crate::ledger::state::{Hospital, Meta, Patient, State};
-use crate::ledger::transaction::SignedTransaction;
-use crate::units::{Height, Millis};
+use crate::ledger::patient::Patient;
+use crate::ledger::state::{Hospital, Meta, State};
+use crate::ledger::transaction::{SignedTransaction, TxBody};
+use crate::units::{Epoch, Height, Millis};
+use std::collections::BTreeMap;
 
-/// A state that knows one patient and nothing of other cases.
+/// A state that knows one patient and nothing but what is handed in.
 pub(crate) struct Replay {
     state: State,
     run: Run,
+    id: PatientId,
+    patient: Patient,
+    rosters: BTreeMap<Epoch, Enrolment>,
+    hospitals: Vec<Hospital>,
 }
 
 impl Replay {
-    /// A ledger with this patient alone, nobody accredited, no case.
-    pub(crate) fn new(genesis: &Genesis, meta: &Meta, id: PatientId, patient: &Patient) -> Self {
+    /// A ledger with this patient alone, nobody accredited, no case. `rosters` holds what was in force in each epoch in
+    /// which a case was opened.
+    pub(crate) fn new(
+        genesis: &Genesis,
+        meta: &Meta,
+        id: PatientId,
+        patient: &Patient,
+        rosters: BTreeMap<Epoch, Enrolment>,
+    ) -> Self {
         let nobody = Genesis {
             hospitals: Vec::new(),
             reviewers: Vec::new(),
@@ -30,23 +45,34 @@ impl Replay {
         };
         let mut state = State::genesis(&nobody);
         state.meta.put((), meta.clone());
-        let fresh = Patient {
+        let mut fresh = Patient {
             live_cases: 0,
             case_log: (Digest::ZERO, 0),
             ..patient.clone()
         };
+        if let Some((epoch, enrolment)) = rosters.first_key_value() {
+            (fresh.epoch, fresh.enrolment) = (*epoch, enrolment.clone());
+        }
         state.patients.put(id, fresh);
         let run = Run::new(Height(0), genesis.time_ms, state.standings().clone());
-        Self { state, run }
+        Self {
+            state,
+            run,
+            id,
+            patient: patient.clone(),
+            rosters,
+            hospitals: Vec::new(),
+        }
     }
 
-    /// A hospital may request. What it was suspended for came later, or is over.
+    /// A hospital may request.
     pub(crate) fn accredit(&mut self, hospital: &Hospital) {
         let entry = Hospital {
             suspended_until_ms: Millis(0),
             ..hospital.clone()
         };
-        self.state.hospitals.put(hospital.info.id(), entry);
+        self.state.hospitals.put(hospital.info.id(), entry.clone());
+        self.hospitals.push(entry);
     }
 
     /// A reviewer may judge.
@@ -60,7 +86,7 @@ impl Replay {
             return;
         }
         (self.run.height, self.run.now) = (height, now);
-        self.state.pass_time(&mut self.run);
+        self.state.pass_time_of_cases(&mut self.run);
         // Nobody follows.
         self.run.effects = Effects::default();
     }
@@ -68,7 +94,7 @@ impl Replay {
     /// Executes a transaction that stands at this place of the present block.
     ///
     /// # Errors
-    /// [`Rejection`] when the rules refuse it; nothing changes.
+    /// [`Rejection`] when the rules refuse it; no case changes.
     pub(crate) fn apply(
         &mut self,
         index: u32,
@@ -77,11 +103,54 @@ impl Replay {
         let cause = (transaction.id(), index);
         let body = &transaction.content.body;
         let signer = transaction.account();
-        self.state.run_body(&mut self.run, signer, cause, body)
+        match body {
+            TxBody::Request(request) => self.turn_to(request.epoch),
+            TxBody::Veto { .. } => self.speak_by(signer),
+            _ => {}
+        }
+        self.state.run_body(&mut self.run, signer, cause, body)?;
+        if matches!(body, TxBody::Review { .. }) {
+            // Whether a verdict suspends depends on who had a validator then, which is not known here.
+            for entry in &self.hospitals {
+                self.state.hospitals.put(entry.info.id(), entry.clone());
+            }
+        }
+        Ok(())
     }
 
     /// The case as it stands now.
     pub(crate) fn case(&self, id: CaseId) -> Option<&Case> {
         self.state.case(id)
+    }
+
+    /// The roster of another epoch takes over: a later one, and not while a case is live.
+    fn turn_to(&mut self, epoch: Epoch) {
+        let Some(entry) = self.state.patients.get(&self.id) else {
+            return;
+        };
+        if let Some(enrolment) = self.rosters.get(&epoch)
+            && epoch > entry.epoch
+            && entry.live_cases == 0
+        {
+            let next = Patient {
+                epoch,
+                enrolment: enrolment.clone(),
+                ..entry.clone()
+            };
+            self.state.patients.put(self.id, next);
+        }
+    }
+
+    /// A device that speaks for the patient at the head, or did before, is taken for the one that spoke then.
+    fn speak_by(&mut self, device: AccountId) {
+        if let Some(entry) = self.state.patients.get(&self.id)
+            && self.patient.has_had_device(device)
+        {
+            let next = Patient {
+                device,
+                ..entry.clone()
+            };
+            self.state.patients.put(self.id, next);
+        }
     }
 }

@@ -1,0 +1,254 @@
+//! Rosters, rules and devices that changed between cases, and the second circle: what counted then is what is checked.
+
+use super::scene::*;
+use crate::audit::words::Report;
+use crate::audit::{AuditError, Findings, Part, Subject, build, verify};
+use crate::emergency::{Circle, Phase, RefusalReason, SecondCircleError};
+use crate::ids::{AccountId, CaseId};
+use crate::ledger::{Rejection, TxBody};
+use crate::units::{Epoch, Millis, Tier};
+
+fn text(findings: &Findings) -> String {
+    Report::new(findings).sentences().join("\n")
+}
+
+/// A case of epoch 1, another of epoch 2, in which one kin less may decide and the session is shorter.
+fn two_epochs() -> (Scene, CaseId, CaseId) {
+    let mut scene = Scene::new();
+    let first = scene.open(HOSPITAL, PATIENT);
+    scene.approve(first, &KIN[..3]);
+    // It never approved.
+    scene.act(KIN[4], Scene::release(first, KIN[4]));
+    scene.act(HOSPITAL, TxBody::Close { case: first });
+    scene.change(|state| {
+        let id = patient(PATIENT);
+        let mut entry = state.patient(id).unwrap().clone();
+        entry.epoch = Epoch(2);
+        entry.enrolment.roster.rotate_left(1);
+        entry.enrolment.roster.truncate(4);
+        entry.enrolment.tiers[0].policy.session_ms_max = Millis(7_000);
+        state.patients.put(id, entry);
+    });
+    let second = scene.open(HOSPITAL, PATIENT);
+    scene.approve(second, &KIN[1..4]);
+    scene.act(KIN[1], Scene::release(second, KIN[1]));
+    (scene, first, second)
+}
+
+#[test]
+fn each_case_is_judged_by_the_roster_and_rules_of_its_epoch() {
+    let (mut scene, first, second) = two_epochs();
+    let genesis = scene.chain.genesis.clone();
+    let bundle = scene.bundle(Subject::Patient(patient(PATIENT)));
+    assert_eq!(bundle.rosters.len(), 2);
+    let findings = verify(&genesis, &bundle).unwrap();
+    let found: Vec<_> = findings
+        .cases
+        .iter()
+        .map(|case| {
+            (
+                case.id,
+                case.epoch,
+                case.roster.len(),
+                case.timing.session_ms,
+            )
+        })
+        .collect();
+    let expected = [
+        (first, Epoch(1), 5, Millis(30_000)),
+        (second, Epoch(2), 4, Millis(7_000)),
+    ];
+    assert_eq!(found, expected);
+    let rule = |n: usize| findings.cases[n].rules[0].policy.session_ms_max;
+    assert_eq!((rule(0), rule(1)), (Millis(4 * 3_600_000), Millis(7_000)));
+    // Each alone needs its own roster only.
+    for (case, epoch) in [(first, 1), (second, 2)] {
+        let bundle = scene.bundle(Subject::Case(case));
+        assert_eq!(bundle.rosters.len(), 1);
+        let words = text(&verify(&genesis, &bundle).unwrap());
+        assert!(
+            words.contains(&format!("rules of epoch {epoch},")),
+            "{words}"
+        );
+    }
+    let mut spoilt = bundle.clone();
+    spoilt.rosters.swap(0, 1);
+    let part = Part::Roster(Epoch(1));
+    assert_eq!(
+        verify(&genesis, &spoilt),
+        Err(AuditError::Misplaced { part })
+    );
+    let mut spoilt = bundle;
+    spoilt.rosters.pop();
+    let what = "rosters";
+    assert_eq!(verify(&genesis, &spoilt), Err(AuditError::List { what }));
+}
+
+/// All validators sign that the roster changed while a case was live: the rules say no.
+#[test]
+fn an_epoch_does_not_change_under_a_live_case() {
+    let mut scene = Scene::new();
+    let first = scene.open(HOSPITAL, PATIENT);
+    scene.approve(first, &KIN[..1]);
+    scene.change(|state| {
+        let id = patient(PATIENT);
+        let mut entry = state.patient(id).unwrap().clone();
+        entry.epoch = Epoch(2);
+        state.patients.put(id, entry);
+    });
+    let second = scene.open(HOSPITAL, PATIENT);
+    let genesis = scene.chain.genesis.clone();
+    let mut view = scene.view();
+    let subject = Subject::Patient(patient(PATIENT));
+    // The builder executes by the rules too, and finds no such case.
+    let error = build(&genesis, &mut view, subject, Vec::new()).unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains(&second.to_hex()[..8]), "{text}");
+    assert!(text.contains("0 transactions"), "{text}");
+}
+
+#[test]
+fn a_veto_counts_from_a_device_that_was_replaced_since() {
+    const NEW: u8 = 30;
+    const STRANGER: u8 = 31;
+    let device = |n: u8| AccountId::of(&key(n).verifying_key());
+    let replace = |scene: &mut Scene, n: u8| {
+        scene.change(|state| {
+            let id = patient(PATIENT);
+            let mut entry = state.patient(id).unwrap().clone();
+            state.devices.remove(&entry.device);
+            state.devices.put(device(n), id);
+            entry.change_device(device(n));
+            state.patients.put(id, entry);
+        });
+    };
+    let mut scene = Scene::new();
+    let mut vetoed = Vec::new();
+    for signer in [PATIENT, NEW] {
+        let case = scene.open(HOSPITAL, PATIENT);
+        scene.act(signer, TxBody::Veto { case });
+        vetoed.push((case, device(signer)));
+        let next = if signer == PATIENT { NEW } else { STRANGER };
+        replace(&mut scene, next);
+    }
+    let genesis = scene.chain.genesis.clone();
+    let bundle = scene.bundle(Subject::Patient(patient(PATIENT)));
+    let findings = verify(&genesis, &bundle).unwrap();
+    let found: Vec<_> = findings
+        .cases
+        .iter()
+        .map(|case| (case.id, case.vetoed.unwrap().device))
+        .collect();
+    assert_eq!(found, vetoed);
+    assert!(
+        findings
+            .cases
+            .iter()
+            .all(|case| case.phase == Phase::Vetoed)
+    );
+}
+
+/// The first circle does not answer, the second does.
+fn both_circles() -> (Scene, CaseId, CaseId) {
+    let mut scene = Scene::new();
+    let after = scene.open(HOSPITAL, PATIENT);
+    scene.approve(after, &KIN[..1]);
+    scene.chain.pass(6);
+    let second = scene.open_with(HOSPITAL, PATIENT, |request| {
+        request.circle = Circle::Second { after };
+    });
+    scene.approve(second, &SECOND_KIN[..2]);
+    scene.act(SECOND_KIN[0], Scene::release(second, SECOND_KIN[0]));
+    (scene, after, second)
+}
+
+#[test]
+fn a_case_of_the_second_circle_comes_with_the_one_before() {
+    let (mut scene, after, second) = both_circles();
+    let genesis = scene.chain.genesis.clone();
+    let bundle = scene.bundle(Subject::Case(second));
+    let findings = verify(&genesis, &bundle).unwrap();
+    let ids: Vec<CaseId> = findings.cases.iter().map(|case| case.id).collect();
+    assert_eq!(ids, [after, second]);
+    let found = &findings.cases[1];
+    assert_eq!((found.threshold, found.roster.len()), (2, 3));
+    assert_eq!(found.rules.len(), 1);
+    assert_eq!(
+        (found.rules[0].tier, found.rules[0].threshold),
+        (Tier::Summary, 2)
+    );
+    let words = text(&findings);
+    assert!(
+        words.contains("2 of 3 kin of the second circle had to approve"),
+        "{words}"
+    );
+    assert!(words.contains("goes on from case"), "{words}");
+    let mut alone = bundle.clone();
+    alone.cases.remove(0);
+    assert_eq!(
+        verify(&genesis, &alone),
+        Err(AuditError::Subject { case: second })
+    );
+    let mut turned = bundle;
+    turned.cases.swap(0, 1);
+    assert_eq!(
+        verify(&genesis, &turned),
+        Err(AuditError::Subject { case: second })
+    );
+    // The case before stands for itself.
+    assert_eq!(scene.bundle(Subject::Case(after)).cases.len(), 1);
+    let whole = scene.bundle(Subject::Patient(patient(PATIENT)));
+    assert!(verify(&genesis, &whole).is_ok());
+}
+
+/// All validators let a hospital turn to the second circle that had been told no by the patient; the whole history shows it.
+#[test]
+fn a_second_circle_asked_after_a_no_is_found_out() {
+    let mut scene = Scene::new();
+    let no = scene.open(HOSPITAL, PATIENT);
+    for n in &KIN[..3] {
+        let reason = RefusalReason::Doubtful;
+        scene.act(*n, TxBody::Refuse { case: no, reason });
+    }
+    let after = scene.open(HOSPITAL, PATIENT);
+    scene.chain.pass(6);
+    let told = scene.chain.ledger.state().case(no).unwrap().clone();
+    scene.change(|state| {
+        let mut other = told.clone();
+        other.phase = Phase::Expired;
+        state.cases.put(no, other);
+    });
+    let second = scene.open_with(HOSPITAL, PATIENT, |request| {
+        request.circle = Circle::Second { after };
+    });
+    scene.change(|state| state.cases.put(no, told));
+    let genesis = scene.chain.genesis.clone();
+    let mut view = scene.view();
+    // Seen alone it holds: what happened in other cases is not in it.
+    let alone = build(&genesis, &mut view, Subject::Case(second), Vec::new()).unwrap();
+    let words = text(&verify(&genesis, &alone).unwrap());
+    assert!(
+        words.contains("had been told no in another case"),
+        "{words}"
+    );
+    let entry = view.ledger.state().case(second).unwrap().clone();
+    let mut whole = alone.clone();
+    whole.subject = Subject::Patient(patient(PATIENT));
+    let before = build(&genesis, &mut view, Subject::Case(no), Vec::new()).unwrap();
+    whole.cases.insert(0, before.cases[0].clone());
+    let error = verify(&genesis, &whole).unwrap_err();
+    let AuditError::Refused {
+        case,
+        number: 1,
+        reason,
+    } = error
+    else {
+        panic!("{error:?}");
+    };
+    assert_eq!(case, entry.id);
+    let phase = Phase::Refused;
+    assert_eq!(
+        *reason,
+        Rejection::SecondCircle(SecondCircleError::SaidNo { case: no, phase })
+    );
+}
