@@ -21,7 +21,7 @@ async fn story() -> anyhow::Result<()> {
 
     // The timeline prints as it goes. The seed drives losses and delays of links, never keys.
     let mut timeline = Timeline::new(true);
-    let report = scenario::play(&script, 1, &mut timeline, std::future::pending()).await?;
+    let report = scenario::play(&script, 1, &mut timeline, std::future::pending(), None).await?;
 
     // The same report is what `kithkin scenario run --json` prints.
     ensure!(report.ok, "{:?}", report.failure);

@@ -1,7 +1,9 @@
 //! The command line, as it is typed. What the words mean is checked in [`crate::commands`].
 
+mod audit;
 mod governance;
 
+pub use audit::{AuditCommand, ExportArgs, ListArgs, Origin, VerifyArgs};
 pub use governance::{
     CombineArgs, GovernanceCommand, ProposeArgs, ShowArgs, SignArgs, StateArgs, SubmitArgs,
 };
@@ -71,6 +73,13 @@ pub enum Command {
         #[command(subcommand)]
         command: GovernanceCommand,
     },
+    /// Shows afterwards, to somebody who trusts nobody, what happened in an emergency
+    #[command(after_help = audit::AUDIT_HELP)]
+    Audit {
+        /// What to do.
+        #[command(subcommand)]
+        command: AuditCommand,
+    },
     /// Searches thousands of simulated clusters for a broken rule of the consensus
     Simulate(SimulateArgs),
     /// Plays scripted emergencies and checks what they must come to
@@ -99,6 +108,9 @@ pub struct DemoArgs {
     /// Drives the schedule of faults, never keys
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+    /// Write genesis and audit bundle into this folder at the end; see kithkin audit
+    #[arg(long, value_name = "DIR")]
+    pub audit: Option<PathBuf>,
 }
 
 /// `kithkin cluster`
@@ -421,6 +433,9 @@ pub struct ScenarioRunArgs {
     /// Plays at the same time, told in one line each; with --json three for each core when left out, else 1
     #[arg(long, value_name = "N")]
     pub jobs: Option<NonZeroUsize>,
+    /// Write genesis and audit bundles of each play into a folder of its own in this one; see kithkin audit
+    #[arg(long, value_name = "DIR")]
+    pub audit: Option<PathBuf>,
 }
 
 /// `kithkin bench`

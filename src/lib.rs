@@ -3,6 +3,7 @@
 //! [`stage`] is a running cluster with everything a person in front of it can
 //! do. The commands, the scenarios and the examples are built on it.
 
+pub mod audit;
 pub mod bench;
 pub mod cli;
 pub mod commands;

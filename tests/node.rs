@@ -4,6 +4,8 @@
 
 #[path = "node/attack.rs"]
 mod attack;
+#[path = "node/audit.rs"]
+mod audit;
 #[path = "node/flood.rs"]
 mod flood;
 #[path = "node/founding.rs"]

@@ -2,6 +2,7 @@
 //!
 //! A command returns a [`Failure`] with what to tell the person and the exit code.
 
+pub mod audit;
 pub mod bench;
 pub mod cluster;
 pub mod demo;
@@ -71,6 +72,7 @@ pub fn run(cli: Cli) -> ExitCode {
             Command::Genesis { command } => genesis::run(&command),
             Command::Node(args) => node::run(args).await,
             Command::Governance { command } => governance::run(command).await,
+            Command::Audit { command } => audit::run(command).await,
             Command::Bench { command } => bench::run(command).await,
             Command::Simulate(args) => simulate::run(&args),
             Command::Scenario { command } => match command {

@@ -8,7 +8,8 @@ use crate::waiting::Interrupt;
 use anyhow::{Context as _, anyhow};
 use futures_util::stream::{self, StreamExt as _};
 use serde::Serialize;
-use std::path::Path;
+use std::num::NonZeroU64;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 use tokio::sync::watch;
 
@@ -43,7 +44,10 @@ pub async fn run(args: &ScenarioRunArgs) -> Result<(), Failure> {
     let stopped = stopped()?;
     let begun = Instant::now();
     let mut playing = stream::iter(&plays)
-        .map(|&(script, seed)| play(script, seed, shown, stopped.clone()))
+        .map(|&(script, seed)| {
+            let evidence = evidence(args, script, seed);
+            play(script, seed, shown, stopped.clone(), evidence)
+        })
         .buffered(jobs);
     let mut reports = Vec::new();
     // Whoever is playing when somebody else breaks down plays to the end: no cluster is left in the middle.
@@ -99,11 +103,21 @@ fn stopped() -> Result<watch::Receiver<bool>, Failure> {
     Ok(stopped)
 }
 
+/// Where genesis and audit bundles of one play go, if anywhere.
+fn evidence(args: &ScenarioRunArgs, script: &Loaded, seed: u64) -> Option<PathBuf> {
+    let mut name = script.path.file_stem().unwrap_or_default().to_owned();
+    if args.seeds > NonZeroU64::MIN {
+        name.push(format!("-{seed}"));
+    }
+    args.audit.as_ref().map(|dir| dir.join(name))
+}
+
 async fn play(
     script: &Loaded,
     seed: u64,
     shown: bool,
     mut stopped: watch::Receiver<bool>,
+    evidence: Option<PathBuf>,
 ) -> Result<Report, Failure> {
     if *stopped.borrow() {
         return Err(failure(script, PlayError::Stopped));
@@ -114,7 +128,7 @@ async fn play(
         }
     };
     let mut timeline = Timeline::new(shown);
-    let played = scenario::play(script, seed, &mut timeline, stop).await;
+    let played = scenario::play(script, seed, &mut timeline, stop, evidence.as_deref()).await;
     played.map_err(|error| failure(script, error))
 }
 
@@ -206,7 +220,9 @@ fn failure(script: &Loaded, error: PlayError) -> Failure {
     let about = format!("the scenario {}", script.path.display());
     match error {
         PlayError::Launch(error) => Failure::from(error),
-        PlayError::Folder(_) => Failure::Storage(anyhow!(error).context(about)),
+        PlayError::Folder(_) | PlayError::Audit(_) => {
+            Failure::Storage(anyhow!(error).context(about))
+        }
         PlayError::Stopped => Failure::NotHeld(anyhow!(error).context(about)),
     }
 }

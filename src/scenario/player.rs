@@ -4,6 +4,7 @@ use super::consent::PlayedConsent;
 use super::load::Loaded;
 use super::report::{ExpectationReport, Report, StepReport, millis};
 use super::script::Step;
+use crate::audit::{self, ExportError};
 use crate::compare::NotBack;
 use crate::disclosure::Page;
 use crate::stage::{Stage, StageError};
@@ -18,6 +19,7 @@ use kithkin_protocol::crypto::Digest;
 use kithkin_protocol::ids::CaseId;
 use kithkin_protocol::units::{Height, Millis, Tier};
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -30,6 +32,9 @@ pub enum PlayError {
     /// The cluster does not start.
     #[error(transparent)]
     Launch(#[from] StageError),
+    /// No audit bundle at the end.
+    #[error(transparent)]
+    Audit(#[from] ExportError),
     /// Somebody wanted it to stop.
     #[error("stopped before the end; nothing is kept")]
     Stopped,
@@ -107,7 +112,8 @@ pub(super) struct Player<'a> {
     left: Left,
 }
 
-/// Plays a script on a cluster of its own, which is gone afterwards, or until `stop` is ready.
+/// Plays a script on a cluster of its own, which is gone afterwards, or until `stop` is ready. What is proved of its cases
+/// is written into the folder `evidence`.
 ///
 /// # Errors
 /// [`PlayError`]. A step or an expectation that fails is no error: it stands in the [`Report`].
@@ -116,6 +122,7 @@ pub async fn play(
     seed: u64,
     timeline: &mut Timeline,
     stop: impl Future<Output = ()>,
+    evidence: Option<&Path>,
 ) -> Result<Report, PlayError> {
     let begun = Instant::now();
     let folder = tempfile::Builder::new()
@@ -142,6 +149,10 @@ pub async fn play(
     drop(player);
     timeline.finish();
     stage.shutdown().await;
+    if let (Ok(_), Some(out)) = (&told, evidence) {
+        let exported = audit::export_all(folder.path(), out)?;
+        timeline.print(&exported.hint());
+    }
     folder.close()?;
     let (steps, expectations, failure) = told?;
     let mut report = Report::new(loaded, seed, begun.elapsed(), steps, expectations, failure);

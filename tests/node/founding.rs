@@ -42,12 +42,17 @@ pub(crate) fn ended(args: &[&str]) -> Output {
 }
 
 impl Town {
-    /// Four validators over this transport: `tcp` or `quic`.
+    /// Four validators over this transport, `tcp` or `quic`, whose ledger holds transactions that mean nothing.
     pub(crate) fn found(transport: &str) -> Self {
+        Self::found_for(transport, "opaque")
+    }
+
+    /// Four validators over this transport and for this workload.
+    pub(crate) fn found_for(transport: &str, workload: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let at = |name: &str| folder.path().join(name).display().to_string();
         let genesis = at("genesis.toml");
-        let mut args: Vec<String> = ["genesis", "new", "--workload", "opaque", "--out", &genesis]
+        let mut args: Vec<String> = ["genesis", "new", "--workload", workload, "--out", &genesis]
             .map(str::to_owned)
             .to_vec();
         for n in 0..4 {
@@ -148,6 +153,11 @@ impl Town {
 
     /// A transaction that means nothing.
     pub(crate) fn transaction(&self, key: &SigningKey, sequence: u64) -> SignedTransaction {
+        self.sign(key, sequence, TxBody::Opaque(vec![7; 300]))
+    }
+
+    /// A transaction.
+    pub(crate) fn sign(&self, key: &SigningKey, sequence: u64, body: TxBody) -> SignedTransaction {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let now = now.expect("after 1970").as_millis();
         Transaction {
@@ -155,7 +165,7 @@ impl Town {
             signer: key.verifying_key(),
             sequence: Sequence(sequence),
             valid_until_ms: Millis(u64::try_from(now).expect("fits") + 3_600_000),
-            body: TxBody::Opaque(vec![7; 300]),
+            body,
         }
         .sign(key)
     }

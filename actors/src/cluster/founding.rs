@@ -192,6 +192,14 @@ pub(super) struct Founded {
 }
 
 impl Shape {
+    /// The genesis that a data folder was founded with; none when it was not founded yet.
+    ///
+    /// # Errors
+    /// [`FoundingError::Manifest`] when `cluster.toml` cannot be read.
+    pub fn genesis_of_folder(dir: &Path) -> Result<Option<Genesis>, FoundingError> {
+        Ok(read_manifest(dir)?.map(|manifest| manifest.genesis))
+    }
+
     /// The shape that a data folder was founded with; none when it was not founded yet.
     ///
     /// # Errors

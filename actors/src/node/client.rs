@@ -8,6 +8,7 @@ use super::protocol::{
     Refusal, Reply, Said, Welcome,
 };
 use crate::validator::messages::{Answer, Finalized, Look, Proved, ProvedFinal, QueryError};
+use kithkin_protocol::audit::Subject;
 use kithkin_protocol::credit::Standings;
 use kithkin_protocol::ids::{BlockId, TxId};
 use kithkin_protocol::ledger::light::Step;
@@ -278,6 +279,21 @@ impl NodeClient {
     pub async fn steps(&self, after: Height, within: Duration) -> Result<Vec<Step>, ClientFailure> {
         match self.ask(Ask::Steps(after), within).await? {
             Reply::Steps(steps) => Ok(steps),
+            _ => Err(ClientFailure::Other),
+        }
+    }
+
+    /// An audit bundle without attachments. It waits for the next block. Nothing of it has been verified.
+    ///
+    /// # Errors
+    /// As [`Self::ask`].
+    pub async fn audit(
+        &self,
+        subject: Subject,
+        within: Duration,
+    ) -> Result<Vec<u8>, ClientFailure> {
+        match self.ask(Ask::Audit(subject), within).await? {
+            Reply::Audit(bytes) => Ok(bytes),
             _ => Err(ClientFailure::Other),
         }
     }

@@ -16,7 +16,7 @@ use crate::pace::Pace;
 use crate::ports::names::ActorName;
 use crate::ports::network::{AskErrorKind, Delivered, Port};
 use crate::validator::messages::{
-    Answer, AwaitTx, Chain, LightSteps, Look, Prove, ProveFinal, SubmitMany,
+    Answer, AwaitTx, Chain, ExportAudit, LightSteps, Look, Prove, ProveFinal, SubmitMany,
 };
 use crate::validator::{OFFENCES_MAX, Party, Validator, judge};
 use actix::{Handler, Message};
@@ -57,6 +57,8 @@ const OFFENCES_PAID_MAX: u32 = 100;
 const GREETING_WITHIN: Duration = Duration::from_secs(2);
 /// How long the validator may take to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+/// How long the validator may take to put an audit bundle together.
+const AUDIT_WITHIN: Duration = Duration::from_secs(120);
 /// Most proofs of light clients, of some 256 KiB each, that are being made or written for all clients together; more
 /// wait for their turn.
 const PROOFS_MAX: usize = 64;
@@ -98,6 +100,8 @@ fn proofs(ask: &Ask) -> u32 {
     match ask {
         // Up to `STEPS_BYTES_MAX`.
         Ask::Steps(_) => 8,
+        // Up to `AUDIT_BYTES_MAX`, and blocks are read for it.
+        Ask::Audit(_) => 32,
         Ask::ProveFinal(_) => 1,
         Ask::Submit(_)
         | Ask::AwaitTx { .. }
@@ -376,6 +380,10 @@ impl House {
                     Reply::ProvedFinal(Box::new(proved))
                 })
                 .await
+            }
+            Ask::Audit(subject) => {
+                self.query(ExportAudit(subject), AUDIT_WITHIN, Reply::Audit)
+                    .await
             }
             Ask::Steps(after) => {
                 self.query(LightSteps { after }, ANSWER_WITHIN, Reply::Steps)

@@ -6,7 +6,8 @@ use super::genesis_text;
 use super::protocol::*;
 use crate::ports::names::ActorName;
 use crate::validator::messages::{Answer, Look, Proved, QueryError};
-use kithkin_protocol::ids::{BlockId, ChainId, TxId, ValidatorId};
+use kithkin_protocol::audit::Subject;
+use kithkin_protocol::ids::{BlockId, CaseId, ChainId, TxId, ValidatorId};
 use kithkin_protocol::ledger::{Confirmed, HeadStatement, Ledger, Profile, SequenceWindow, State};
 use kithkin_protocol::testing::fixture;
 use kithkin_protocol::units::{Height, Millis};
@@ -67,6 +68,7 @@ fn questions() -> Vec<(&'static str, Ask)> {
         ("status", Ask::Status),
         ("steps", Ask::Steps(Height(3))),
         ("prove_final", Ask::ProveFinal(State::electorate_key())),
+        ("audit", Ask::Audit(Subject::Case(CaseId([4; 32])))),
     ]
 }
 
@@ -117,6 +119,7 @@ fn answers() -> Vec<(&'static str, Reply)> {
         ("query", Reply::Query(QueryError::Busy { name })),
         ("refused", Reply::Refused(DoorRefusal::Late)),
         ("steps", Reply::Steps(Vec::new())),
+        ("audit", Reply::Audit(vec![1, 2, 3])),
     ]
 }
 

@@ -12,6 +12,7 @@
 //! machine only unless the operator says otherwise.
 
 use crate::validator::messages::{Answer, Finalized, Look, Proved, ProvedFinal, QueryError};
+use kithkin_protocol::audit::Subject;
 use kithkin_protocol::ids::{BlockId, ChainId, TxId, ValidatorId};
 use kithkin_protocol::ledger::light::Step;
 use kithkin_protocol::ledger::{AdmissionError, SignedTransaction};
@@ -84,6 +85,8 @@ pub enum Ask {
     Steps(Height),
     /// An entry of the state, proved by the next block.
     ProveFinal(#[serde(with = "serde_bytes")] Vec<u8>),
+    /// Everything about a case or a patient; see [`ExportAudit`](crate::validator::messages::ExportAudit).
+    Audit(Subject),
 }
 
 /// What a node says.
@@ -138,6 +141,8 @@ pub enum Reply {
     Steps(Vec<Step>),
     /// To [`Ask::ProveFinal`].
     ProvedFinal(Box<ProvedFinal>),
+    /// To [`Ask::Audit`]: a bundle.
+    Audit(#[serde(with = "serde_bytes")] Vec<u8>),
 }
 
 /// Why a transaction is not taken in.

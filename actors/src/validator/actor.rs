@@ -84,6 +84,7 @@ pub struct Validator {
     pub(super) core: Box<dyn Agreement>,
     pub(super) pool: Mempool,
     pub(super) store: ChainStore,
+    pub(super) genesis: Arc<Genesis>,
     pub(super) identity: Arc<Identity>,
     pub(super) successor: Option<Arc<Identity>>,
     /// At this height somebody who has left is no longer talked with.
@@ -164,6 +165,7 @@ impl Validator {
             core,
             pool: Mempool::default(),
             store,
+            genesis: config.genesis,
             identity: config.identity,
             successor: config.successor,
             review_at: None,

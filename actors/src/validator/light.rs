@@ -45,7 +45,10 @@ impl Validator {
         }
     }
 
-    fn prove_final(&mut self, key: Vec<u8>) -> Result<oneshot::Receiver<ProvedFinal>, QueryError> {
+    pub(super) fn prove_final(
+        &mut self,
+        key: Vec<u8>,
+    ) -> Result<oneshot::Receiver<ProvedFinal>, QueryError> {
         self.proving.retain(|proving| !proving.caller.is_closed());
         let name = self.port.me();
         if self.proving.len() >= PROVING_MAX {

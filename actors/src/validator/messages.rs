@@ -2,6 +2,7 @@
 
 use crate::ports::names::ActorName;
 use actix::Message;
+use kithkin_protocol::audit::Subject;
 use kithkin_protocol::consensus::{self, Outline};
 use kithkin_protocol::emergency::{Case, ReviewTask};
 use kithkin_protocol::ids::{AccountId, BlockId, CaseId, HospitalId, PatientId, TxId};
@@ -127,6 +128,12 @@ pub struct Proved {
 #[rtype(result = "Result<ProvedFinal, QueryError>")]
 pub struct ProveFinal(pub Vec<u8>);
 
+/// Anyone -> Validator. An audit bundle without attachments, as bytes ([`kithkin_protocol::audit`]), of the present state; it
+/// waits for the next block, which proves that. Whoever gets it verifies it from the genesis.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Result<Vec<u8>, QueryError>")]
+pub struct ExportAudit(pub Subject);
+
 /// An entry of the state before a final block.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ProvedFinal {
@@ -227,6 +234,14 @@ pub enum QueryError {
         height: Height,
         /// From here on it has all blocks.
         first: Height,
+    },
+    /// No audit bundle can be made.
+    #[error("{name} can show nothing of it: {reason}")]
+    Audit {
+        /// The validator.
+        name: ActorName,
+        /// Why.
+        reason: String,
     },
     /// The validator cannot read its own store.
     #[error("{name} cannot read its store: {reason}")]

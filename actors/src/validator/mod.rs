@@ -4,10 +4,11 @@
 //! `storage` what it keeps in RocksDB and how it comes back after a crash, `queries` its answers, `intake` transactions that
 //! come singly, `batch` those that come by the hundred, `outgoing` what it sends, `ahead` the next block before its time,
 //! `outlines` proposals between processes, `judge` signatures, `notes` and `convictions` what the logs say, `sync`, `serve` and
-//! `snapshots` how a node that is far behind gets the state.
+//! `snapshots` how a node that is far behind gets the state, `archive` what auditors get.
 
 mod actor;
 mod ahead;
+mod archive;
 mod batch;
 mod company;
 mod convictions;
@@ -26,6 +27,7 @@ mod storage;
 mod sync;
 
 pub use actor::{Memory, Validator, ValidatorConfig};
+pub use archive::{AUDIT_BYTES_MAX, Archive, ArchiveError};
 pub(crate) use batch::OFFENCES_MAX;
 pub(crate) use intake::GOSSIP_MAX;
 pub(crate) use judge::{Party, judge};

@@ -161,6 +161,16 @@ impl Snapshots {
             .collect::<Result<_, _>>()
     }
 
+    /// All entries of a complete snapshot.
+    pub(super) fn entries(&self, height: Height) -> Result<Pairs, StorageError> {
+        let mut entries = Vec::new();
+        self.each_entry(height, |entry| {
+            entries.push((entry.key, entry.value));
+            Ok(())
+        })?;
+        Ok(entries)
+    }
+
     /// The entries of a part; none when they are gone.
     pub(super) fn part(
         &self,
@@ -307,11 +317,7 @@ impl Snapshots {
     /// The entries of a snapshot that is being put in place, if they are the state that the chain states.
     fn checked(&self, installing: &Installing) -> Result<Pairs, StorageError> {
         let height = installing.manifest.height();
-        let mut entries = Vec::new();
-        self.each_entry(height, |entry| {
-            entries.push((entry.key, entry.value));
-            Ok(())
-        })?;
+        let entries = self.entries(height)?;
         let ledger = Ledger::restore(&entries).map_err(StorageError::State)?;
         let (found, expected) = (ledger.state_root(), installing.root());
         if found != expected || ledger.height() != height {

@@ -26,7 +26,9 @@ use kithkin_protocol::consensus::{Certificate, Finalized, Wal, WalEntry, WalErro
 use kithkin_protocol::crypto::Digest;
 use kithkin_protocol::ids::{BlockId, TxId};
 use kithkin_protocol::ledger::snapshot::SnapshotError;
-use kithkin_protocol::ledger::{Block, Effects, Genesis, Ledger, LedgerError, What, Write, light};
+use kithkin_protocol::ledger::{
+    Block, Effects, Genesis, Ledger, LedgerError, Meta, State, What, Write, light,
+};
 use kithkin_protocol::units::Height;
 use kithkin_protocol::wire::{self, WireError};
 use serde::{Deserialize, Serialize};
@@ -203,6 +205,19 @@ impl ChainStore {
         let wal = Wal::load(head, certificate, records)?;
         wal.verify(&ledger)?;
         Ok((store, ledger, wal))
+    }
+
+    /// The height that a validator has reached in this key space; none when none has been there.
+    ///
+    /// # Errors
+    /// [`StorageError::Store`] or [`StorageError::Record`].
+    pub fn height(space: &Space) -> Result<Option<Height>, StorageError> {
+        let key = [b"s".as_slice(), &State::meta_key()].concat();
+        let meta: Option<Meta> = match space.get(&key)? {
+            None => None,
+            Some(value) => Some(read(&key, &value)?),
+        };
+        Ok(meta.map(|meta| meta.height))
     }
 
     /// Whether the entries are those that were written: the root was written with them.

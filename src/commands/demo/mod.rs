@@ -8,6 +8,7 @@ pub mod play;
 pub mod report;
 
 use super::Failure;
+use crate::audit;
 use crate::cli::DemoArgs;
 use crate::stage::Stage;
 use crate::timeline::Timeline;
@@ -50,16 +51,25 @@ pub async fn run(args: DemoArgs) -> Result<(), Failure> {
     };
     timeline.finish();
     stage.shutdown().await;
+    let exported = match (&told, &args.audit) {
+        (Ok(_), Some(out)) => Some(audit::export_all(folder.path(), out)),
+        (Ok(_), None) | (Err(_), _) => None,
+    };
     folder
         .close()
         .context("the temporary data folder cannot be removed")
         .map_err(Failure::Storage)?;
 
     let outcome = told?;
+    let exported = exported.transpose();
+    let exported = exported.map_err(|error| Failure::Storage(error.into()))?;
     if args.json {
         report::print_json(&outcome).map_err(Failure::Cluster)?;
     } else {
         report::print_text(&timeline, &outcome);
+        if let Some(exported) = &exported {
+            println!("\nTo see what is proved of it:\n{}", exported.hint());
+        }
     }
     match outcome.wrong().as_slice() {
         [] => Ok(()),
