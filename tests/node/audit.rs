@@ -4,9 +4,9 @@ use crate::founding::{Town, done, ended, on_runtime};
 use crate::running::LONG;
 use kithkin_protocol::crypto::{Digest, OpeningKey, SealingKey, Secret32, Signature, SigningKey};
 use kithkin_protocol::emergency::{
-    Circle, Escalation, Purpose, Reason, Request, Scope, TierPolicy,
+    Circle, ClinicalRole, Credential, Escalation, Purpose, Reason, Request, Scope, TierPolicy,
 };
-use kithkin_protocol::ids::{CaseId, HospitalId, KinId, PatientId};
+use kithkin_protocol::ids::{AccountId, CaseId, HospitalId, KinId, PatientId};
 use kithkin_protocol::ledger::{
     Approval, Enrolment, Member, SignedTransaction, TierShares, TxBody, release_digest,
 };
@@ -74,7 +74,17 @@ fn enrolment(town: &Town, rng: &mut ChaCha20Rng) -> Enrolment {
 }
 
 fn request(town: &Town, now: Millis, rng: &mut ChaCha20Rng) -> Request {
-    let hospital = HospitalId::of(&town.hospital(1).verifying_key());
+    let employer = town.hospital(1);
+    let hospital = HospitalId::of(&employer.verifying_key());
+    let credential = Credential {
+        clinician: key(CLINICIAN).verifying_key(),
+        issuer: AccountId([0; 32]),
+        role: ClinicalRole::Paramedic,
+        hospital,
+        valid_until_ms: now.plus(86_400_000),
+        signature: Signature([0; 64]),
+    };
+    let credential = credential.signed(town.chain, &employer);
     let secret = SessionSecret::random(rng);
     let draft = Request {
         patient: patient(),
@@ -89,6 +99,7 @@ fn request(town: &Town, now: Millis, rng: &mut ChaCha20Rng) -> Request {
         reason: Reason::Trauma,
         encounter: Digest([1; 32]),
         clinician: key(CLINICIAN).verifying_key(),
+        credential: Some(credential),
         session: secret.prove(&Digest::ZERO, rng),
         session_key: OpeningKey::random(rng).sealing_key(),
         expires_ms: now.plus(600_000),

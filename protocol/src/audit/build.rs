@@ -5,16 +5,17 @@
 use super::bundle::{Attachment, Bundle, CaseFile, Placed, SealedBlock, Subject};
 use super::error::AuditError;
 use super::findings::Mark;
-use super::replay::{Life, case_of, reviewer_of};
+use super::replay::{Life, Standing, case_of, reviewer_of, revokes};
+use super::verify::issuer;
 use crate::consensus::Certificate;
 use crate::credit::Electorate;
 use crate::crypto::merkle::MerkleTree;
 use crate::emergency::{Case, Circle};
-use crate::ids::{AccountId, CaseId, HospitalId, PatientId};
-use crate::ledger::light::Step;
+use crate::ids::{AccountId, CaseId, PatientId};
+use crate::ledger::light::{Follower, Step};
 use crate::ledger::{
-    BatchPlace, Block, Enrolment, Genesis, Hospital, Meta, Patient, Replay, SignedTransaction,
-    State, StateProof,
+    Accredited, BatchPlace, Block, Enrolment, Genesis, Hospital, Meta, Patient, Register, Replay,
+    Revoked, Role, SignedTransaction, State, StateProof, TxBody,
 };
 
 use crate::units::{Epoch, Height, Tier};
@@ -147,7 +148,9 @@ pub fn build<S: Source>(
         meta: meta_proof,
         patient: patient_proof,
         rosters: Vec::new(),
+        register: maker.prove(State::register_key())?,
         hospitals: Vec::new(),
+        issuers: Vec::new(),
         reviewers: Vec::new(),
         cases: Vec::new(),
         attachments: Vec::new(),
@@ -155,13 +158,14 @@ pub fn build<S: Source>(
     let cases = maker.cases(&mut bundle, ids)?;
     let rosters = maker.rosters(&mut bundle, id, &cases)?;
     let mut replay = Replay::new(genesis, &meta, id, &patient, rosters);
-    let hospitals: BTreeSet<HospitalId> = cases.iter().map(|case| case.hospital).collect();
-    for id in hospitals {
-        let (hospital, proof) = maker.hospital(id)?;
-        replay.accredit(&hospital);
-        bundle.hospitals.push(proof);
+    maker.institutions(&mut bundle, &mut replay, &cases)?;
+    let mut follower = Follower::new(genesis).map_err(|_| AuditError::NoSteps)?;
+    for step in &bundle.steps {
+        // What does not hold is named in the end.
+        let _ = follower.follow(step);
     }
-    maker.fill(&mut bundle, Life::new(replay), &cases, meta.height)?;
+    let life = Life::new(replay, &follower);
+    maker.fill(&mut bundle, life, &cases, meta.height)?;
     attachments.sort_by(|a, b| a.name.cmp(&b.name));
     bundle.attachments = attachments;
     super::verify(genesis, &bundle)?;
@@ -254,23 +258,104 @@ impl<S: Source> Maker<'_, S> {
         key: Vec<u8>,
         what: &str,
     ) -> Result<(T, StateProof), BuildError<S::Error>> {
+        let what_else = || BuildError::Unknown {
+            what: what.to_owned(),
+        };
+        self.find(key, what)?.ok_or_else(what_else)
+    }
+
+    /// An entry, if there is one.
+    fn find<T: DeserializeOwned>(
+        &mut self,
+        key: Vec<u8>,
+        what: &str,
+    ) -> Result<Option<(T, StateProof)>, BuildError<S::Error>> {
         let proof = self.prove(key)?;
-        let what = || what.to_owned();
-        let value = proof.value.as_ref();
-        let value = value.ok_or_else(|| BuildError::Unknown { what: what() })?;
+        let Some(value) = proof.value.as_ref() else {
+            return Ok(None);
+        };
         let entry = State::decode_value(value).map_err(|source| BuildError::Unreadable {
-            what: what(),
+            what: what.to_owned(),
             source,
         })?;
-        Ok((entry, proof))
+        Ok(Some((entry, proof)))
     }
 
     fn case(&mut self, id: CaseId) -> Result<(Case, StateProof), BuildError<S::Error>> {
         self.entry(State::case_key(id), &format!("case {id:#}"))
     }
 
-    fn hospital(&mut self, id: HospitalId) -> Result<(Hospital, StateProof), BuildError<S::Error>> {
-        self.entry(State::hospital_key(id), &format!("hospital {id:#}"))
+    /// Puts in the hospitals that asked, and who vouched for their clinicians.
+    fn institutions(
+        &mut self,
+        bundle: &mut Bundle,
+        replay: &mut Replay,
+        cases: &[Case],
+    ) -> Result<(), BuildError<S::Error>> {
+        if let Some(value) = &bundle.register.value {
+            let register: Register = State::decode_value(value).map_err(|source| {
+                let what = "register of accreditation".to_owned();
+                BuildError::Unreadable { what, source }
+            })?;
+            replay.issuers_since(register.issuers_since);
+        }
+        let asked: BTreeSet<AccountId> = cases.iter().map(|case| case.hospital.into()).collect();
+        let vouched: BTreeSet<AccountId> = cases.iter().filter_map(issuer).collect();
+        let parties = [(Role::Hospital, asked), (Role::Issuer, vouched)];
+        for (role, ids) in parties {
+            for id in ids {
+                let what = format!("{role} {id:#}");
+                let found = self.party(role, id)?;
+                let (standing, proof) = found.ok_or(BuildError::Unknown { what })?;
+                replay.accredit(standing.party, standing.until);
+                match role {
+                    Role::Hospital => bundle.hospitals.push(proof),
+                    Role::Issuer | Role::Reviewer => bundle.issuers.push(proof),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Somebody as accredited, or as revoked.
+    fn party(
+        &mut self,
+        role: Role,
+        id: AccountId,
+    ) -> Result<Option<(Standing, StateProof)>, BuildError<S::Error>> {
+        let what = format!("{role} {id:#}");
+        let key = match role {
+            Role::Hospital => State::hospital_key(id.into()),
+            Role::Issuer => State::issuer_key(id),
+            Role::Reviewer => State::reviewer_key(id),
+        };
+        let until = None;
+        match role {
+            Role::Hospital => {
+                if let Some((entry, proof)) = self.find::<Hospital>(key, &what)? {
+                    let party = Accredited::Hospital(entry.info);
+                    return Ok(Some((Standing { party, until }, proof)));
+                }
+            }
+            Role::Issuer => {
+                if let Some((info, proof)) = self.find(key, &what)? {
+                    let party = Accredited::Issuer(info);
+                    return Ok(Some((Standing { party, until }, proof)));
+                }
+            }
+            Role::Reviewer => {
+                if let Some((info, proof)) = self.find(key, &what)? {
+                    let party = Accredited::Reviewer(info);
+                    return Ok(Some((Standing { party, until }, proof)));
+                }
+            }
+        }
+        let revoked = self.find::<Revoked>(State::revoked_key(id), &what)?;
+        let revoked = revoked.filter(|(revoked, _)| revoked.was.role() == role);
+        Ok(revoked.map(|(revoked, proof)| {
+            let (party, until) = (revoked.was, Some(revoked.height));
+            (Standing { party, until }, proof)
+        }))
     }
 
     /// The batches within a case's scopes.
@@ -292,7 +377,7 @@ impl<S: Source> Maker<'_, S> {
     fn fill(
         &mut self,
         bundle: &mut Bundle,
-        mut life: Life,
+        mut life: Life<'_>,
         cases: &[Case],
         last: Height,
     ) -> Result<(), BuildError<S::Error>> {
@@ -309,7 +394,7 @@ impl<S: Source> Maker<'_, S> {
             }
             let found = self.source.block(height).map_err(BuildError::Source)?;
             let (block, certificate) = found.ok_or(BuildError::NoBlock { height })?;
-            let places = self.places(&mut life, &ids, &block, &mut reviewers)?;
+            let places = self.places(&mut life, cases, &block, &mut reviewers)?;
             if places.is_empty() {
                 continue;
             }
@@ -334,28 +419,37 @@ impl<S: Source> Maker<'_, S> {
     /// The places of the block's transactions that count, for each case that has any.
     fn places(
         &mut self,
-        life: &mut Life,
-        cases: &[CaseId],
+        life: &mut Life<'_>,
+        cases: &[Case],
         block: &Block,
         reviewers: &mut BTreeMap<AccountId, StateProof>,
     ) -> Result<BTreeMap<CaseId, Vec<usize>>, BuildError<S::Error>> {
         let mut places: BTreeMap<CaseId, Vec<usize>> = BTreeMap::new();
         for (index, transaction) in block.transactions.iter().enumerate() {
-            let Some(case) = case_of(transaction).filter(|case| cases.contains(case)) else {
-                continue;
+            let concerned: Vec<CaseId> = match &transaction.content.body {
+                TxBody::Governance(governance) => {
+                    let ended = cases.iter().filter(|case| revokes(governance, case));
+                    ended.map(|case| case.id).collect()
+                }
+                _ => {
+                    let own = case_of(transaction);
+                    let known = |id: &CaseId| cases.iter().any(|case| case.id == *id);
+                    own.filter(known).into_iter().collect()
+                }
             };
-            let judge = match reviewer_of(transaction) {
-                Some(id) => Some((id, self.prove(State::reviewer_key(id))?)),
-                None => None,
-            };
-            let judge = judge.filter(|(_, proof)| proof.value.is_some());
-            if let Some((id, _)) = &judge {
-                life.accredit_reviewer(*id);
-            }
-            let mark = mark(block, index, transaction);
-            if life.take(case, mark, transaction).is_ok() {
-                places.entry(case).or_default().push(index);
-                reviewers.extend(judge);
+            for case in concerned {
+                let judge = match reviewer_of(transaction) {
+                    Some(id) => self.party(Role::Reviewer, id)?.map(|found| (id, found)),
+                    None => None,
+                };
+                if let Some((_, (standing, _))) = &judge {
+                    life.accredit_reviewer(standing.clone());
+                }
+                let mark = mark(block, index, transaction);
+                if life.take(case, mark, transaction).is_ok() {
+                    places.entry(case).or_default().push(index);
+                    reviewers.extend(judge.map(|(id, (_, proof))| (id, proof)));
+                }
             }
         }
         Ok(places)

@@ -60,8 +60,13 @@ pub struct Bundle {
     pub patient: StateProof,
     /// Roster, rules and commitments of each epoch in which one of the cases was opened, by epoch.
     pub rosters: Vec<StateProof>,
-    /// Every hospital that asked, by identifier.
+    /// What is kept about accreditation as a whole ([`Register`](crate::ledger::Register)); its absence before the first
+    /// amendment of that kind.
+    pub register: StateProof,
+    /// Every hospital that asked, by identifier: as it is accredited, or as it was revoked.
     pub hospitals: Vec<StateProof>,
+    /// Every issuer that vouched for a clinician, by identifier; hospitals that vouched for their own are none.
+    pub issuers: Vec<StateProof>,
     /// Every reviewer that judged, by identifier.
     pub reviewers: Vec<StateProof>,
     /// The cases, in the order in which they were opened. Before a case of the second circle comes the one that it goes
@@ -251,6 +256,7 @@ impl Bundle {
         within("cases", self.cases.len(), CASES_MAX)?;
         within("rosters", self.rosters.len(), CASES_MAX)?;
         within("hospitals", self.hospitals.len(), CASES_MAX)?;
+        within("issuers", self.issuers.len(), CASES_MAX)?;
         within("reviewers", self.reviewers.len(), CASES_MAX)?;
         within("attachments", self.attachments.len(), ATTACHMENTS_MAX)?;
         for case in &self.cases {

@@ -22,6 +22,10 @@ pub enum Part {
     Hospital(HospitalId),
     /// A reviewer.
     Reviewer(AccountId),
+    /// Who vouched for a clinician.
+    Issuer(AccountId),
+    /// What is kept about accreditation as a whole.
+    Register,
     /// A batch that a case shows.
     Batch {
         /// The case.
@@ -40,6 +44,8 @@ impl core::fmt::Display for Part {
             Self::Case(id) => write!(f, "case {id}"),
             Self::Hospital(id) => write!(f, "hospital {id}"),
             Self::Reviewer(id) => write!(f, "reviewer {id}"),
+            Self::Issuer(id) => write!(f, "issuer {id}"),
+            Self::Register => f.write_str("the register of accreditation"),
             Self::Batch { case, number } => write!(f, "batch {number} of case {case}"),
         }
     }
@@ -252,6 +258,16 @@ pub enum AuditError {
         /// Why.
         #[source]
         reason: Box<Rejection>,
+    },
+    /// An amendment that ended a case without a quorum of the validators, or after its time.
+    #[error(
+        "case {case}: the amendment that is transaction {number} was not signed by a quorum of the validators in time"
+    )]
+    Amendment {
+        /// The case.
+        case: CaseId,
+        /// Which transaction.
+        number: usize,
     },
     /// A release before enough kin had approved in time.
     #[error(

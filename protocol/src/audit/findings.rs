@@ -6,7 +6,8 @@
 use super::bundle::Subject;
 use crate::crypto::{Digest, VerifyingKey};
 use crate::emergency::{
-    Circle, ClosedBy, Phase, Purpose, Reason, RefusalReason, TierPolicy, Timing, Verdict,
+    Circle, ClinicalRole, ClosedBy, Phase, Purpose, Reason, RefusalReason, TierPolicy, Timing,
+    Verdict,
 };
 use crate::ids::{
     AccountId, BatchId, BlockId, CaseId, ChainId, HospitalId, KinId, PatientId, TxId,
@@ -78,6 +79,19 @@ pub struct HospitalFinding {
     pub name: String,
     /// It may not request before this time; 0 when nothing was held against it.
     pub suspended_until_ms: Millis,
+    /// It is accredited no more since this block.
+    pub revoked_at: Option<Height>,
+}
+
+/// Who vouched for a clinician, and as what.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct VoucherFinding {
+    /// The issuer: the hospital itself while the ledger had none.
+    pub issuer: AccountId,
+    /// Its name.
+    pub name: String,
+    /// What the clinician is.
+    pub role: ClinicalRole,
 }
 
 /// Where a transaction stands.
@@ -102,6 +116,8 @@ pub struct CaseFinding {
     pub hospital: HospitalFinding,
     /// The clinician's key.
     pub clinician: VerifyingKey,
+    /// Who vouched for the clinician.
+    pub voucher: Option<VoucherFinding>,
     /// When.
     pub requested: Mark,
     /// What for.

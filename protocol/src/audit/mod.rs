@@ -26,7 +26,7 @@ pub use error::{AuditError, Part};
 pub use findings::{
     AsOf, AttachmentFinding, BatchFinding, CaseFinding, Closing, Decision, Findings,
     HospitalFinding, Judgement, Mark, PatientFinding, ReadReport, Release, ScopeFinding,
-    TierFinding, Veto,
+    TierFinding, Veto, VoucherFinding,
 };
 pub use verify::{verify, verify_bytes};
 

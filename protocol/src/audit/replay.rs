@@ -7,8 +7,9 @@ use super::error::AuditError;
 use super::findings::{Decision, Judgement, Mark, ReadReport, Release, Veto};
 use crate::crypto::Digest;
 use crate::emergency::Case;
-use crate::ids::{AccountId, CaseId, KinId};
-use crate::ledger::{Replay, SignedTransaction, TxBody};
+use crate::ids::{AccountId, CaseId, KinId, TxId};
+use crate::ledger::light::Follower;
+use crate::ledger::{Accredited, Clause, Governance, Replay, Role, SignedTransaction, TxBody};
 use crate::units::{Height, Millis};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,11 +22,33 @@ pub(super) struct Account {
     pub(super) reads: Vec<ReadReport>,
     pub(super) vetoed: Option<Veto>,
     pub(super) closed: Option<Mark>,
+    pub(super) revoked: Option<Mark>,
     pub(super) verdict: Option<Judgement>,
     count: usize,
 }
 
-/// The case that a transaction belongs to, if it belongs to one.
+/// Whether an amendment revokes what a case rests on: its hospital, or who vouched for its clinician.
+pub(super) fn revokes(governance: &Governance, case: &Case) -> bool {
+    let issuer = case
+        .request
+        .credential
+        .as_ref()
+        .map(|credential| credential.issuer);
+    governance
+        .amendment
+        .changes
+        .iter()
+        .any(|clause| match clause {
+            Clause::Revoke { role, account } => match role {
+                Role::Hospital => *account == case.hospital.into(),
+                Role::Issuer => Some(*account) == issuer,
+                Role::Reviewer => false,
+            },
+            Clause::Accredit(_) | Clause::Validators(_) => false,
+        })
+}
+
+/// The case that a transaction belongs to, if it belongs to one. Amendments may belong to many ([`revokes`]).
 pub(super) fn case_of(transaction: &SignedTransaction) -> Option<CaseId> {
     match &transaction.content.body {
         TxBody::Request(_) => Some(CaseId(transaction.id().0)),
@@ -49,29 +72,43 @@ pub(super) fn case_of(transaction: &SignedTransaction) -> Option<CaseId> {
     }
 }
 
+/// Somebody who is accredited at the head, or was until a height.
+#[derive(Clone, Debug)]
+pub(super) struct Standing {
+    pub(super) party: Accredited,
+    /// Not accredited any more after this block.
+    pub(super) until: Option<Height>,
+}
+
 /// Who judges with this transaction, if it is a verdict.
 pub(super) fn reviewer_of(transaction: &SignedTransaction) -> Option<AccountId> {
     matches!(transaction.content.body, TxBody::Review { .. }).then(|| transaction.account())
 }
 
 /// Executes the transactions of one patient's cases, one after the other.
-pub(super) struct Life {
+pub(super) struct Life<'a> {
     replay: Replay,
+    /// Who the validators were.
+    follower: &'a Follower,
     accounts: BTreeMap<CaseId, Account>,
+    /// The amendment that was executed last. It may belong to several cases, and is executed once.
+    amended: Option<TxId>,
 }
 
-impl Life {
+impl<'a> Life<'a> {
     /// Before the first request. `replay` knows the patient and who is accredited.
-    pub(super) fn new(replay: Replay) -> Self {
+    pub(super) fn new(replay: Replay, follower: &'a Follower) -> Self {
         Self {
             replay,
+            follower,
             accounts: BTreeMap::new(),
+            amended: None,
         }
     }
 
-    /// From now on a reviewer may judge.
-    pub(super) fn accredit_reviewer(&mut self, id: AccountId) {
-        self.replay.accredit_reviewer(id);
+    /// A reviewer may judge.
+    pub(super) fn accredit_reviewer(&mut self, reviewer: Standing) {
+        self.replay.accredit(reviewer.party, reviewer.until);
     }
 
     /// Takes the next transaction of a case, at its place.
@@ -86,22 +123,54 @@ impl Life {
     ) -> Result<(), AuditError> {
         let before = self.accounts.get(&case).map_or(0, |account| account.count);
         let number = before.saturating_add(1);
-        if case_of(transaction) != Some(case) {
-            return Err(AuditError::Foreign { case, number });
+        let foreign = AuditError::Foreign { case, number };
+        let amendment = match &transaction.content.body {
+            TxBody::Governance(governance) => Some(governance),
+            _ => None,
+        };
+        let belongs = match amendment {
+            Some(governance) => {
+                let stands = self.replay.case(case);
+                stands.is_some_and(|case| revokes(governance, case))
+            }
+            None => case_of(transaction) == Some(case),
+        };
+        if !belongs {
+            return Err(foreign);
+        }
+        if let Some(governance) = amendment {
+            self.check_amendment(governance, mark)
+                .ok_or(AuditError::Amendment { case, number })?;
         }
         self.replay.begin(mark.height, mark.time_ms);
-        self.replay
-            .apply(mark.index, transaction)
-            .map_err(|reason| AuditError::Refused {
-                case,
-                number,
-                reason: Box::new(reason),
-            })?;
+        let id = transaction.id();
+        if amendment.is_none() || self.amended != Some(id) {
+            self.amended = amendment.map(|_| id);
+            self.replay
+                .apply(mark.index, transaction)
+                .map_err(|reason| AuditError::Refused {
+                    case,
+                    number,
+                    reason: Box::new(reason),
+                })?;
+        }
+        // An amendment moves a case only while it is live.
+        if usize::try_from(self.log(case).1) != Ok(number) {
+            return Err(foreign);
+        }
         let stands = self.replay.case(case);
         let stands = stands.ok_or(AuditError::Foreign { case, number })?;
         let account = self.accounts.entry(case).or_default();
         account.count = number;
         account.note(stands, mark, transaction)
+    }
+
+    /// A quorum of the block's own validators has signed it, and it was in time.
+    fn check_amendment(&self, governance: &Governance, mark: Mark) -> Option<()> {
+        let set = self.follower.validators_at(mark.height)?;
+        let in_time = governance.amendment.valid_until_ms >= mark.time_ms;
+        let signed = governance.check_signatures(self.replay.chain(), set);
+        (in_time && signed.is_ok()).then_some(())
     }
 
     /// The running digest and number of the transactions of a case that were taken so far.
@@ -189,11 +258,11 @@ impl Account {
                     mark,
                 });
             }
+            TxBody::Governance(_) => self.revoked = Some(mark),
             // They are of no case, and so have been refused.
             TxBody::Enrol(_)
             | TxBody::Batch { .. }
             | TxBody::Restock { .. }
-            | TxBody::Governance(_)
             | TxBody::Roster { .. }
             | TxBody::Opaque(_)
             | TxBody::Grant(_)

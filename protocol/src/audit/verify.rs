@@ -7,21 +7,23 @@
 mod blocks;
 mod head;
 
+pub(super) use self::head::issuer;
+
 use self::blocks::check_blocks;
-use self::head::Head;
+use self::head::{Head, Seen};
 use super::bundle::{Bundle, CaseFile, Subject};
 use super::error::{AuditError, Part};
 use super::findings::{
     AsOf, AttachmentFinding, CaseFinding, Closing, Findings, HospitalFinding, Mark, PatientFinding,
-    ScopeFinding, TierFinding,
+    ScopeFinding, TierFinding, VoucherFinding,
 };
-use super::replay::{Account, Life};
+use super::replay::{Account, Life, Standing};
 use crate::crypto::Digest;
 use crate::emergency::{Case, Circle, ClosedBy};
 use crate::ids::{AccountId, CaseId, HospitalId, PatientId};
-use crate::ledger::{Enrolment, Genesis, Hospital, Meta, Patient, Replay, State};
-use crate::units::{CircleKind, Epoch, Millis, Tier};
-use std::collections::{BTreeMap, BTreeSet};
+use crate::ledger::{Enrolment, Genesis, Meta, Patient, Replay, State};
+use crate::units::{CircleKind, Epoch, Height, Millis, Tier};
+use std::collections::BTreeMap;
 
 /// The last millisecond of the year 9999. Beyond it only forged times lie, and cases would run through their deadlines without end.
 pub(super) const TIME_MAX: Millis = Millis(253_402_300_799_999);
@@ -52,7 +54,9 @@ pub fn verify(genesis: &Genesis, bundle: &Bundle) -> Result<Findings, AuditError
     check_cases(bundle.subject, &cases, (id, &patient))?;
     let known = Known {
         rosters: head.rosters(bundle, id, &cases)?,
+        issuers_since: head.issuers_since(bundle)?,
         hospitals: head.hospitals(bundle, &cases)?,
+        issuers: head.issuers(bundle, &cases)?,
         reviewers: head.reviewers(bundle)?,
     };
     let replay = known.replay(genesis, &head.meta, id, &patient);
@@ -130,12 +134,12 @@ fn check_cases(
 }
 
 /// Checks every transaction of the cases and where it stands, and executes them anew, in the order of the chain.
-fn live(
-    head: &Head,
+fn live<'a>(
+    head: &'a Head,
     replay: Replay,
     cases: &[(CaseId, Case)],
     files: &[CaseFile],
-) -> Result<Life, AuditError> {
+) -> Result<Life<'a>, AuditError> {
     let mut order = Vec::new();
     for ((id, case), file) in cases.iter().zip(files) {
         check_blocks(head, *id, file)?;
@@ -160,7 +164,7 @@ fn live(
         }));
     }
     order.sort_by_key(|(_, mark, _)| (mark.height, mark.index));
-    let mut life = Life::new(replay);
+    let mut life = Life::new(replay, &head.follower);
     for (id, mark, transaction) in order {
         life.take(id, mark, transaction)?;
     }
@@ -171,18 +175,20 @@ fn live(
 /// What the rules need to know beside the cases' transactions.
 struct Known {
     rosters: BTreeMap<Epoch, Enrolment>,
-    hospitals: BTreeMap<HospitalId, Hospital>,
-    reviewers: BTreeSet<AccountId>,
+    issuers_since: Option<Height>,
+    hospitals: BTreeMap<HospitalId, Seen>,
+    issuers: BTreeMap<AccountId, Seen>,
+    reviewers: Vec<Seen>,
 }
 
 impl Known {
     fn replay(&self, genesis: &Genesis, meta: &Meta, id: PatientId, patient: &Patient) -> Replay {
         let mut replay = Replay::new(genesis, meta, id, patient, self.rosters.clone());
-        for hospital in self.hospitals.values() {
-            replay.accredit(hospital);
-        }
-        for reviewer in &self.reviewers {
-            replay.accredit_reviewer(*reviewer);
+        replay.issuers_since(self.issuers_since);
+        let institutions = self.hospitals.values().chain(self.issuers.values());
+        for seen in institutions.chain(&self.reviewers) {
+            let Standing { party, until } = seen.standing.clone();
+            replay.accredit(party, until);
         }
         replay
     }
@@ -208,10 +214,19 @@ impl Known {
             id: case.id,
             hospital: HospitalFinding {
                 id: case.hospital,
-                name: hospital.info.name.clone(),
+                name: name(hospital),
                 suspended_until_ms: hospital.suspended_until_ms,
+                revoked_at: hospital.standing.until,
             },
             clinician: request.clinician,
+            voucher: request
+                .credential
+                .as_ref()
+                .map(|credential| VoucherFinding {
+                    issuer: credential.issuer,
+                    name: name(self.issuers.get(&credential.issuer).unwrap_or(hospital)),
+                    role: credential.role,
+                }),
             requested: account.requested.ok_or(log)?,
             purpose: request.purpose,
             reason: request.reason,
@@ -240,6 +255,7 @@ impl Known {
                     ClosedBy::Time => None,
                     ClosedBy::Hospital => account.closed,
                     ClosedBy::Veto => account.vetoed.map(|veto| veto.mark),
+                    ClosedBy::Revoked => account.revoked,
                 },
             }),
             review_due_ms: case.review_due_ms,
@@ -249,6 +265,10 @@ impl Known {
             transactions: case.log.1,
         })
     }
+}
+
+fn name(seen: &Seen) -> String {
+    seen.standing.party.name().unwrap_or_default().to_owned()
 }
 
 fn patient_finding(id: PatientId, patient: &Patient) -> PatientFinding {

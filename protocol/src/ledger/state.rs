@@ -542,12 +542,6 @@ impl State {
         Table::<(), Meta>::new(0).state_key(&())
     }
 
-    /// The key of an accredited reviewer in the authenticated state. The entry has no content.
-    #[must_use]
-    pub fn reviewer_key(id: AccountId) -> Vec<u8> {
-        Table::<AccountId, ()>::new(4).state_key(&id)
-    }
-
     /// The key of a case in the authenticated state.
     #[must_use]
     pub fn case_key(id: CaseId) -> Vec<u8> {

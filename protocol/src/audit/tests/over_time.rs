@@ -3,9 +3,9 @@
 use super::scene::*;
 use crate::audit::words::Report;
 use crate::audit::{AuditError, Findings, Part, Subject, build, verify};
-use crate::emergency::{Circle, Phase, RefusalReason, SecondCircleError};
+use crate::emergency::{Circle, ClosedBy, Phase, RefusalReason, SecondCircleError, Verdict};
 use crate::ids::{AccountId, CaseId};
-use crate::ledger::{Rejection, TxBody};
+use crate::ledger::{Accredited, Clause, IssuerInfo, Rejection, Role, TxBody};
 use crate::units::{Epoch, Millis, Tier};
 
 fn text(findings: &Findings) -> String {
@@ -250,5 +250,126 @@ fn a_second_circle_asked_after_a_no_is_found_out() {
     assert_eq!(
         *reason,
         Rejection::SecondCircle(SecondCircleError::SaidNo { case: no, phase })
+    );
+}
+
+fn revoke(role: Role, n: u8) -> Clause {
+    let account = AccountId::of(&key(n).verifying_key());
+    Clause::Revoke { role, account }
+}
+
+/// The validators end what a hospital has begun: the amendment is a transaction of each of its live cases.
+#[test]
+fn a_revoked_hospital_and_its_cases_are_shown() {
+    let mut scene = Scene::new();
+    let closed = scene.open(HOSPITAL, PATIENT);
+    scene.approve(closed, &KIN[..3]);
+    scene.act(HOSPITAL, TxBody::Close { case: closed });
+    let open = scene.open(HOSPITAL, PATIENT);
+    scene.approve(open, &KIN[..3]);
+    let asked = scene.open(HOSPITAL, PATIENT);
+    // Signed by too few, and so refused, although it stands on chain.
+    let amendment = scene
+        .chain
+        .amendment(vec![revoke(Role::Hospital, HOSPITAL)]);
+    let too_few = scene.chain.govern(&amendment, 1);
+    scene.chain.push(vec![too_few]);
+    scene.chain.amend(vec![revoke(Role::Hospital, HOSPITAL)]);
+    let verdict = Verdict::Unjustified;
+    scene.act(
+        REVIEWER,
+        TxBody::Review {
+            case: open,
+            verdict,
+        },
+    );
+    let other = scene.open(OTHER_HOSPITAL, PATIENT);
+
+    let genesis = scene.chain.genesis.clone();
+    let bundle = scene.bundle(Subject::Patient(patient(PATIENT)));
+    let findings = verify(&genesis, &bundle).unwrap();
+    let found: Vec<_> = findings
+        .cases
+        .iter()
+        .map(|case| (case.id, case.phase, case.closed.map(|closing| closing.by)))
+        .collect();
+    let expected = [
+        (closed, Phase::Closed, Some(ClosedBy::Hospital)),
+        (open, Phase::Reviewed, Some(ClosedBy::Revoked)),
+        (asked, Phase::Revoked, None),
+        (other, Phase::Requested, None),
+    ];
+    assert_eq!(found, expected);
+    assert!(findings.cases[1].closed.unwrap().mark.is_some());
+    assert!(findings.cases[0].hospital.revoked_at.is_some());
+    let words = text(&findings);
+    for expected in [
+        "revoked the hospital's accreditation",
+        "accredited no more since block",
+        "vouched for that key as a physician's",
+    ] {
+        assert!(words.contains(expected), "{expected} is not in {words}");
+    }
+    // Each alone.
+    for case in [closed, open, asked, other] {
+        let bundle = scene.bundle(Subject::Case(case));
+        assert!(verify(&genesis, &bundle).is_ok());
+    }
+    let mut spoilt = bundle;
+    let last = spoilt.cases[2].blocks.pop().unwrap();
+    let short = verify(&genesis, &spoilt).unwrap_err();
+    assert!(matches!(short, AuditError::Count { .. }), "{short}");
+    spoilt.cases[2].blocks.push(last.clone());
+    spoilt.cases[3].blocks.insert(0, last);
+    let foreign = verify(&genesis, &spoilt).unwrap_err();
+    assert!(
+        matches!(
+            foreign,
+            AuditError::Count { .. } | AuditError::Foreign { .. }
+        ),
+        "{foreign}"
+    );
+}
+
+/// From the first issuer on it is the issuers who vouch, and what they have vouched for ends with them.
+#[test]
+fn issuers_of_credentials_are_shown() {
+    const ISSUER: u8 = 40;
+    let mut scene = Scene::new();
+    let before = scene.open(HOSPITAL, PATIENT);
+    let issuer = Accredited::Issuer(IssuerInfo {
+        key: key(ISSUER).verifying_key(),
+        name: "Chamber of Physicians".to_owned(),
+    });
+    scene.chain.amend(vec![Clause::Accredit(issuer)]);
+    let credential = scene.credential(HOSPITAL, ISSUER);
+    let vouched = scene.open_with(HOSPITAL, PATIENT, |request| {
+        request.credential = Some(credential);
+    });
+    scene.chain.amend(vec![revoke(Role::Issuer, ISSUER)]);
+    let genesis = scene.chain.genesis.clone();
+    let bundle = scene.bundle(Subject::Patient(patient(PATIENT)));
+    assert_eq!(bundle.issuers.len(), 1);
+    let findings = verify(&genesis, &bundle).unwrap();
+    let found: Vec<_> = findings
+        .cases
+        .iter()
+        .map(|case| (case.id, case.phase, case.voucher.clone().unwrap().name))
+        .collect();
+    let expected = [
+        (before, Phase::Requested, "Hospital 2".to_owned()),
+        (vouched, Phase::Revoked, "Chamber of Physicians".to_owned()),
+    ];
+    assert_eq!(found, expected);
+    let mut spoilt = bundle.clone();
+    spoilt.issuers.clear();
+    let what = "issuers";
+    assert_eq!(verify(&genesis, &spoilt), Err(AuditError::List { what }));
+    let mut spoilt = bundle;
+    spoilt.register = spoilt.meta.clone();
+    let part = Part::Register;
+    assert_eq!(
+        verify(&genesis, &spoilt),
+        Err(AuditError::Misplaced { part })
     );
 }

@@ -5,15 +5,16 @@ use crate::consensus::Certificate;
 use crate::crypto::group::ScalarBytes;
 use crate::crypto::{Digest, OpeningKey, Secret32, Signature, SigningKey};
 use crate::emergency::{
-    Circle, Escalation, Purpose, Reason, Request, Scope, TierPolicy, WhoMayAsk,
+    Circle, ClinicalRole, Credential, Escalation, Purpose, Reason, Request, Scope, TierPolicy,
+    WhoMayAsk,
 };
-use crate::ids::{CaseId, HospitalId, KinId, PatientId};
+use crate::ids::{AccountId, CaseId, HospitalId, KinId, PatientId};
 use crate::ledger::light::Step;
 use crate::ledger::test_chain::Chain;
 use crate::ledger::{
-    Approval, BatchPlace, Block, Enrolment, HospitalInfo, Ledger, Member, SecondCircle,
-    SignedTransaction, State, StateProof, TierShares, Transaction, TreeError, TxBody, What,
-    release_digest,
+    Approval, BatchPlace, Block, Enrolment, HospitalInfo, Ledger, Member, ReviewerInfo,
+    SecondCircle, SignedTransaction, State, StateProof, TierShares, Transaction, TreeError, TxBody,
+    What, release_digest,
 };
 use crate::record::{BatchHeader, BatchStatus, Receipt, ReceiptBody, ReceiptLine, receipts_root};
 use crate::roster::{Relation, RosterRules};
@@ -79,7 +80,10 @@ impl Scene {
             name: format!("Hospital {n}"),
         };
         chain.genesis.hospitals = vec![info(HOSPITAL), info(OTHER_HOSPITAL)];
-        chain.genesis.reviewers = vec![key(REVIEWER).verifying_key()];
+        chain.genesis.reviewers = vec![ReviewerInfo {
+            key: key(REVIEWER).verifying_key(),
+            hospital: None,
+        }];
         chain.ledger = Ledger::genesis(&chain.genesis).unwrap().0;
         let mut scene = Self {
             chain,
@@ -265,11 +269,25 @@ impl Scene {
             expires_ms: self.chain.ledger.head_time().plus(12_000),
             session_ms: Millis(30_000),
             clinician_signature: Signature([0; 64]),
+            credential: Some(self.credential(by, by)),
         };
         change(&mut request);
         let chain = self.chain.ledger.chain();
         request.session = secret.prove(&request.binding(chain, hospital(by)), &mut self.rng);
         request.signed(chain, hospital(by), &key(CLINICIAN))
+    }
+
+    /// Somebody vouches for the clinician at a hospital.
+    pub(super) fn credential(&self, at: u8, issuer: u8) -> Credential {
+        Credential {
+            clinician: key(CLINICIAN).verifying_key(),
+            issuer: AccountId([0; 32]),
+            role: ClinicalRole::Physician,
+            hospital: hospital(at),
+            valid_until_ms: self.chain.ledger.head_time().plus(86_400_000),
+            signature: Signature([0; 64]),
+        }
+        .signed(self.chain.ledger.chain(), &key(issuer))
     }
 
     /// A hospital asks for the summary, life being at risk.

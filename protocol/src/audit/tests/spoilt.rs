@@ -513,6 +513,8 @@ fn by_hand(view: &View, case: CaseId, heights: &[u64]) -> Bundle {
             stands.patient(),
             stands.request.epoch,
         ))],
+        register: prove(State::register_key()),
+        issuers: Vec::new(),
         hospitals: vec![prove(State::hospital_key(stands.hospital))],
         reviewers: Vec::new(),
         cases: vec![CaseFile {

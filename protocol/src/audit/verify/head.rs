@@ -4,17 +4,30 @@ use super::TIME_MAX;
 use crate::audit::bundle::{Bundle, CaseFile};
 use crate::audit::error::{AuditError, Part};
 use crate::audit::findings::{BatchFinding, ScopeFinding};
-use crate::audit::replay::reviewer_of;
+use crate::audit::replay::{Standing, reviewer_of};
 use crate::crypto::Digest;
 use crate::emergency::Case;
 use crate::ids::{AccountId, CaseId, HospitalId, PatientId};
 use crate::ledger::light::Follower;
 use crate::ledger::{
-    BatchEntry, BatchPlace, Enrolment, Genesis, Hospital, Meta, State, StateProof,
+    Accredited, BatchEntry, BatchPlace, Enrolment, Genesis, Hospital, Meta, Register, Revoked,
+    Role, State, StateProof,
 };
 use crate::units::{Epoch, Height, Millis};
 use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// Somebody who takes part, as the head has it.
+pub(super) struct Seen {
+    pub(super) standing: Standing,
+    pub(super) suspended_until_ms: Millis,
+}
+
+/// Who vouched for a case's clinician, if it was not the hospital itself.
+pub(in crate::audit) fn issuer(case: &Case) -> Option<AccountId> {
+    let issuer = case.request.credential.as_ref()?.issuer;
+    (issuer != case.hospital.into()).then_some(issuer)
+}
 
 /// The state that a bundle's steps lead to.
 pub(super) struct Head {
@@ -102,33 +115,107 @@ impl Head {
         &self,
         bundle: &Bundle,
         cases: &[(CaseId, Case)],
-    ) -> Result<BTreeMap<HospitalId, Hospital>, AuditError> {
+    ) -> Result<BTreeMap<HospitalId, Seen>, AuditError> {
         let asked: BTreeSet<HospitalId> = cases.iter().map(|(_, case)| case.hospital).collect();
-        if asked.len() != bundle.hospitals.len() {
-            return Err(AuditError::List { what: "hospitals" });
-        }
-        let proofs = asked.into_iter().zip(&bundle.hospitals);
-        proofs
-            .map(|(id, proof)| {
-                let part = Part::Hospital(id);
-                Ok((id, self.entry(proof, &State::hospital_key(id), part)?))
-            })
-            .collect()
+        let parties = asked.iter().map(|id| (Role::Hospital, (*id).into()));
+        let seen = self.parties(parties.collect(), &bundle.hospitals, "hospitals")?;
+        Ok(asked.into_iter().zip(seen).collect())
+    }
+
+    /// The issuers that vouched for somebody else's clinicians: exactly they, in their order.
+    pub(super) fn issuers(
+        &self,
+        bundle: &Bundle,
+        cases: &[(CaseId, Case)],
+    ) -> Result<BTreeMap<AccountId, Seen>, AuditError> {
+        let vouched: BTreeSet<AccountId> =
+            cases.iter().filter_map(|(_, case)| issuer(case)).collect();
+        let parties = vouched.iter().map(|id| (Role::Issuer, *id));
+        let seen = self.parties(parties.collect(), &bundle.issuers, "issuers")?;
+        Ok(vouched.into_iter().zip(seen).collect())
     }
 
     /// The reviewers that judged: exactly they, in their order.
-    pub(super) fn reviewers(&self, bundle: &Bundle) -> Result<BTreeSet<AccountId>, AuditError> {
+    pub(super) fn reviewers(&self, bundle: &Bundle) -> Result<Vec<Seen>, AuditError> {
         let transactions = bundle.cases.iter().flat_map(CaseFile::transactions);
         let judged: BTreeSet<AccountId> = transactions
             .filter_map(|(_, placed)| reviewer_of(&placed.transaction))
             .collect();
-        if judged.len() != bundle.reviewers.len() {
-            return Err(AuditError::List { what: "reviewers" });
+        let parties = judged.into_iter().map(|id| (Role::Reviewer, id));
+        self.parties(parties.collect(), &bundle.reviewers, "reviewers")
+    }
+
+    /// Where the first issuer was accredited.
+    pub(super) fn issuers_since(&self, bundle: &Bundle) -> Result<Option<Height>, AuditError> {
+        let (proof, part) = (&bundle.register, Part::Register);
+        if proof.key != State::register_key() {
+            return Err(AuditError::Misplaced { part });
         }
-        for (id, proof) in judged.iter().zip(&bundle.reviewers) {
-            self.entry::<()>(proof, &State::reviewer_key(*id), Part::Reviewer(*id))?;
+        let height = self.height;
+        proof
+            .verify(&self.root)
+            .map_err(|_| AuditError::StateProof { part, height })?;
+        let register = match &proof.value {
+            None => Register::default(),
+            Some(value) => State::decode_value(value)
+                .map_err(|source| AuditError::Unreadable { part, source })?,
+        };
+        Ok(register.issuers_since)
+    }
+
+    fn parties(
+        &self,
+        parties: Vec<(Role, AccountId)>,
+        proofs: &[StateProof],
+        what: &'static str,
+    ) -> Result<Vec<Seen>, AuditError> {
+        if parties.len() != proofs.len() {
+            return Err(AuditError::List { what });
         }
-        Ok(judged)
+        let pairs = parties.into_iter().zip(proofs);
+        pairs
+            .map(|((role, id), proof)| self.party(role, id, proof))
+            .collect()
+    }
+
+    /// Somebody as accredited, or as revoked.
+    fn party(&self, role: Role, id: AccountId, proof: &StateProof) -> Result<Seen, AuditError> {
+        let part = match role {
+            Role::Hospital => Part::Hospital(id.into()),
+            Role::Issuer => Part::Issuer(id),
+            Role::Reviewer => Part::Reviewer(id),
+        };
+        let key = State::revoked_key(id);
+        if proof.key == key {
+            let revoked: Revoked = self.entry(proof, &key, part)?;
+            if revoked.was.role() != role || revoked.was.account() != id {
+                return Err(AuditError::Misplaced { part });
+            }
+            return Ok(Seen {
+                standing: Standing {
+                    party: revoked.was,
+                    until: Some(revoked.height),
+                },
+                suspended_until_ms: Millis(0),
+            });
+        }
+        let mut suspended_until_ms = Millis(0);
+        let party = match role {
+            Role::Hospital => {
+                let entry: Hospital = self.entry(proof, &State::hospital_key(id.into()), part)?;
+                suspended_until_ms = entry.suspended_until_ms;
+                Accredited::Hospital(entry.info)
+            }
+            Role::Issuer => Accredited::Issuer(self.entry(proof, &State::issuer_key(id), part)?),
+            Role::Reviewer => {
+                Accredited::Reviewer(self.entry(proof, &State::reviewer_key(id), part)?)
+            }
+        };
+        let until = None;
+        Ok(Seen {
+            standing: Standing { party, until },
+            suspended_until_ms,
+        })
     }
 
     /// What the request named, with the batches that the bundle shows for it.

@@ -96,6 +96,15 @@ fn request(case: &CaseFinding, lines: &mut Vec<Line>) {
             case.clinician
         ),
     );
+    if let Some(voucher) = &case.voucher {
+        proved(
+            lines,
+            format!(
+                "\"{}\" ({}) vouched for that key as a {}'s.",
+                voucher.name, voucher.issuer, voucher.role
+            ),
+        );
+    }
     say(
         lines,
         Basis::Reported,
@@ -208,6 +217,7 @@ fn end(case: &CaseFinding, as_of: AsOf, lines: &mut Vec<Line>) {
             ClosedBy::Time => "because the session's time was over",
             ClosedBy::Hospital => "by the hospital",
             ClosedBy::Veto => "by the patient's veto",
+            ClosedBy::Revoked => "because the validators revoked the hospital's accreditation",
         };
         proved(
             lines,
@@ -219,6 +229,12 @@ fn end(case: &CaseFinding, as_of: AsOf, lines: &mut Vec<Line>) {
     }
     if case.overdue {
         proved(lines, "The verdict did not come in time.".to_owned());
+    }
+    if let Some(height) = case.hospital.revoked_at {
+        proved(
+            lines,
+            format!("The hospital is accredited no more since block {height}."),
+        );
     }
     if case.hospital.suspended_until_ms > as_of.time_ms {
         proved(
@@ -241,6 +257,12 @@ fn phase(case: &CaseFinding, as_of: AsOf) -> Option<String> {
         Phase::Closed => "no reviewer had judged it yet",
         Phase::Refused => return Some("It ended because too many kin refused.".to_owned()),
         Phase::Vetoed => return Some("It ended with the patient's veto.".to_owned()),
+        Phase::Revoked => {
+            return Some(
+                "It ended because the validators revoked the accreditation of the hospital, or of who vouched for its clinician."
+                    .to_owned(),
+            );
+        }
         Phase::Expired => return Some("It ended because too few kin approved in time.".to_owned()),
         Phase::Reviewed => {
             let judged = case.verdict?;

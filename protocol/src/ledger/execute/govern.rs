@@ -143,7 +143,13 @@ impl State {
     }
 
     /// Live cases end with the accreditation that they rest on. What else the hospital or the issuer has signed before stands.
-    fn end_cases(&mut self, run: &mut Run, cause: (TxId, u32), role: Role, account: AccountId) {
+    pub(super) fn end_cases(
+        &mut self,
+        run: &mut Run,
+        cause: (TxId, u32),
+        role: Role,
+        account: AccountId,
+    ) {
         let now = run.now;
         let end: fn(&mut Case, crate::units::Millis) -> Vec<CaseEvent> = match role {
             Role::Hospital => Case::on_hospital_revoked,

@@ -7,13 +7,15 @@
 
 use super::Run;
 use crate::crypto::Digest;
-use crate::emergency::Case;
-use crate::ids::{AccountId, CaseId, PatientId};
+use crate::emergency::{Case, Request};
+use crate::ids::{AccountId, CaseId, ChainId, PatientId, TxId};
+use crate::ledger::accreditation::{Accredited, Register, ReviewerInfo, Role};
 use crate::ledger::enrolment::Enrolment;
 use crate::ledger::event::{Effects, Rejection};
-use crate::ledger::genesis::Genesis;
+use crate::ledger::genesis::{Genesis, HospitalInfo};
+use crate::ledger::governance::{Clause, Governance};
 use crate::ledger::patient::Patient;
-use crate::ledger::state::{Hospital, Meta, State};
+use crate::ledger::state::{Meta, State};
 use crate::ledger::transaction::{SignedTransaction, TxBody};
 use crate::units::{Epoch, Height, Millis};
 use std::collections::BTreeMap;
@@ -25,7 +27,10 @@ pub(crate) struct Replay {
     id: PatientId,
     patient: Patient,
     rosters: BTreeMap<Epoch, Enrolment>,
-    hospitals: Vec<Hospital>,
+    hospitals: Vec<HospitalInfo>,
+    /// Who was revoked, and where.
+    revoked: Vec<(Height, Role, AccountId)>,
+    issuers_since: Option<Height>,
 }
 
 impl Replay {
@@ -62,28 +67,43 @@ impl Replay {
             patient: patient.clone(),
             rosters,
             hospitals: Vec::new(),
+            revoked: Vec::new(),
+            issuers_since: None,
         }
     }
 
-    /// A hospital may request.
-    pub(crate) fn accredit(&mut self, hospital: &Hospital) {
-        let entry = Hospital {
-            suspended_until_ms: Millis(0),
-            ..hospital.clone()
+    /// Somebody is accredited, from before the first transaction until it was revoked.
+    pub(crate) fn accredit(&mut self, party: Accredited, until: Option<Height>) {
+        if let Some(until) = until {
+            self.revoked.push((until, party.role(), party.account()));
+        }
+        let party = match party {
+            Accredited::Hospital(info) => {
+                self.hospitals.push(info.clone());
+                Accredited::Hospital(info)
+            }
+            Accredited::Issuer(info) => Accredited::Issuer(info),
+            // Reviewers may come back from another workplace; which one it was then is not known here.
+            Accredited::Reviewer(info) => Accredited::Reviewer(ReviewerInfo {
+                hospital: None,
+                ..info
+            }),
         };
-        self.state.hospitals.put(hospital.info.id(), entry.clone());
-        self.hospitals.push(entry);
+        self.state.enter(party);
     }
 
-    /// A reviewer may judge.
-    pub(crate) fn accredit_reviewer(&mut self, id: AccountId) {
-        self.state.reviewers.put(id, ());
+    /// Where the first issuer of credentials was accredited. Before, hospitals vouched for their own clinicians.
+    pub(crate) fn issuers_since(&mut self, since: Option<Height>) {
+        self.issuers_since = since;
     }
 
     /// Goes to a later block: time passes, and nothing else yet. Within a block it stands still.
     pub(crate) fn begin(&mut self, height: Height, now: Millis) {
         if height == self.run.height {
             return;
+        }
+        for (_, role, account) in self.revoked.iter().filter(|(until, ..)| *until < height) {
+            self.state.strike(*role, *account);
         }
         (self.run.height, self.run.now) = (height, now);
         self.state.pass_time_of_cases(&mut self.run);
@@ -104,23 +124,62 @@ impl Replay {
         let body = &transaction.content.body;
         let signer = transaction.account();
         match body {
-            TxBody::Request(request) => self.turn_to(request.epoch),
+            TxBody::Request(request) => {
+                self.turn_to(request.epoch);
+                self.ask_issuers(signer, request);
+            }
+            TxBody::Governance(governance) => {
+                self.amend(cause, governance);
+                return Ok(());
+            }
             TxBody::Veto { .. } => self.speak_by(signer),
             _ => {}
         }
         self.state.run_body(&mut self.run, signer, cause, body)?;
         if matches!(body, TxBody::Review { .. }) {
             // Whether a verdict suspends depends on who had a validator then, which is not known here.
-            for entry in &self.hospitals {
-                self.state.hospitals.put(entry.info.id(), entry.clone());
+            for info in &self.hospitals {
+                if self.state.hospitals.contains(&info.id()) {
+                    self.state.enter(Accredited::Hospital(info.clone()));
+                }
             }
         }
         Ok(())
     }
 
+    /// The ledger.
+    pub(crate) fn chain(&self) -> ChainId {
+        self.state.meta().chain
+    }
+
     /// The case as it stands now.
     pub(crate) fn case(&self, id: CaseId) -> Option<&Case> {
         self.state.case(id)
+    }
+
+    /// An adopted amendment, as far as it ends cases. Whoever replays has checked that a quorum has signed it.
+    fn amend(&mut self, cause: (TxId, u32), governance: &Governance) {
+        for clause in &governance.amendment.changes {
+            if let Clause::Revoke { role, account } = clause {
+                self.state.strike(*role, *account);
+                self.state.end_cases(&mut self.run, cause, *role, *account);
+            }
+        }
+        self.run.effects = Effects::default();
+    }
+
+    /// Whether hospitals still vouched for their own. In the very block of the first issuer the request itself tells.
+    fn ask_issuers(&mut self, signer: AccountId, request: &Request) {
+        let credential = request.credential.as_ref();
+        let own = credential.is_some_and(|credential| credential.issuer == signer);
+        let height = self.run.height;
+        let since = self.issuers_since;
+        let issuers_since = since.filter(|since| height > *since || (height == *since && !own));
+        let register = Register {
+            issuers_since,
+            ..self.state.register()
+        };
+        self.state.register.put((), register);
     }
 
     /// The roster of another epoch takes over: a later one, and not while a case is live.
