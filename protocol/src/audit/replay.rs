@@ -314,10 +314,10 @@ fn first_difference(found: &Case, proved: &Case) -> &'static str {
         ("list of approvals", found.approvals != proved.approvals),
         ("list of refusals", found.refusals != proved.refusals),
         ("list of releases", found.releases != proved.releases),
-        ("number of reads", found.records_read != proved.records_read),
+        ("list of reads", found.reads != proved.reads),
         ("time of the grant", found.granted_ms != proved.granted_ms),
         ("end", found.closed != proved.closed),
-        ("verdict", found.verdict != proved.verdict),
+        ("review", found.review != proved.review),
     ];
     let first = differs.into_iter().find(|(_, differs)| *differs);
     first.map_or("entry", |(field, _)| field)

@@ -10,11 +10,11 @@ use crate::consensus::{CertError, Certificate, Vote, VoteKind};
 use crate::credit::Electorate;
 use crate::crypto::merkle::MerkleTree;
 use crate::crypto::{Digest, SigningKey};
-use crate::emergency::{CaseError, Phase};
+use crate::emergency::{CaseError, Phase, Reading};
 use crate::ids::CaseId;
 use crate::ledger::light::LightError;
 use crate::ledger::{Block, Genesis, Ledger, Rejection, SignedTransaction, State};
-use crate::units::{Height, Millis, View as ViewNumber};
+use crate::units::{Height, Millis, Tier, View as ViewNumber};
 use crate::wire;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
@@ -584,7 +584,16 @@ fn a_state_that_the_transactions_do_not_lead_to_is_refused() {
         }),
         ("threshold", |c| c.threshold = 2),
         ("roster", |c| c.roster.truncate(4)),
-        ("number of reads", |c| c.records_read = 0x7f),
+        ("list of reads", |c| {
+            let (times, records, at) = (1, 7, Millis(4));
+            let read = Reading {
+                times,
+                records,
+                first_ms: at,
+                last_ms: at,
+            };
+            c.reads.insert(Tier::Summary, read);
+        }),
         ("timing", |c| c.timing.session_ms = Millis(1)),
         ("time of the grant", |c| c.granted_ms = Some(Millis(5))),
     ];
