@@ -161,11 +161,6 @@ fn every_secret_is_wiped() {
         [0; 32],
     );
     wipes(
-        OpeningKey::from_seed(secret()),
-        |key| bytes(key.seed()),
-        [0; 32],
-    );
-    wipes(
         VrfSecretKey::from_seed(secret()),
         |key| bytes(key.seed()),
         [0; 32],

@@ -69,7 +69,7 @@ impl SealingKey {
 }
 
 /// The private key that opens what was sealed to its [`SealingKey`].
-#[derive(Clone, zeroize::Zeroize, zeroize::ZeroizeOnDrop)]
+#[derive(Clone, zeroize::ZeroizeOnDrop)]
 pub struct OpeningKey {
     seed: Secret32,
     /// Derived from the seed; wiped by the library when dropped.
@@ -138,6 +138,16 @@ impl core::fmt::Debug for OpeningKey {
 mod tests {
     use super::*;
     use rand_core::SeedableRng as _;
+
+    /// Both hold the secret, and both wipe themselves.
+    #[test]
+    fn seed_and_private_key_are_wiped_when_dropped() {
+        fn wiped<T: zeroize::ZeroizeOnDrop>() {}
+        wiped::<OpeningKey>();
+        wiped::<Secret32>();
+        // The library does not say so in a trait. Without its wiping there would be nothing to do.
+        assert!(core::mem::needs_drop::<<Kem as hpke::Kem>::PrivateKey>());
+    }
 
     #[test]
     fn only_the_recipient_opens_and_only_for_the_purpose() {

@@ -19,6 +19,8 @@ pub(super) enum Call {
     Close(HospitalId),
     Review,
     Time,
+    HospitalRevoked,
+    IssuerRevoked,
 }
 
 impl Call {
@@ -33,6 +35,8 @@ impl Call {
             Self::Close(hospital) => case.on_close(*hospital, now),
             Self::Review => case.on_review(REVIEWER, Verdict::Justified, now),
             Self::Time => Ok(case.on_time(now)),
+            Self::HospitalRevoked => Ok(case.on_hospital_revoked(now)),
+            Self::IssuerRevoked => Ok(case.on_issuer_revoked(now)),
         }
     }
 }

@@ -90,14 +90,14 @@ impl World {
                 assert!(early, "lives beyond its expiry: {case:?}");
                 assert!(!self.records[of].vetoed, "goes on after a veto: {case:?}");
             }
-            assert!(!self.is_hospital_gone || !case.phase.is_live(), "{case:?}");
-            if self.is_issuer_gone {
-                // What kin have granted goes on.
-                assert!(
-                    case.granted_ms.is_some() || !case.phase.is_live(),
-                    "{case:?}"
-                );
-            }
+            let ended = !self.is_hospital_gone || !case.phase.is_live();
+            assert!(ended, "goes on without its hospital: {case:?}");
+            // What kin have granted goes on.
+            let ended = case.granted_ms.is_some() || !case.phase.is_live();
+            assert!(
+                !self.is_issuer_gone || ended,
+                "goes on without the issuer: {case:?}"
+            );
             // Nor does a case end for another reason than it says.
             let left = case.roster.len() - case.refusals.len();
             match case.phase {

@@ -344,20 +344,28 @@ impl World {
             if std::mem::replace(gone, true) {
                 continue;
             }
-            let now = self.now();
-            for of in [0, 1] {
-                let case = Rc::make_mut(&mut world.cases[of]);
-                if hospital {
-                    case.on_hospital_revoked(now);
-                } else {
-                    case.on_issuer_revoked(self.now());
-                }
-                world.check_step(of, self);
-                world.look(of);
-            }
+            world.befall(
+                self,
+                match hospital {
+                    true => Call::HospitalRevoked,
+                    false => Call::IssuerRevoked,
+                },
+            );
             worlds.push(world);
         }
         worlds
+    }
+
+    /// What nobody can refuse, in both cases.
+    fn befall(&mut self, before: &World, call: Call) {
+        for of in [0, 1] {
+            let mut case = Case::clone(&self.cases[of]);
+            let befallen = self.call(call.clone(), &mut case);
+            assert!(befallen.is_ok(), "{call:?} is refused");
+            self.cases[of] = Rc::new(case);
+            self.check_step(of, before);
+            self.look(of);
+        }
     }
 
     /// Every world that is one step away, each step checked.
@@ -393,14 +401,7 @@ impl World {
         if self.instant + 1 < INSTANTS.len() {
             let mut world = self.clone();
             world.instant += 1;
-            for of in [0, 1] {
-                let mut case = Case::clone(&world.cases[of]);
-                let passed = world.call(Call::Time, &mut case);
-                assert!(passed.is_ok(), "time passes whatever happens");
-                world.cases[of] = Rc::new(case);
-                world.check_step(of, self);
-                world.look(of);
-            }
+            world.befall(self, Call::Time);
             worlds.push(world);
         }
         worlds
