@@ -13,7 +13,7 @@ use std::time::Duration;
 #[derive(Debug, Subcommand)]
 pub enum GovernanceCommand {
     /// Writes an amendment into a file, for the validators to sign
-    Propose(ProposeArgs),
+    Propose(Box<ProposeArgs>),
     /// Signs an amendment with a validator's keys, into a file of its own; says what is signed
     Sign(SignArgs),
     /// Puts the signatures of several files together; says how many are missing

@@ -261,7 +261,7 @@ async fn withheld(house: &House) -> CaseId {
         house.ask_kin(n, Conduct::Withhold).await;
     }
     let request = house.request(&[Tier::Chart]).await;
-    approve(&house, request.case, &[0, 1, 2]).await;
+    approve(house, request.case, &[0, 1, 2]).await;
     assert_eq!(house.case(request.case).await.phase, Phase::Granted);
     request.case
 }

@@ -527,7 +527,8 @@ fn a_credential_is_checked_field_by_field() {
     chain.amend(vec![issuer(ISSUER)]);
     let now = chain.ledger.head_time();
     type Spoil = fn(&mut Credential);
-    let signed_wrong: [(Spoil, fn(&CredentialError) -> bool); 4] = [
+    type Expected = fn(&CredentialError) -> bool;
+    let signed_wrong: [(Spoil, Expected); 4] = [
         (
             |c| c.clinician = key(NEW).verifying_key(),
             |e| matches!(e, CredentialError::Clinician { .. }),
