@@ -58,14 +58,10 @@ pub(super) enum Mutant {
     AnyHospital,
     /// A closed case is judged again and again.
     ReviewsInAnyPhase,
-    /// A case goes on whose hospital is accredited no more.
-    IgnoresHospitalRevoked,
-    /// A case may still be granted when nobody vouches for the clinician any more.
-    IgnoresIssuerRevoked,
 }
 
 impl Mutant {
-    const ALL: [Self; 24] = [
+    const ALL: [Self; 22] = [
         Self::OneApprovalShort,
         Self::LiarCountsTwice,
         Self::IgnoresVeto,
@@ -88,8 +84,6 @@ impl Mutant {
         Self::ReadsInAnyPhase,
         Self::AnyHospital,
         Self::ReviewsInAnyPhase,
-        Self::IgnoresHospitalRevoked,
-        Self::IgnoresIssuerRevoked,
     ];
 
     /// Words of the rule that the search must name.
@@ -116,8 +110,6 @@ impl Mutant {
             Self::RefusalIsNotTheLastWord => "decided twice",
             Self::ReleasesUnapproved => "released without an approval",
             Self::ReviewsInAnyPhase => "no such step",
-            Self::IgnoresHospitalRevoked => "goes on without its hospital",
-            Self::IgnoresIssuerRevoked => "goes on without the issuer",
         }
     }
 
@@ -158,8 +150,6 @@ impl Mutant {
         match self {
             Self::IgnoresVeto => veto,
             Self::IgnoresLateVeto => veto && before.phase.opens(),
-            Self::IgnoresHospitalRevoked => matches!(call, Call::HospitalRevoked),
-            Self::IgnoresIssuerRevoked => matches!(call, Call::IssuerRevoked),
             _ => false,
         }
     }
