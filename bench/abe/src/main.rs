@@ -58,6 +58,7 @@ struct Row {
     keys: Both,
 }
 
+#[expect(clippy::large_enum_variant, reason = "there are seven of them")]
 enum Contender {
     Ours(Box<Scene>),
     Theirs(Authority),

@@ -34,6 +34,7 @@ pub(crate) struct Authority {
     keys: Keys,
 }
 
+#[expect(clippy::large_enum_variant, reason = "there are six of them")]
 enum Keys {
     Bsw(bsw::CpAbePublicKey, bsw::CpAbeMasterKey),
     Ac17(ac17::Ac17PublicKey, ac17::Ac17MasterKey),
