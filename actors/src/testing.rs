@@ -6,12 +6,14 @@
 use crate::clients::LedgerClient;
 use crate::cluster::{Cluster, ClusterConfig, Shape};
 use crate::friend_relative::FriendRelative;
-use crate::friend_relative::messages::{Held, Inventory, KinError, StoreShards};
+use crate::friend_relative::messages::{
+    AboutRoster, Held, Inventory, KinError, RosterWish, StoreShards,
+};
 use crate::hospital::Hospital;
 use crate::hospital::messages::DeliverPartials;
 use crate::identity::Identity;
 use crate::patient::Patient;
-use crate::patient::messages::{Enrol, Enrolled, PatientError};
+use crate::patient::messages::{Enrol, Enrolled, PatientError, ShowKeys};
 use crate::ports::names::ActorName;
 use crate::ports::network::{Delivered, Port};
 use crate::ports::random::SystemRng;
@@ -33,7 +35,7 @@ use kithkin_protocol::record::{
     BatchHeader, BatchStatus, Manifest, Receipt, ReceiptLine, SealContext, Shard, receipts_root,
     seal, shards,
 };
-use kithkin_protocol::roster::RosterRules;
+use kithkin_protocol::roster::{Plan, RosterRules};
 use kithkin_protocol::sharing::SessionSecret;
 use kithkin_protocol::units::{Height, Millis, Tier};
 use std::collections::BTreeMap;
@@ -52,6 +54,9 @@ pub(crate) const PATIENT: ActorName = ActorName::Patient(0);
 pub(crate) const AUTHOR: ActorName = ActorName::Hospital(1);
 /// A hospital that nobody plays: it sponsors.
 pub(crate) const SPONSOR: ActorName = ActorName::Hospital(0);
+
+/// A device that is nobody yet.
+pub(crate) const NEW: ActorName = ActorName::Patient(1);
 
 /// The kin of [`PATIENT`] with that number.
 pub(crate) fn kin(n: u8) -> ActorName {
@@ -238,6 +243,53 @@ impl House {
         let port = self.cluster.driver();
         let asked = port.ask_until::<Patient, _>(PATIENT, message, PATIENCE, Self::deadline());
         asked.await.expect("it answers")
+    }
+
+    /// Asks patient 1, who in this house is a device that is nobody yet.
+    pub(crate) async fn ask_new_device<M>(&self, message: M) -> M::Result
+    where
+        M: Message + Clone + Send + 'static,
+        M::Result: Send,
+        Patient: Handler<Delivered<M>>,
+    {
+        let port = self.cluster.driver();
+        let asked = port.ask_until::<Patient, _>(NEW, message, PATIENCE, Self::deadline());
+        asked.await.expect("it answers")
+    }
+
+    /// Three kin vouch for [`NEW`] as the patient's device.
+    pub(crate) async fn vouch_for_new_device(&self) {
+        let keys = self.ask_new_device(ShowKeys).await.expect("shown");
+        let plan = Plan::Recover {
+            device: keys.signing,
+            sealing: keys.sealing,
+        };
+        let mut wish = RosterWish::Propose(Box::new(plan));
+        for n in 0..3 {
+            let patient = self.patient();
+            let about = AboutRoster { patient, wish };
+            self.ask_kin(n, about).await.expect("final");
+            wish = RosterWish::Support;
+        }
+    }
+
+    /// Waits until the patient stands on chain as expected. Each try is a block: time moves with blocks.
+    pub(crate) async fn until_on_chain(
+        &self,
+        is: impl Fn(&ledger::Patient) -> bool,
+    ) -> ledger::Patient {
+        let until = Self::deadline();
+        loop {
+            let entry = self.on_chain().await.expect("enrolled");
+            if is(&entry) {
+                return entry;
+            }
+            assert!(Instant::now() < until, "still {entry:?}");
+            let case = CaseId([9; 32]);
+            let client = self.client(AUTHOR);
+            let refused = client.submit(TxBody::Close { case }, Self::deadline());
+            refused.await.expect_err("there is no such case");
+        }
     }
 
     /// Asks a hospital from in front of its screen.

@@ -116,18 +116,8 @@ async fn by_second(desk: &Desk, kin: KinId, kept: &Kept, id: CaseId) -> Result<R
 
 /// What an open case covers of an upload.
 fn covered(desk: &Desk, case: &Case, kept: &Kept) -> Result<Reach, KinError> {
-    let id = case.id;
-    if case.patient() != kept.patient {
-        return Err(forbidden(format!("case {id} is about another patient")));
-    }
-    if !case.opens_at(desk.client.now()) {
-        let phase = case.phase.as_str();
-        return Err(forbidden(format!("case {id} opens nothing: it is {phase}")));
-    }
-    let scope = case
-        .request
-        .scope(kept.tier)
-        .ok_or_else(|| forbidden(format!("case {id} does not cover tier {}", kept.tier)))?;
+    let scope = case.reach(desk.client.now(), kept.patient, kept.tier);
+    let scope = scope.map_err(|error| forbidden(format!("case {}: {error}", case.id)))?;
     Ok(scope.only.iter().copied().collect())
 }
 

@@ -28,6 +28,8 @@ const UPLOADS_AT_ONCE: usize = 4;
 const TRY: Duration = Duration::from_secs(5);
 /// Pause before a kin is asked again that answered, but would not give them yet.
 const PAUSE: Duration = Duration::from_millis(50);
+/// Longest pause: whoever refuses again and again is asked less often.
+const PAUSE_MAX: Duration = Duration::from_secs(2);
 /// Most bytes of ciphertext of one tier that stay in memory for the next read.
 const REMEMBERED_BYTES_MAX: usize = 64 * 1024 * 1024;
 
@@ -231,6 +233,7 @@ async fn ask(
 ) -> Result<Vec<(RecordId, Shard)>, String> {
     let name = desk.setting.directory.name(kin);
     let name = name.ok_or("the directory does not know this kin")?;
+    let mut pause = PAUSE;
     loop {
         let asked = desk
             .port
@@ -240,9 +243,10 @@ async fn ask(
             Ok(shards) => return Ok(shards),
             Err(refused) => refused.to_string(),
         };
-        if Instant::now() + PAUSE >= deadline {
+        if Instant::now() + pause >= deadline {
             return Err(refused);
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(pause).await;
+        pause = PAUSE_MAX.min(pause * 2);
     }
 }

@@ -29,17 +29,11 @@ pub(super) async fn lend(
     if !is_hospital && !is_kin {
         return Err(forbidden(format!("case {id} is none of {from}")));
     }
-    if case.circle() != CircleKind::Second || case.patient() != upload.patient {
-        return Err(forbidden(format!(
-            "case {id} is not of the second circle of this patient"
-        )));
+    if case.circle() != CircleKind::Second {
+        return Err(forbidden(format!("case {id} is not of a second circle")));
     }
-    if !case.opens_at(desk.client.now()) {
-        let phase = case.phase.as_str();
-        return Err(forbidden(format!("case {id} opens nothing: it is {phase}")));
-    }
-    let scope = case.request.scope(upload.tier);
-    let scope = scope.ok_or_else(|| forbidden("the case does not cover this tier"))?;
+    let scope = case.reach(desk.client.now(), upload.patient, upload.tier);
+    let scope = scope.map_err(|error| forbidden(format!("case {id}: {error}")))?;
     let only: BTreeSet<RecordId> = scope.only.iter().copied().collect();
     let mut ciphertexts = Vec::new();
     if is_hospital {

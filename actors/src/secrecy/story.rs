@@ -1,27 +1,31 @@
-//! The story: a patient enrols, a hospital writes, another hospital opens in an emergency, the case is closed, the kin refresh their shares.
+//! The story: a patient enrols, a hospital writes, another is granted access and reads, and opens everything in an emergency; the case is
+//! closed, the kin refresh their shares; the phone is lost, the keys are rebuilt on another and dealt anew, and there is an emergency once more.
 //! And all secrets of it.
 
 use super::search::Needles;
 use super::transport::Tape;
 use crate::friend_relative::kept_shares;
 use crate::friend_relative::messages::{Decide, Decision, FetchUpload};
+use crate::hospital::consent::messages::ReadGranted;
 use crate::hospital::messages::{CloseCase, ReadCase, RequestOpening, WriteRecord};
-use crate::patient::messages::{ReadAll, Source};
+use crate::patient::consent::messages::GrantAccess;
+use crate::patient::messages::{ReadAll, Rebuild, Source};
 use crate::ports::store::{Store, StoreOptions};
 use crate::ports::vault::Vault;
-use crate::testing::{AUTHOR, House, PATIENT, SPONSOR, kin};
+use crate::testing::{AUTHOR, House, NEW, PATIENT, SPONSOR, kin};
 use kithkin_fhir::fixture::demo_bundle;
+use kithkin_protocol::consent::GrantPurpose;
 use kithkin_protocol::crypto::{Digest, OpeningKey, Secret32};
 use kithkin_protocol::emergency::{Purpose, Reason};
+use kithkin_protocol::ids::CaseId;
 use kithkin_protocol::ledger::Enrolment;
 use kithkin_protocol::sharing::{Share, ShareContext, TierKey, capsule_key_direct, open_share};
 use kithkin_protocol::units::{Epoch, Millis, Tier};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 use tempfile::TempDir;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -39,6 +43,8 @@ pub(super) struct Story {
     house: House,
     /// Every secret that was seen in the vault at any time, by owner and name.
     vault: BTreeMap<(String, String), Secret32>,
+    /// Shares of later epochs than the first, as kin kept them.
+    shares: Vec<(String, Share)>,
     folder: std::path::PathBuf,
 }
 
@@ -49,9 +55,10 @@ pub(super) struct Told {
     pub(super) log: Vec<u8>,
     pub(super) tape: Tape,
     vault: BTreeMap<(String, String), Secret32>,
+    /// As it stood when the records were sealed.
     enrolment: Enrolment,
-    /// Shares after the refresh.
-    renewed: Vec<(String, Share)>,
+    /// Shares of later epochs than the first.
+    shares: Vec<(String, Share)>,
 }
 
 /// Collects log lines.
@@ -96,11 +103,18 @@ impl Story {
         });
         let mut story = Self {
             vault: BTreeMap::new(),
+            shares: Vec::new(),
             folder: house.folder().to_owned(),
             house,
         };
+        let enrolment = story.begins().await;
+        let case = story.emergency().await;
+        let closed = story.house.ask_hospital(AUTHOR, CloseCase(case)).await;
+        closed.expect("closed");
+        story.refreshed().await;
+        story.phone_is_lost().await;
         story.emergency().await;
-        let entry = story.refreshed().await;
+        story.look_into_vault();
         tracing::trace!(planted = ?planted.0, "what must be found");
         let fetch = FetchUpload {
             root: planted,
@@ -108,9 +122,16 @@ impl Story {
         };
         let refused = story.house.ask_kin_as(AUTHOR, 0, fetch).await;
         assert!(refused.is_err(), "there is no such upload");
-        let Self { house, vault, .. } = story;
+        let Self {
+            house,
+            vault,
+            mut shares,
+            ..
+        } = story;
         let folder = house.close().await;
-        let renewed = shares_in(folder.path());
+        let store = Store::open(folder.path(), StoreOptions::default()).expect("it opens");
+        shares.extend(shares_in(&store, folder.path(), Epoch(3)));
+        store.close().expect("closed");
         let tape = std::mem::take(&mut *tape.lock().unwrap_or_else(PoisonError::into_inner));
         let log = std::mem::take(&mut *log.0.lock().unwrap_or_else(PoisonError::into_inner));
         Told {
@@ -118,14 +139,17 @@ impl Story {
             log,
             tape,
             vault,
-            enrolment: entry,
-            renewed,
+            enrolment,
+            shares,
         }
     }
 
-    /// From the enrolment to the closed case.
-    async fn emergency(&mut self) {
-        self.house.enrol().await.expect("enrolled");
+    /// Enrolment, records, and a hospital that may read them for a while.
+    async fn begins(&mut self) -> Enrolment {
+        let mut wish = self.house.wish();
+        // Those who vouch for another device need not wait for the lost one.
+        wish.rules.veto_ms = Millis(1);
+        self.house.ask_patient(wish).await.expect("enrolled");
         self.look_into_vault();
         let write = WriteRecord {
             patient: self.house.patient(),
@@ -134,6 +158,32 @@ impl Story {
         };
         let written = self.house.ask_hospital(SPONSOR, write).await;
         assert_eq!(written.expect("written").batches.len(), Tier::ALL.len());
+        let wish = GrantAccess {
+            hospital: self.house.hospital(AUTHOR),
+            scopes: Tier::ALL
+                .into_iter()
+                .map(|tier| (tier, BTreeSet::new()))
+                .collect(),
+            purpose: GrantPurpose::Treatment,
+            begins_in_ms: Millis(0),
+            ends_in_ms: Millis(600_000),
+        };
+        let granted = self.house.ask_patient(wish).await.expect("both sign");
+        assert!(granted.delivered && granted.left_out.is_empty());
+        self.look_into_vault();
+        let read = ReadGranted {
+            grant: granted.grant,
+            tiers: BTreeSet::new(),
+            within_ms: Millis(30_000),
+        };
+        let opened = self.house.ask_hospital(AUTHOR, read).await.expect("read");
+        assert!(opened.unopened.is_empty() && opened.shut.is_empty());
+        assert_eq!(opened.records.len(), granted.keys);
+        self.house.on_chain().await.expect("enrolled").enrolment
+    }
+
+    /// From the request to the opened records, on the hospital's screen and the patient's; the case stays open.
+    async fn emergency(&mut self) -> CaseId {
         let request = RequestOpening {
             patient: self.house.patient(),
             tiers: Tier::ALL.to_vec(),
@@ -165,31 +215,51 @@ impl Story {
             only: Vec::new(),
             source: Source::Hospital,
         };
-        self.house
-            .ask_patient(own)
-            .await
-            .expect("read by the patient");
-        let closed = self.house.ask_hospital(AUTHOR, CloseCase(case)).await;
-        closed.expect("closed");
+        let device = self.house.on_chain().await.expect("enrolled").device;
+        let read = if device == self.house.identity(PATIENT).account() {
+            self.house.ask_patient(own).await
+        } else {
+            self.house.ask_new_device(own).await
+        };
+        read.expect("read by the patient");
         self.look_into_vault();
+        case
     }
 
-    /// Waits until the kin have shares of another epoch; what they are shares of.
-    async fn refreshed(&mut self) -> Enrolment {
-        let until = House::deadline();
-        loop {
-            let entry = self.house.on_chain().await.expect("enrolled");
-            if entry.epoch > Enrolment::EPOCH {
-                break;
-            }
-            assert!(Instant::now() < until, "the shares are not refreshed");
-        }
+    /// Waits until the kin have shares of another epoch, and notes them.
+    async fn refreshed(&mut self) {
+        let entry = self
+            .house
+            .until_on_chain(|entry| entry.epoch > Enrolment::EPOCH);
+        assert_eq!(entry.await.epoch, Epoch(2));
         // Kin take up what stands on chain when they hear of it.
         for n in 0..KIN {
             self.house.until_looked(kin(n), 2).await;
         }
         self.look_into_vault();
-        self.house.on_chain().await.expect("enrolled").enrolment
+        let store = self.house.cluster.store();
+        self.shares.extend(shares_in(store, &self.folder, Epoch(2)));
+    }
+
+    /// Kin vouch for another device; it rebuilds the keys from their shares and deals others.
+    async fn phone_is_lost(&mut self) {
+        self.house.vouch_for_new_device().await;
+        let account = self.house.identity(NEW).account();
+        self.house
+            .until_on_chain(|entry| entry.device == account)
+            .await;
+        let patient = self.house.patient();
+        let rebuilt = self.house.ask_new_device(Rebuild { patient }).await;
+        let rebuilt = rebuilt.expect("rebuilt");
+        assert_eq!((rebuilt.wrong, rebuilt.silent), (Vec::new(), Vec::new()));
+        self.look_into_vault();
+        self.house
+            .until_on_chain(|entry| entry.epoch == Epoch(3))
+            .await;
+        for n in 0..KIN {
+            self.house.until_looked(kin(n), 2).await;
+        }
+        self.look_into_vault();
     }
 
     fn look_into_vault(&mut self) {
@@ -209,23 +279,18 @@ impl Story {
     }
 }
 
-/// What kin keep of shares, opened with what is in the vault.
-fn shares_in(folder: &Path) -> Vec<(String, Share)> {
-    let store = Store::open(folder, StoreOptions::default()).expect("it opens");
+/// What kin keep of shares of this epoch, opened with what is in the vault.
+fn shares_in(store: &Store, folder: &Path, of: Epoch) -> Vec<(String, Share)> {
     let vault = Vault::open(&folder.join("keys")).expect("the vault opens");
     let mut shares = Vec::new();
     for n in 0..KIN {
         let name = kin(n).to_string();
         let space = store.space(&name).expect("a space");
         for (epoch, tier, share) in kept_shares(space, &vault.keys_of(&name)) {
-            assert!(
-                epoch > Enrolment::EPOCH,
-                "{name} has not taken up its new shares"
-            );
+            assert_eq!(epoch, of, "{name} has not taken up its new shares");
             shares.push((format!("share of {name}, {tier}, epoch {epoch}"), share));
         }
     }
-    store.close().expect("closed");
     assert_eq!(shares.len(), usize::from(KIN) * Tier::ALL.len());
     shares
 }
@@ -236,7 +301,7 @@ impl Told {
         for ((owner, name), secret) in &self.vault {
             needles.secret(format!("{name} of {owner}"), secret.expose());
         }
-        for (name, share) in &self.renewed {
+        for (name, share) in &self.shares {
             needles.secret(name.clone(), &share.to_bytes()[1..]);
         }
         self.dealt_shares(needles);
@@ -300,7 +365,7 @@ impl Told {
 
     /// Pieces of every record, and values of the bundle.
     fn texts(&self, needles: &mut Needles) {
-        for (n, record) in self.tape.opened.iter().enumerate() {
+        for (n, record) in self.tape.opened.values().enumerate() {
             for (at, window) in record.bytes.windows(WINDOW).enumerate().step_by(STRIDE) {
                 needles.text(
                     format!("record {n} of {}, from byte {at}", record.tier),

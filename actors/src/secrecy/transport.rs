@@ -5,12 +5,15 @@
 //! ([`ActorName::Driver`] and a patient, kin or hospital) secrets may be told; that is kept apart.
 
 use crate::friend_relative::messages::{
-    Bundle, FetchBundle, FetchShards, FetchUpload, KinError, OfferShares, StoreShards,
+    Bundle, FetchBundle, FetchRewrapped, FetchShards, FetchUpload, KinError, OfferShares,
+    ReleaseShares, ReleasedShares, StoreShards,
 };
+use crate::hospital::consent::messages::{DeliverKeys, GrantOffer, GrantOpened, ProposeGrant};
 use crate::hospital::messages::{
     DeliverPartials, FetchRecords, Fetched, HospitalError, Opened, Sponsor, WriteRecord,
 };
 use crate::leader::messages::Assemble;
+use crate::patient::messages::{FetchCapsules, FetchRedealt, PatientError};
 use crate::ports::names::ActorName;
 use crate::ports::network::TapEvent;
 use crate::upload::{OpenedRecord, Upload};
@@ -26,7 +29,7 @@ use kithkin_protocol::crypto::{Digest, Signature, hash};
 use kithkin_protocol::ids::{BlockId, RecordId, TxId};
 use kithkin_protocol::ledger::AdmissionError;
 use kithkin_protocol::ledger::light::Step;
-use kithkin_protocol::record::{Receipt, Shard};
+use kithkin_protocol::record::{Receipt, RewrappedBatch, Shard};
 use kithkin_protocol::units::Height;
 use kithkin_protocol::wire;
 use serde::Serialize;
@@ -44,8 +47,8 @@ pub(super) struct Tape {
     pub(super) unread: BTreeSet<&'static str>,
     /// What screens were told of plaintexts, and told.
     pub(super) screens: Vec<u8>,
-    /// Records as a clinician's screen got them.
-    pub(super) opened: Vec<OpenedRecord>,
+    /// Records as a clinician's screen got them in an emergency.
+    pub(super) opened: BTreeMap<RecordId, OpenedRecord>,
     /// Shares on their way to kin.
     pub(super) offers: Vec<(ActorName, OfferShares)>,
     /// Uploads on their way to kin.
@@ -83,8 +86,13 @@ impl Tape {
         if let Some(Ok(opened)) = content.downcast_ref::<Result<Opened, HospitalError>>() {
             for record in &opened.records {
                 self.screens.extend(&record.bytes);
+                self.opened.insert(record.record, record.clone());
             }
-            self.opened.extend(opened.records.iter().cloned());
+        }
+        if let Some(Ok(opened)) = content.downcast_ref::<Result<GrantOpened, HospitalError>>() {
+            for record in &opened.records {
+                self.screens.extend(&record.bytes);
+            }
         }
     }
 }
@@ -101,7 +109,8 @@ fn is_screen(from: ActorName, to: ActorName) -> bool {
 
 /// A message as bytes; none for a kind that is not written down here.
 fn bytes_of(content: &dyn Any) -> Option<Vec<u8>> {
-    let mut readers = KIN.iter().chain(HOSPITAL).chain(VALIDATOR).chain(LEDGER);
+    let people = KIN.iter().chain(PATIENT).chain(HOSPITAL).chain(CONSENT);
+    let mut readers = people.chain(VALIDATOR).chain(LEDGER);
     readers.find_map(|read| read(content))
 }
 
@@ -172,7 +181,69 @@ const KIN: &[Reader] = &[
     |content| reply::<Receipt, KinError>(content, plain),
     |content| reply::<Arc<Upload>, KinError>(content, |upload| plain(&**upload)),
     |content| reply::<Vec<(RecordId, Shard)>, KinError>(content, plain),
+    |content| {
+        told(content, |ReleaseShares { patient }: &ReleaseShares| {
+            plain(patient)
+        })
+    },
+    |content| {
+        told(content, |message: &FetchRewrapped| {
+            let FetchRewrapped {
+                under,
+                root,
+                ground,
+            } = message;
+            plain(&(under, root, format!("{ground:?}")))
+        })
+    },
     |content| reply::<Bundle, KinError>(content, plain),
+    |content| {
+        reply::<ReleasedShares, KinError>(content, |released| {
+            let ReleasedShares { epoch, shares } = released;
+            plain(&(epoch, shares))
+        })
+    },
+    |content| reply::<Arc<RewrappedBatch>, KinError>(content, |batch| plain(&**batch)),
+];
+
+const PATIENT: &[Reader] = &[
+    |content| {
+        told(content, |FetchRedealt { handover }: &FetchRedealt| {
+            plain(handover)
+        })
+    },
+    |content| {
+        told(content, |FetchCapsules { under, root }: &FetchCapsules| {
+            plain(&(under, root))
+        })
+    },
+    |content| reply::<Bundle, PatientError>(content, plain),
+    |content| reply::<Arc<RewrappedBatch>, PatientError>(content, |batch| plain(&**batch)),
+];
+
+const CONSENT: &[Reader] = &[
+    |content| {
+        told(content, |message: &ProposeGrant| {
+            let ProposeGrant {
+                scopes,
+                purpose,
+                from_ms,
+                until_ms,
+            } = message;
+            plain(&(scopes, purpose, from_ms, until_ms))
+        })
+    },
+    |content| {
+        told(content, |DeliverKeys { grant, keys }: &DeliverKeys| {
+            plain(&(grant, keys))
+        })
+    },
+    |content| {
+        reply::<GrantOffer, HospitalError>(content, |offer| {
+            let GrantOffer { terms, signature } = offer;
+            plain(&(terms, signature))
+        })
+    },
 ];
 
 const HOSPITAL: &[Reader] = &[

@@ -1,8 +1,8 @@
 //! The states of a case and every step between them.
 
 use super::{
-    CaseError, CaseEvent, ClosedBy, Phase, RELEASES_MAX, Reading, Refusal, RefusalReason, Request,
-    Review, ReviewTask, Stage, Timing, Verdict,
+    CaseError, CaseEvent, ClosedBy, Phase, RELEASES_MAX, ReachError, Reading, Refusal,
+    RefusalReason, Request, Review, ReviewTask, Scope, Stage, Timing, Verdict,
 };
 use crate::crypto::{Digest, HashWriter};
 use crate::ids::{AccountId, CaseId, ChainId, HospitalId, KinId, PatientId, TxId};
@@ -94,6 +94,21 @@ impl Case {
     #[must_use]
     pub fn opens_at(&self, now: Millis) -> bool {
         self.phase.opens() && now < self.session_end()
+    }
+
+    /// What it opens of a patient's tier at local time `now`: all records when the scope names none.
+    ///
+    /// # Errors
+    /// Why nothing.
+    pub fn reach(&self, now: Millis, patient: PatientId, tier: Tier) -> Result<&Scope, ReachError> {
+        if self.patient() != patient {
+            return Err(ReachError::OtherPatient);
+        }
+        if !self.opens_at(now) {
+            let phase = self.phase;
+            return Err(ReachError::Shut { phase });
+        }
+        self.request.scope(tier).ok_or(ReachError::Tier { tier })
     }
 
     /// The circle that is asked.

@@ -47,5 +47,5 @@ pub use request::{
     SESSION_MS_MAX, Scope,
 };
 pub use second::{SECOND_CIRCLE_WITHIN_MS, SecondCircleError};
-pub use step::{CaseError, CaseEvent, RELEASES_MAX};
+pub use step::{CaseError, CaseEvent, RELEASES_MAX, ReachError};
 pub use timing::{Stage, Timing};

@@ -61,6 +61,14 @@ pub enum Reason {
     Acute,
 }
 
+impl Reason {
+    /// Whether a life is at stake: only then may a request say [`Purpose::BreakGlass`], which no waiting time holds up.
+    #[must_use]
+    pub fn is_life_threat(self) -> bool {
+        self != Self::Acute
+    }
+}
+
 /// Why a kin says no.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -3,7 +3,7 @@
 //! The patient names it for the case that the first circle cannot be reached; it holds a sharing of the summary key of its
 //! own. So it is asked after the first, for nothing but the summary, and not by a hospital that has been told no.
 
-use super::{Case, Phase, Request};
+use super::{Case, ClosedBy, Phase, Request};
 use crate::ids::{CaseId, HospitalId};
 use crate::units::{CircleKind, Millis, Tier};
 
@@ -98,10 +98,15 @@ impl Case {
         Ok(())
     }
 
-    /// Whether kin or the patient have said no to `hospital` in this case, not long before `now`.
-    pub(crate) fn has_said_no(&self, hospital: HospitalId, now: Millis) -> bool {
-        self.hospital == hospital
-            && matches!(self.phase, Phase::Refused | Phase::Vetoed)
-            && now <= self.requested_ms.plus(SECOND_CIRCLE_WITHIN_MS.0)
+    /// Which no kin or the patient have said to `hospital` in this case, not long before `now`. A veto counts as one also
+    /// when the kin had granted the case before.
+    pub(crate) fn no_to(&self, hospital: HospitalId, now: Millis) -> Option<Phase> {
+        let (at, no) = match (self.phase, self.ended_ms, self.closed) {
+            (no @ (Phase::Refused | Phase::Vetoed), Some(at), _) => (at, no),
+            (_, _, Some((at, ClosedBy::Veto))) => (at, Phase::Vetoed),
+            _ => return None,
+        };
+        let counts = self.hospital == hospital && now <= at.plus(SECOND_CIRCLE_WITHIN_MS.0);
+        counts.then_some(no)
     }
 }

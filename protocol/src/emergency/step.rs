@@ -48,6 +48,26 @@ pub enum CaseEvent {
     Reviewed(Verdict),
 }
 
+/// Why a case does not open what somebody asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ReachError {
+    /// It is about somebody else.
+    #[error("it is about another patient")]
+    OtherPatient,
+    /// Not granted yet, or over.
+    #[error("it opens nothing: it is {}, or its session is over", phase.as_str())]
+    Shut {
+        /// The state that the case is in.
+        phase: Phase,
+    },
+    /// The tier was not asked for.
+    #[error("it does not cover tier {tier}")]
+    Tier {
+        /// The tier.
+        tier: Tier,
+    },
+}
+
 /// Why a step is not possible. Nothing changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CaseError {

@@ -14,7 +14,8 @@ use kithkin_protocol::ids::{GrantId, PatientId};
 use kithkin_protocol::units::Millis;
 use kithkin_protocol::wire;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Most offers and grants that are kept: each has a key in the vault.
 const FILES_MAX: usize = 8_192;
@@ -35,11 +36,19 @@ pub(super) struct GrantFile {
 pub(in crate::hospital) struct Consents {
     disk: Disk,
     keys: KeySpace,
+    /// How many files there are of each patient; none until somebody asks.
+    counts: Arc<Mutex<Option<Counts>>>,
 }
+
+type Counts = BTreeMap<PatientId, usize>;
 
 impl Consents {
     pub(in crate::hospital) fn new(disk: Disk, keys: KeySpace) -> Self {
-        Self { disk, keys }
+        Self {
+            disk,
+            keys,
+            counts: Arc::default(),
+        }
     }
 
     /// Purposes for which grants are signed.
@@ -57,9 +66,29 @@ impl Consents {
 
     /// Whether one more of this patient can be kept.
     pub(super) fn has_room(&self, patient: PatientId) -> Result<bool, HospitalError> {
-        let files = self.files()?;
-        let own = files.iter().filter(|file| file.terms.patient == patient);
-        Ok(files.len() < FILES_MAX && own.count() < FILES_OF_PATIENT_MAX)
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if counts.is_none() {
+            let mut counted = Counts::new();
+            for file in self.files()? {
+                *counted.entry(file.terms.patient).or_default() += 1;
+            }
+            *counts = Some(counted);
+        }
+        let counts = counts.get_or_insert_default();
+        let own = counts.get(&patient).copied().unwrap_or_default();
+        Ok(counts.values().sum::<usize>() < FILES_MAX && own < FILES_OF_PATIENT_MAX)
+    }
+
+    /// Another file of this patient, or one less.
+    fn count(&self, patient: PatientId, change: fn(usize) -> usize) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(counts) = counts.as_mut() {
+            let count = counts.entry(patient).or_default();
+            *count = change(*count);
+            if *count == 0 {
+                counts.remove(&patient);
+            }
+        }
     }
 
     /// Every offer and grant.
@@ -83,6 +112,7 @@ impl Consents {
         let mut batch = Batch::default();
         batch.put(key(b'g', &[file.id.as_ref()]), wire::encode(file));
         self.disk.write(batch).await?;
+        self.count(file.terms.patient, |count| count.saturating_add(1));
         let (keys, name, seed) = (self.keys.clone(), name_of(file.id), opening.seed().clone());
         off_thread(move || keys.create(&name, &seed).map_err(vault)).await?
     }
@@ -118,11 +148,16 @@ impl Consents {
     pub(super) async fn forget(&self, grant: GrantId) -> Result<(), HospitalError> {
         let (keys, name) = (self.keys.clone(), name_of(grant));
         off_thread(move || keys.destroy(&name).map_err(vault)).await??;
+        let file: Option<GrantFile> = self.disk.read(&key(b'g', &[grant.as_ref()]))?;
         let mut batch = Batch::default();
         batch
             .delete(key(b'g', &[grant.as_ref()]))
             .delete(key(b'b', &[grant.as_ref()]));
-        self.disk.write(batch).await
+        self.disk.write(batch).await?;
+        if let Some(file) = file {
+            self.count(file.terms.patient, |count| count.saturating_sub(1));
+        }
+        Ok(())
     }
 }
 
@@ -130,4 +165,62 @@ impl Consents {
 fn name_of(grant: GrantId) -> String {
     let hex = grant.to_hex();
     format!("grant-{}", hex.get(..32).unwrap_or(&hex))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ports::store::{Store, StoreOptions};
+    use crate::ports::vault::Vault;
+    use kithkin_protocol::crypto::SealingKey;
+    use kithkin_protocol::ids::HospitalId;
+
+    const ADA: PatientId = PatientId([1; 32]);
+    const BEN: PatientId = PatientId([2; 32]);
+
+    fn file(n: u8, patient: PatientId) -> GrantFile {
+        let terms = GrantTerms {
+            patient,
+            hospital: HospitalId([3; 32]),
+            scopes: Vec::new(),
+            purpose: GrantPurpose::ALL[0],
+            from_ms: Millis(0),
+            until_ms: Millis(1),
+            key: SealingKey([n; 32]),
+        };
+        GrantFile {
+            id: GrantId([n; 32]),
+            terms,
+            offered_ms: Millis(0),
+        }
+    }
+
+    #[actix::test]
+    async fn one_patient_cannot_take_all_the_room() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let store = Store::open(dir.path(), StoreOptions::default()).expect("a database");
+        let open = || {
+            let vault = Vault::open(&dir.path().join("keys")).expect("a vault");
+            let space = store.space("hospital").expect("a space");
+            Consents::new(Disk::new(space), vault.keys_of("hospital"))
+        };
+        let opening = OpeningKey::from_seed(kithkin_protocol::crypto::Secret32::new([4; 32]));
+        let consents = open();
+        assert!(consents.has_room(ADA).expect("readable"));
+        let most = u8::try_from(FILES_OF_PATIENT_MAX).expect("few");
+        for n in 0..most {
+            let kept = consents.keep(&file(n, ADA), &opening).await;
+            kept.expect("kept");
+        }
+        // Counted as they come, and anew after a start.
+        for consents in [&consents, &open()] {
+            assert!(!consents.has_room(ADA).expect("readable"));
+            assert!(consents.has_room(BEN).expect("readable"));
+        }
+        for _ in 0..2 {
+            consents.forget(GrantId([7; 32])).await.expect("forgotten");
+        }
+        consents.keep(&file(7, ADA), &opening).await.expect("kept");
+        assert!(!consents.has_room(ADA).expect("readable"), "one, not two");
+    }
 }

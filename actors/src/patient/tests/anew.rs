@@ -2,27 +2,20 @@
 
 use super::{read, texts};
 use crate::friend_relative::messages::{
-    AboutRoster, Conduct, Decide, Decision, FetchRewrapped, KinError, ReleaseShares, RosterWish,
+    Conduct, Decide, Decision, FetchRewrapped, KinError, ReleaseShares,
 };
 use crate::hospital::messages::{CloseCase, ReadCase, RequestOpening};
 use crate::patient::Patient;
 use crate::patient::messages::{
-    AboutRoster as OwnRoster, FetchCapsules, PatientError, ReadAll, Rebuild, Rebuilt, ShowKeys,
-    Source,
+    AboutRoster as OwnRoster, FetchCapsules, PatientError, ReadAll, Rebuild, Rebuilt, Source,
 };
 use crate::ports::names::ActorName;
-use crate::ports::network::Delivered;
-use crate::testing::{AUTHOR, House, PATIENCE, PATIENT, SPONSOR, kin};
-use actix::{Handler, Message};
+use crate::testing::{AUTHOR, House, NEW, PATIENCE, PATIENT, SPONSOR, kin};
 use kithkin_protocol::crypto::Digest;
 use kithkin_protocol::emergency::{Purpose, Reason};
-use kithkin_protocol::ids::CaseId;
-use kithkin_protocol::ledger::{self, TxBody};
-use kithkin_protocol::roster::Plan;
 use kithkin_protocol::units::{Epoch, Millis, Tier};
 use std::time::Instant;
 
-const NEW: ActorName = ActorName::Patient(1);
 const ALL: [u8; 5] = [0, 1, 2, 3, 4];
 
 /// Enrolled, with so short a delay for a veto; three records.
@@ -36,57 +29,14 @@ async fn house(veto_ms: u64) -> House {
     house
 }
 
-async fn ask_new<M>(house: &House, message: M) -> M::Result
-where
-    M: Message + Clone + Send + 'static,
-    M::Result: Send,
-    Patient: Handler<Delivered<M>>,
-{
-    let port = house.cluster.driver();
-    let asked = port.ask_until::<Patient, _>(NEW, message, PATIENCE, House::deadline());
-    asked.await.expect("it answers")
-}
-
 async fn rebuild(house: &House) -> Result<Rebuilt, PatientError> {
     let patient = house.patient();
-    ask_new(house, Rebuild { patient }).await
-}
-
-/// Three kin vouch for the new device.
-async fn vouch(house: &House) {
-    let keys = ask_new(house, ShowKeys).await.expect("shown");
-    let plan = Plan::Recover {
-        device: keys.signing,
-        sealing: keys.sealing,
-    };
-    let mut wish = RosterWish::Propose(Box::new(plan));
-    for n in 0..3 {
-        let patient = house.patient();
-        let about = AboutRoster { patient, wish };
-        house.ask_kin(n, about).await.expect("final");
-        wish = RosterWish::Support;
-    }
-}
-
-/// Waits until the patient stands on chain as expected. Each try is a block: time moves with blocks.
-async fn until(house: &House, is: impl Fn(&ledger::Patient) -> bool) -> ledger::Patient {
-    let until = Instant::now() + PATIENCE;
-    loop {
-        let entry = house.on_chain().await.expect("enrolled");
-        if is(&entry) {
-            return entry;
-        }
-        assert!(Instant::now() < until, "still {entry:?}");
-        let case = CaseId([9; 32]);
-        let client = house.client(AUTHOR);
-        let refused = client.submit(TxBody::Close { case }, House::deadline());
-        refused.await.expect_err("there is no such case");
-    }
+    house.ask_new_device(Rebuild { patient }).await
 }
 
 async fn replaced(house: &House) {
     let account = house.identity(NEW).account();
-    let entry = until(house, |entry| entry.device == account).await;
+    let entry = house.until_on_chain(|entry| entry.device == account).await;
     assert!(entry.is_recovering);
 }
 
@@ -149,7 +99,7 @@ async fn keys_are_rebuilt_on_a_new_device_and_others_take_their_place() {
     let early = rebuild(&house).await.expect_err("nobody vouched");
     assert!(matches!(early, PatientError::Roster { .. }), "{early}");
     house.hold(PATIENT).await;
-    vouch(&house).await;
+    house.vouch_for_new_device().await;
     replaced(&house).await;
     house.ask_kin(4, Conduct::Forge).await;
     let before = house.on_chain().await.expect("enrolled");
@@ -159,7 +109,7 @@ async fn keys_are_rebuilt_on_a_new_device_and_others_take_their_place() {
         (vec![house.kin(4)], vec![])
     );
     assert_eq!((rebuilt.batches, rebuilt.records, rebuilt.empty), (2, 3, 0));
-    let entry = until(&house, |entry| entry.epoch == Epoch(2)).await;
+    let entry = house.until_on_chain(|entry| entry.epoch == Epoch(2)).await;
     house.ask_kin(4, Conduct::Honest).await;
     assert!(!entry.is_recovering);
     assert_eq!(entry.exposed, Some(Epoch(1)));
@@ -173,7 +123,9 @@ async fn keys_are_rebuilt_on_a_new_device_and_others_take_their_place() {
         .await;
     }
     // The patient has everything back, and so has an emergency, from new shares and new capsules.
-    let own = ask_new(&house, read(&[Tier::Chart, Tier::Summary], Source::Kin)).await;
+    let own = house
+        .ask_new_device(read(&[Tier::Chart, Tier::Summary], Source::Kin))
+        .await;
     let mut own = texts(&own.expect("opened"))
         .into_iter()
         .map(str::to_owned)
@@ -208,7 +160,7 @@ async fn shares_go_to_nobody_but_the_device_that_stands_on_chain_and_only_until_
     for from in strangers {
         forbidden(from).await;
     }
-    vouch(&house).await;
+    house.vouch_for_new_device().await;
     replaced(&house).await;
     for from in strangers.into_iter().filter(|from| *from != NEW) {
         forbidden(from).await;
@@ -216,14 +168,14 @@ async fn shares_go_to_nobody_but_the_device_that_stands_on_chain_and_only_until_
     let released = house.ask_kin_as(NEW, 0, ReleaseShares { patient }).await;
     assert_eq!(released.expect("it is the device").shares.len(), 3);
     rebuild(&house).await.expect("rebuilt");
-    until(&house, |entry| entry.epoch == Epoch(2)).await;
+    house.until_on_chain(|entry| entry.epoch == Epoch(2)).await;
     forbidden(NEW).await;
 }
 
 #[actix::test]
 async fn the_old_device_stops_a_stranger_in_time() {
     let house = house(3_600_000).await;
-    vouch(&house).await;
+    house.vouch_for_new_device().await;
     house.ask_patient(OwnRoster::Veto).await.expect("final");
     let entry = house.on_chain().await.expect("enrolled");
     assert_eq!(entry.device, house.identity(PATIENT).account());
@@ -242,7 +194,7 @@ async fn the_old_device_stops_a_stranger_in_time() {
 #[actix::test]
 async fn wrong_shares_name_their_authors_and_too_few_good_ones_rebuild_nothing() {
     let house = house(1).await;
-    vouch(&house).await;
+    house.vouch_for_new_device().await;
     replaced(&house).await;
     for n in [1, 2, 3] {
         house.ask_kin(n, Conduct::Forge).await;
@@ -256,13 +208,13 @@ async fn wrong_shares_name_their_authors_and_too_few_good_ones_rebuild_nothing()
     house.ask_kin(2, Conduct::Honest).await;
     let rebuilt = rebuild(&house).await.expect("three good ones");
     assert_eq!(rebuilt.wrong, [1, 3].map(|n| house.kin(n)));
-    until(&house, |entry| entry.epoch == Epoch(2)).await;
+    house.until_on_chain(|entry| entry.epoch == Epoch(2)).await;
 }
 
 #[actix::test]
 async fn the_old_shares_stand_until_the_last_kin_holds_the_new_ones() {
     let house = house(1).await;
-    vouch(&house).await;
+    house.vouch_for_new_device().await;
     replaced(&house).await;
     house.hold(kin(3)).await;
     let rebuilt = rebuild(&house).await.expect("four are enough");
@@ -277,7 +229,7 @@ async fn the_old_shares_stand_until_the_last_kin_holds_the_new_ones() {
     assert_eq!(house.on_chain().await.expect("enrolled").epoch, Epoch(1));
     share_keys(&house, 1, |names| names.len() == 6).await;
     house.release(kin(3)).await;
-    until(&house, |entry| entry.epoch == Epoch(2)).await;
+    house.until_on_chain(|entry| entry.epoch == Epoch(2)).await;
     share_keys(&house, 3, |names| names.len() == 3).await;
     assert_eq!(emergency(&house, Tier::Summary).await, ["c"]);
 }
@@ -286,10 +238,10 @@ async fn the_old_shares_stand_until_the_last_kin_holds_the_new_ones() {
 async fn new_capsules_are_handed_out_like_the_upload_that_they_belong_to() {
     let house = house(1).await;
     let upload = house.write(Tier::Chart, &["d"], &ALL).await;
-    vouch(&house).await;
+    house.vouch_for_new_device().await;
     replaced(&house).await;
     rebuild(&house).await.expect("rebuilt");
-    let entry = until(&house, |entry| entry.epoch == Epoch(2)).await;
+    let entry = house.until_on_chain(|entry| entry.epoch == Epoch(2)).await;
     let anew = entry.rewrapped.expect("made anew");
     let question = FetchRewrapped {
         under: anew.rewrap.root,
@@ -332,6 +284,6 @@ async fn new_capsules_are_handed_out_like_the_upload_that_they_belong_to() {
         only: vec![upload.root()],
         ..read(&[Tier::Chart], Source::Kin)
     };
-    let own = ask_new(&house, only).await;
+    let own = house.ask_new_device(only).await;
     assert_eq!(texts(&own.expect("opened")), ["d"]);
 }

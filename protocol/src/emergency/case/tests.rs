@@ -105,6 +105,31 @@ fn granted() -> Case {
     case
 }
 
+/// Whoever hands out ciphertext or keys for a case asks this.
+#[test]
+fn a_case_reaches_what_it_opens_while_it_is_open() {
+    let mut case = case(5, 3);
+    let phase = Phase::Requested;
+    let early = case.reach(Millis(200), PATIENT, Tier::Summary);
+    assert_eq!(early, Err(ReachError::Shut { phase }));
+    for n in 1..=3 {
+        assert!(case.on_approve(kin(n), &approval(), Millis(250)).is_ok());
+    }
+    let phase = Phase::Granted;
+    let last = Millis(case.session_end().0 - 1);
+    assert_eq!(
+        case.reach(last, PATIENT, Tier::Summary),
+        Ok(&case.request.scopes[0])
+    );
+    let over = case.reach(case.session_end(), PATIENT, Tier::Summary);
+    assert_eq!(over, Err(ReachError::Shut { phase }), "by its own clock");
+    let other = case.reach(last, PatientId([1; 32]), Tier::Summary);
+    assert_eq!(other, Err(ReachError::OtherPatient));
+    let tier = Tier::Chart;
+    let chart = case.reach(last, PATIENT, tier);
+    assert_eq!(chart, Err(ReachError::Tier { tier }));
+}
+
 #[test]
 fn the_threshold_grants_and_the_first_release_opens() {
     let mut case = case(5, 3);

@@ -3,7 +3,7 @@
 use super::Run;
 use crate::crypto::Digest;
 use crate::emergency::{
-    Case, CaseError, CaseEvent, Circle, Phase, REQUEST_MS_MAX, Request, SCOPE_RECORDS_MAX,
+    Case, CaseError, CaseEvent, Circle, Phase, Purpose, REQUEST_MS_MAX, Request, SCOPE_RECORDS_MAX,
     SESSION_MS_MAX, SecondCircleError, Stage, TierPolicy, Timing,
 };
 use crate::ids::{AccountId, CaseId, HospitalId, TxId};
@@ -194,6 +194,10 @@ impl State {
                 policies.iter().any(|policy| !policy.who.allows(hospital)),
             ),
             (
+                "reason (it is no threat to life, as the purpose BTG says; ask with ETREAT)",
+                request.purpose == Purpose::BreakGlass && !request.reason.is_life_threat(),
+            ),
+            (
                 "expiry",
                 request.expires_ms <= run.now
                     || request.expires_ms > run.now.plus(REQUEST_MS_MAX.0),
@@ -241,11 +245,8 @@ impl State {
         case.check_second(hospital, request, now)?;
         // Who has been told no is not to ask anew and then the next ones.
         let mut cases = self.cases_of(request.patient);
-        match cases.find(|case| case.has_said_no(hospital, now)) {
-            Some(Case { id, phase, .. }) => Err(SecondCircleError::SaidNo {
-                case: *id,
-                phase: *phase,
-            }),
+        match cases.find_map(|case| Some((case.id, case.no_to(hospital, now)?))) {
+            Some((case, phase)) => Err(SecondCircleError::SaidNo { case, phase }),
             None => Ok(()),
         }
     }

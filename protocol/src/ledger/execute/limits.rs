@@ -1,8 +1,9 @@
 //! How often a hospital may ask.
 //!
-//! What keeps records shut is the kin's quorum; these limits keep kin from being worn down, and the chain from being
-//! filled, by a hospital that asks out of curiosity or whose keys were stolen. So they are set well above what a
-//! large trauma centre needs and well below what going through a register would take.
+//! What keeps records shut is the kin's quorum; these limits keep kin from being worn down, and the state from being
+//! filled with cases, by a hospital that asks out of curiosity or whose keys were stolen. So they are set well above what a
+//! large trauma centre needs and well below what going through a register would take. A request that is turned away stands
+//! on chain all the same, as an attempt that anybody can count; against one that floods the chain with them helps its revocation.
 //!
 //! Every attempt counts, also one that is refused, expires or names nobody; one that is turned away here does not, or a
 //! hospital that goes on asking would never get its turn. Threats to life are counted apart and have larger bounds, so that no

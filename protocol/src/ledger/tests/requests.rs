@@ -3,7 +3,8 @@
 use super::chain::*;
 use super::*;
 use crate::emergency::{
-    Escalation, LISTED_MAX, Phase, Purpose, REQUEST_MS_MAX, TierPolicy, WAITING_MS_MAX, WhoMayAsk,
+    Escalation, LISTED_MAX, Phase, Purpose, REQUEST_MS_MAX, Reason, TierPolicy, WAITING_MS_MAX,
+    WhoMayAsk,
 };
 use crate::ids::HospitalId;
 use crate::units::Tier;
@@ -268,4 +269,21 @@ fn a_hospital_asks_about_so_many_patients_a_day_and_no_more() {
     until(&chain.refused(HOSPITAL, request), RequestLimit::Hospital);
     let elsewhere = chain.request_of(OTHER_HOSPITAL);
     chain.opened(OTHER_HOSPITAL, elsewhere);
+}
+
+/// The waiting time that the patient laid down is not got around by calling everything a threat to life.
+#[test]
+fn only_a_threat_to_life_breaks_the_glass() {
+    let mut chain = Chain::new();
+    chain.enrol();
+    let acute = chain.request_with(HOSPITAL, |request| request.reason = Reason::Acute);
+    match chain.refused(HOSPITAL, acute) {
+        Rejection::Request { field } => assert!(field.starts_with("reason"), "{field}"),
+        other => panic!("expected a wrong reason, got {other:?}"),
+    }
+    let treated = chain.request_with(HOSPITAL, |request| {
+        request.reason = Reason::Acute;
+        request.purpose = Purpose::EmergencyTreatment;
+    });
+    chain.opened(HOSPITAL, treated);
 }

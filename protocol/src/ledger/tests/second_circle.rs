@@ -4,7 +4,7 @@ use super::chain::*;
 use super::*;
 use crate::emergency::{
     CaseError, CaseEvent, Circle, Escalation, Phase, RefusalReason, SECOND_CIRCLE_WITHIN_MS,
-    SecondCircleError,
+    SecondCircleError, Verdict,
 };
 use crate::ids::{CaseId, KinId};
 use crate::roster::{Plan, Present, Proposer, RosterError};
@@ -408,6 +408,36 @@ fn the_second_circle_is_no_way_around_a_no() {
         chain.run_after(SECOND_MS, Vec::new());
         let request = second(&mut chain, OTHER_HOSPITAL, theirs);
         chain.opened(OTHER_HOSPITAL, request);
+    }
+}
+
+/// The patient wakes up in the ambulance and stops what the kin have granted: that is a no as well, from then on.
+#[test]
+fn a_veto_of_a_granted_case_is_a_no() {
+    for is_reviewed in [false, true] {
+        let mut chain = enrolled();
+        let granted = chain.open_case();
+        let approval = chain.approval(granted);
+        chain.act(KIN[0], approval.clone());
+        chain.act(KIN[1], approval);
+        assert_eq!(chain.phase(granted), Phase::Granted);
+        chain.act(PATIENT, TxBody::Veto { case: granted });
+        assert_eq!(chain.phase(granted), Phase::Closed);
+        if is_reviewed {
+            let (case, verdict) = (granted, Verdict::Inconclusive);
+            chain.act(REVIEWER, TxBody::Review { case, verdict });
+            assert_eq!(chain.phase(granted), Phase::Reviewed);
+        }
+        let again = chain.open_case();
+        chain.run_after(SECOND_MS, Vec::new());
+        let request = second(&mut chain, HOSPITAL, again);
+        assert_eq!(
+            why_not(&mut chain, HOSPITAL, request),
+            SecondCircleError::SaidNo {
+                case: granted,
+                phase: Phase::Vetoed
+            }
+        );
     }
 }
 
