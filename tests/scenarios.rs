@@ -80,6 +80,7 @@ scenarios! {
     kin_crashes_and_comes_back: "kin-crashes-and-comes-back.toml",
     silent_validator: "silent-validator.toml",
     a_validator_lies: "a-validator-lies.toml",
+    record_is_erased: "a-record-is-erased.toml",
     overdue_review: "overdue-review-costs-credit.toml",
     unjustified_case: "unjustified-case-costs-credit.toml",
 }

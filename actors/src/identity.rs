@@ -7,6 +7,7 @@ use crate::ports::vault::{KeySpace, VaultError};
 use kithkin_protocol::crypto::{OpeningKey, Secret32, SigningKey};
 use kithkin_protocol::ids::AccountId;
 use kithkin_protocol::ledger::{Genesis, Member};
+use kithkin_protocol::record::Quota;
 use kithkin_protocol::roster::Relation;
 use std::sync::Arc;
 
@@ -19,6 +20,8 @@ pub struct Setting {
     pub directory: Directory,
     /// The clock.
     pub clock: SharedClock,
+    /// How much a friend or relative keeps for each patient.
+    pub quota: Quota,
 }
 
 /// Keys of a person or an institution. Cloning shares the signing key.

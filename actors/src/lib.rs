@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod friend_relative;
 pub mod hospital;
 pub mod identity;
+mod keybook;
 pub mod leader;
 pub mod limits;
 pub mod node;

@@ -49,28 +49,53 @@ pub async fn prove_at(
     }
 }
 
-/// Places of all batches of a patient and tier up to a height that was final when somebody named it, in order.
+/// Places of all batches of a patient and tier up to a height, in order, but for those that the patient has ordered to be
+/// erased by the height `at`; both heights were final when somebody named them. While a case is open no such order is taken,
+/// so at the case's own height or later everybody lists the same.
 ///
-/// Of 2f+1 validators that have reached the height, at least f+1 are honest and list every batch; at most f list
+/// Of 2f+1 validators that have reached `at`, at least f+1 are honest and list every batch; at most f list
 /// one that is not there. So what f+1 of them list is complete, and can be proved one by one ([`prove_batch`]).
 ///
 /// # Errors
-/// [`ClientError::Silent`] when too few validators have reached the height at `deadline`.
+/// [`ClientError::Silent`] when too few validators have reached the heights at `deadline`.
 pub async fn batch_places(
     client: &LedgerClient,
     port: &Port,
-    patient: PatientId,
-    tier: Tier,
-    up_to: Height,
+    (patient, tier, up_to): (PatientId, Tier, Height),
+    at: Height,
     deadline: Instant,
 ) -> Result<Vec<BatchPlace>, ClientError> {
     let all = Wanted {
         patient,
         tier,
         up_to,
+        at,
+        with_ordered: false,
         roots: None,
     };
     places(client, port, all, deadline).await
+}
+
+/// Places of the batches of uploads with these manifest roots, none for all, also of those that are ordered to be erased.
+///
+/// # Errors
+/// As [`batch_places`].
+pub async fn every_batch_place(
+    client: &LedgerClient,
+    port: &Port,
+    (patient, tier, up_to): (PatientId, Tier, Height),
+    roots: Option<&BTreeSet<Digest>>,
+    deadline: Instant,
+) -> Result<Vec<BatchPlace>, ClientError> {
+    let some = Wanted {
+        patient,
+        tier,
+        up_to,
+        at: up_to,
+        with_ordered: true,
+        roots,
+    };
+    places(client, port, some, deadline).await
 }
 
 /// As [`batch_places`], but only batches of uploads with these manifest roots: so that opening a few files of many
@@ -89,6 +114,8 @@ pub async fn batch_places_of(
         patient,
         tier,
         up_to,
+        at: up_to,
+        with_ordered: false,
         roots: Some(roots),
     };
     places(client, port, some, deadline).await
@@ -100,6 +127,10 @@ struct Wanted<'r> {
     patient: PatientId,
     tier: Tier,
     up_to: Height,
+    /// The height that a validator must have reached.
+    at: Height,
+    /// Whether those that are ordered to be erased are wanted too.
+    with_ordered: bool,
     /// None means all.
     roots: Option<&'r BTreeSet<Digest>>,
 }
@@ -148,15 +179,18 @@ async fn list(
         patient,
         tier,
         up_to,
+        at,
+        with_ordered,
         roots,
     } = wanted;
+    let at = at.max(up_to);
     let ask = |look| {
         let left = deadline.saturating_duration_since(Instant::now());
         port.ask::<Validator, Look>(ActorName::Validator(id.0), look, TRY.min(left))
     };
     match ask(Look::Head).await {
-        Ok(Ok(Answer::Head(height, _))) if height >= up_to => {}
-        Ok(Ok(_)) => return Err(format!("{id} has not reached height {up_to}")),
+        Ok(Ok(Answer::Head(height, _))) if height >= at => {}
+        Ok(Ok(_)) => return Err(format!("{id} has not reached height {at}")),
         Ok(Err(error)) => return Err(error.to_string()),
         Err(error) => return Err(error.to_string()),
     }
@@ -165,7 +199,7 @@ async fn list(
             .into_iter()
             .filter(|((height, _), entry)| {
                 let asked = roots.is_none_or(|roots| roots.contains(&entry.header.manifest_root));
-                asked && *height <= up_to
+                asked && *height <= up_to && (with_ordered || entry.ordered_ms.is_none())
             })
             .take(BATCHES_MAX)
             .map(|((height, index), _)| (patient, tier, height, index))
@@ -194,8 +228,21 @@ pub async fn prove_batch(
     place: BatchPlace,
     deadline: Instant,
 ) -> Result<Option<BatchEntry>, ClientError> {
+    prove_batch_at(client, place, place.2, deadline).await
+}
+
+/// As [`prove_batch`], at a head of at least `height` if validators get there.
+///
+/// # Errors
+/// [`ClientError::NotProved`] at `deadline`.
+pub async fn prove_batch_at(
+    client: &LedgerClient,
+    place: BatchPlace,
+    height: Height,
+    deadline: Instant,
+) -> Result<Option<BatchEntry>, ClientError> {
     let key = State::batch_key(place);
-    let (value, head) = prove_at(client, key, place.2, TRY, deadline).await?;
+    let (value, head) = prove_at(client, key, height, TRY, deadline).await?;
     value
         .map(|value| State::decode_value(&value))
         .transpose()

@@ -4,7 +4,7 @@
 //! plays through the same network and the same ledger client.
 
 use crate::clients::LedgerClient;
-use crate::cluster::{Cluster, ClusterConfig, Shape};
+use crate::cluster::{Cluster, ClusterConfig, QUOTA_BYTES, Shape};
 use crate::friend_relative::FriendRelative;
 use crate::friend_relative::messages::{
     AboutRoster, Held, Inventory, KinError, RosterWish, StoreShards,
@@ -23,7 +23,7 @@ use crate::supervisor::{
     EventKind, Fault, Hold, Inject, Release, SupervisorEvent, Watch, WhenRunning,
 };
 use crate::upload::{Upload, shard_threshold};
-use crate::validator::messages::Look;
+use crate::validator::messages::{Answer, Look};
 use actix::{Handler, Message};
 use kithkin_protocol::crypto::{Digest, OpeningKey, Signature, SigningKey, hash};
 use kithkin_protocol::emergency::{
@@ -32,8 +32,8 @@ use kithkin_protocol::emergency::{
 use kithkin_protocol::ids::{CaseId, ChainId, HospitalId, KinId, PatientId, RecordId};
 use kithkin_protocol::ledger::{self, Enrolment, State, TxBody};
 use kithkin_protocol::record::{
-    BatchHeader, BatchStatus, Manifest, Receipt, ReceiptLine, SealContext, Shard, receipts_root,
-    seal, shards,
+    BatchHeader, BatchStatus, Manifest, Quota, Receipt, ReceiptLine, SealContext, Shard,
+    receipts_root, seal, shards,
 };
 use kithkin_protocol::roster::{Plan, RosterRules};
 use kithkin_protocol::sharing::SessionSecret;
@@ -83,8 +83,19 @@ impl House {
         Self::open_with(validators, 5).await
     }
 
+    /// With [`PATIENT`] enrolled, and kin that keep so many bytes for each patient.
+    pub(crate) async fn with_quota(validators: u16, bytes_max: u64) -> Self {
+        let house = Self::open_as(validators, 5, bytes_max).await;
+        house.enrol().await.expect("enrolled");
+        house
+    }
+
     /// The same, with so many kin of each patient.
     pub(crate) async fn open_with(validators: u16, relatives: u8) -> Self {
+        Self::open_as(validators, relatives, QUOTA_BYTES).await
+    }
+
+    async fn open_as(validators: u16, relatives: u8, bytes_max: u64) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let shape = Shape {
             validators,
@@ -93,7 +104,8 @@ impl House {
             relatives,
             ..Shape::default()
         };
-        let config = ClusterConfig::new(folder.path().to_owned(), shape);
+        let mut config = ClusterConfig::new(folder.path().to_owned(), shape);
+        config.quota = Quota { bytes_max };
         let cluster = Cluster::launch(config).await.expect("it starts");
         let (deliveries, delivered) = watch::channel(Vec::new());
         let (look, looks) = watch::channel(BTreeMap::new());
@@ -503,6 +515,32 @@ impl House {
         let height = submitted.expect("it stands").proof.header.height;
         self.anchored.fetch_max(height.0, Ordering::SeqCst);
         height
+    }
+
+    /// The patient orders an upload that stands on chain to be erased.
+    pub(crate) async fn order(&self, upload: &TestUpload) {
+        let tier = upload.upload.tier;
+        let look = Look::Batches(self.patient(), tier, Height(u64::MAX));
+        let answer = self.client(PATIENT).look(look, Self::deadline()).await;
+        let Ok(Answer::Batches(batches)) = answer else {
+            panic!("{answer:?}");
+        };
+        let mut entries = batches.into_iter().map(|(_, entry)| entry);
+        let entry = entries.find(|entry| entry.header.manifest_root == upload.root());
+        let body = TxBody::Erase {
+            batch: entry.expect("on chain").id,
+        };
+        let submitted = self.client(PATIENT).submit(body, Self::deadline()).await;
+        submitted.expect("it stands");
+    }
+
+    /// Waits until a kin has erased so many uploads.
+    pub(crate) async fn until_erased(&self, n: u8, count: usize) {
+        let until = Self::deadline();
+        while self.held(n).await.erased < count {
+            assert!(Instant::now() < until, "kin {n} has not erased it");
+            self.until_looked(kin(n), 1).await;
+        }
     }
 
     /// Seals, spreads over the kin in `with`, and anchors.

@@ -69,6 +69,7 @@ impl Player<'_> {
             Act::Replay(replay) => self.replay(replay).await,
             Act::Read(read) => self.read(read).await,
             Act::Close(of) => self.close(&of.case).await,
+            Act::Erase(erase) => self.erase(erase).await,
             Act::Review(review) => self.review(review).await,
             Act::WaitOverdue(wait) => self.wait_overdue(wait).await,
             Act::Disclose(disclose) => self.disclose(disclose).await,
@@ -133,6 +134,7 @@ impl Player<'_> {
             bytes,
             written,
             restored: false,
+            erased: Vec::new(),
         };
         self.records.insert(write.record.clone(), record);
         Ok(done(write.hospital, what, height))

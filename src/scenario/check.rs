@@ -232,6 +232,7 @@ impl Check {
                 self.replays.insert(replay.kin.into());
             }
             Act::Read(read) => self.case(&read.case),
+            Act::Erase(erase) => self.record(&erase.record),
             Act::Review(review) => self.case(&review.case),
             Act::WaitOverdue(wait) => self.case(&wait.case),
             Act::Disclose(disclose) => self.case(&disclose.case),
@@ -277,6 +278,13 @@ impl Check {
             | Expect::ConsentRead { consent, .. }
             | Expect::ConsentReadsOnChain { consent, .. }
             | Expect::ConsentMisuseRefused { consent, .. } => self.consent(consent),
+            Expect::Erased { record, kin } => {
+                self.record(record);
+                self.some(kin.is_empty(), "kin");
+                for kin in kin {
+                    self.actor((*kin).into());
+                }
+            }
             Expect::Penalised { hospital, .. } => self.actor((*hospital).into()),
             Expect::Restarts { actor, .. } => self.actor(actor.0),
             Expect::ReplayRefused { kin, .. } => {
@@ -495,6 +503,7 @@ impl Act {
             Self::Replay(_) => "replay",
             Self::Read(_) => "read",
             Self::Close(_) => "close",
+            Self::Erase(_) => "erase",
             Self::Review(_) => "review",
             Self::WaitOverdue(_) => "wait_overdue",
             Self::Disclose(_) => "disclose",

@@ -163,7 +163,8 @@ impl Player<'_> {
     /// Uploads of a patient that are on chain, and how many records each tier has in them.
     pub(super) fn on_chain(&self, patient: u16) -> (Vec<(Tier, Digest)>, BTreeMap<Tier, usize>) {
         let (mut roots, mut sealed) = (Vec::new(), BTreeMap::new());
-        for record in self.records.values().filter(|one| one.patient == patient) {
+        let there = self.records.values().filter(|one| one.erased.is_empty());
+        for record in there.filter(|one| one.patient == patient) {
             for batch in &record.written.batches {
                 roots.push((batch.tier, batch.root));
                 *sealed.entry(batch.tier).or_default() += batch.records as usize;

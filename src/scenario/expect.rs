@@ -176,6 +176,13 @@ pub enum Expect {
         /// `stored` or `degraded`.
         is: BatchStatus,
     },
+    /// Exactly these kin, and the hospital, have signed that they erased a record.
+    Erased {
+        /// The record.
+        record: String,
+        /// All of them.
+        kin: Vec<KinName>,
+    },
     /// The chain has come so far.
     Height {
         /// At least.
@@ -314,6 +321,12 @@ impl Expect {
             }
             Self::Restored { record } => format!("record {record} came back byte for byte"),
             Self::Status { record, is } => format!("record {record} is {}", is.as_str()),
+            Self::Erased { record, kin } => {
+                format!(
+                    "record {record} was erased by its hospital and {}, who signed for it",
+                    list(kin)
+                )
+            }
             Self::Height { at_least } => format!("the chain has come to height {at_least}"),
             Self::ReadsOnChain { case, at_least } => {
                 format!("at least {at_least} reads of case {case} stand on chain")

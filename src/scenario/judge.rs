@@ -119,6 +119,7 @@ impl Player<'_> {
                     batches.iter().map(|batch| batch.status).collect();
                 holds(all, list(found.into_iter().map(BatchStatus::as_str)))
             }
+            Expect::Erased { record, kin } => self.erased(record, kin).await,
             Expect::Height { at_least } => {
                 let found = self.stage.board().height();
                 holds(found >= Height(*at_least), found)
@@ -283,7 +284,7 @@ impl Player<'_> {
         self.case(name).map_err(|error| error.to_string())
     }
 
-    fn record(&self, name: &str) -> Result<&PlayedRecord, String> {
+    pub(super) fn record(&self, name: &str) -> Result<&PlayedRecord, String> {
         let record = self.records.get(name);
         record.ok_or_else(|| format!("record {name} was not written"))
     }

@@ -15,6 +15,7 @@ mod acts;
 mod check;
 mod consent;
 mod devices;
+mod erasures;
 mod expect;
 mod harm;
 mod judge;

@@ -12,6 +12,7 @@ use crate::timeline::{Mood, Timeline};
 use kithkin_actors::cluster::{ClusterConfig, Lies};
 use kithkin_actors::friend_relative::messages::Replayed;
 use kithkin_actors::hospital::messages::{DeliverPartials, Written};
+use kithkin_actors::patient::messages::ErasureReport;
 use kithkin_actors::ports::names::ActorName;
 use kithkin_actors::ports::network::Network;
 use kithkin_actors::upload::OpenedRecord;
@@ -87,6 +88,8 @@ pub(super) struct PlayedRecord {
     pub(super) bytes: Vec<u8>,
     pub(super) written: Written,
     pub(super) restored: bool,
+    /// What came of having its batches erased, one by one.
+    pub(super) erased: Vec<ErasureReport>,
 }
 
 /// Partial openings that were seen leaving a kin, by kin and case; whatever became of them on the way.

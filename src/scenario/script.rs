@@ -5,6 +5,7 @@
 
 mod consent;
 mod devices;
+mod erasures;
 mod reviews;
 mod rosters;
 
@@ -13,6 +14,7 @@ pub(super) use consent::{
     TakeConsents, WaitConsent,
 };
 pub(super) use devices::{NewPhone, Rebuild, Vouch, WaitDevice, WaitErased};
+pub(super) use erasures::Erase;
 pub(super) use reviews::{Disclose, Review, WaitOverdue};
 pub(super) use rosters::{
     ChangeRoster, OfKin, Roster, RosterWord, WaitDrill, WaitEpoch, WaitPieces, WaitRoster,
@@ -178,6 +180,8 @@ pub enum Act {
     Read(Read),
     /// The hospital ends a case.
     Close(OfCase),
+    /// The patient has a record erased by everybody who holds anything of it.
+    Erase(Erase),
     /// The reviewer judges a case.
     Review(Review),
     /// Waits until the review of a case is overdue.

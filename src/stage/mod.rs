@@ -7,6 +7,7 @@
 mod board;
 mod consent;
 mod devices;
+mod erasures;
 mod review;
 mod rosters;
 

@@ -25,6 +25,7 @@ use kithkin_protocol::consensus::{self, Algorithm, Timing};
 use kithkin_protocol::crypto::SigningKey;
 use kithkin_protocol::ids::{HospitalId, KinId, PatientId};
 use kithkin_protocol::ledger::Member;
+use kithkin_protocol::record::Quota;
 use kithkin_protocol::roster::Relation;
 use kithkin_protocol::units::Millis;
 use std::path::PathBuf;
@@ -48,6 +49,9 @@ const RELATIONS: [Relation; 6] = [
 /// Least timeout of the first view for each validator in the process, in milliseconds.
 const VIEW_MS_PER_VALIDATOR: u64 = 25;
 
+/// How much a friend or relative keeps for each patient, unless told otherwise: a phone's free space.
+pub const QUOTA_BYTES: u64 = 16 << 30;
+
 /// How long all actors together may take to start, at least; large clusters get more.
 const START_WITHIN: Duration = Duration::from_secs(60);
 
@@ -66,6 +70,8 @@ pub struct ClusterConfig {
     pub seed: u64,
     /// How long after the closing of a case its review may take; only used when the folder is founded.
     pub review_within_ms: Millis,
+    /// How much a friend or relative keeps for each patient.
+    pub quota: Quota,
     /// The clock.
     pub clock: SharedClock,
     /// Who is told what validators see.
@@ -95,6 +101,9 @@ impl ClusterConfig {
             supervisor: SupervisorConfig::default(),
             seed: 0,
             review_within_ms: Millis(7 * 24 * 3_600_000),
+            quota: Quota {
+                bytes_max: QUOTA_BYTES,
+            },
             clock: Arc::new(SystemClock),
             observer: Observer::none(),
             lies: None,
@@ -179,6 +188,7 @@ impl Cluster {
             genesis: founded.genesis.clone(),
             directory: founded.directory.clone(),
             clock: config.clock.clone(),
+            quota: config.quota,
         };
         let network = Network::new(config.seed);
         let supervisor = Supervisor::launch(config.supervisor.clone(), network.clone())?;

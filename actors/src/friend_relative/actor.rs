@@ -6,11 +6,11 @@
 use super::desk::Desk;
 use super::messages::{AboutRoster, Bundle, FetchBundle, Wipe};
 use super::messages::{
-    Conduct, Decide, Decided, FetchShards, FetchUpload, Held, Inventory, KinError, OfferShares,
-    Pending, PendingRequest, ReplayApproval, Replayed, StoreShards,
+    Conduct, Decide, Decided, EraseBatch, FetchShards, FetchUpload, Held, Inventory, KinError,
+    OfferShares, Pending, PendingRequest, ReplayApproval, Replayed, StoreShards,
 };
 use super::release::{Outcome, pursue};
-use super::{bundles, decide, offers, prepare, requests, roster, shards};
+use super::{bundles, decide, erase, offers, prepare, requests, roster, shards};
 use crate::identity::{Identity, Setting};
 use crate::ports::names::ActorName;
 use crate::ports::network::{Delivered, Port};
@@ -26,8 +26,8 @@ use actix::{
 use kithkin_protocol::crypto::Signature;
 use kithkin_protocol::emergency::{Case, CaseEvent, Phase};
 use kithkin_protocol::ids::{CaseId, PatientId, RecordId};
-use kithkin_protocol::ledger::What;
-use kithkin_protocol::record::{Receipt, Shard};
+use kithkin_protocol::ledger::{BatchPlace, What};
+use kithkin_protocol::record::{Erasure, Receipt, Shard};
 use kithkin_protocol::units::Height;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -298,6 +298,17 @@ impl FriendRelative {
         }
     }
 
+    /// Does what the patient has ordered without being asked for a receipt. Should this notice get lost, the patient asks.
+    fn erase(&self, place: BatchPlace, height: Height, ctx: &mut Context<Self>) {
+        let desk = self.desk.clone();
+        let flow = async move {
+            if let Err(error) = erase::erase(&desk, place, height).await {
+                tracing::warn!(kin = %desk.me, %error, "an order to erase is not carried out yet");
+            }
+        };
+        ctx.spawn(flow.into_actor(self));
+    }
+
     fn refuse_unless_driver(from: ActorName) -> Result<(), KinError> {
         if from == ActorName::Driver {
             return Ok(());
@@ -338,6 +349,9 @@ impl Handler<Delivered<Notice>> for FriendRelative {
             if let What::Roster { patient, .. } = &event.what {
                 rosters.insert(*patient);
             }
+            if let What::Erase { place, .. } = &event.what {
+                self.erase(*place, event.height, ctx);
+            }
         }
         let circles = self.desk.circles();
         for patient in rosters.intersection(&circles) {
@@ -366,6 +380,15 @@ impl Handler<Delivered<StoreShards>> for FriendRelative {
 
     fn handle(&mut self, store: Delivered<StoreShards>, _: &mut Self::Context) -> Self::Result {
         Box::pin(shards::store(self.desk.clone(), store.from, store.message))
+    }
+}
+
+impl Handler<Delivered<EraseBatch>> for FriendRelative {
+    type Result = ResponseFuture<Result<Vec<Erasure>, KinError>>;
+
+    fn handle(&mut self, order: Delivered<EraseBatch>, _: &mut Self::Context) -> Self::Result {
+        let desk = self.desk.clone();
+        Box::pin(erase::on_message(desk, order.from, order.message))
     }
 }
 

@@ -13,18 +13,17 @@ use super::offers::{SEALED_BYTES_MAX, keep_shares};
 use super::passage::Taking;
 use super::prepare::{share, upload};
 use super::roster::{Circle, bad};
-use super::storage::{Put as _, Ward};
+use super::storage::Ward;
 use crate::patient::Patient;
 use crate::patient::messages::{FetchCapsules, FetchRedealt};
 use crate::ports::names::ActorName;
 use crate::ports::network::Delivered;
 use crate::ports::random::SystemRng;
-use crate::ports::store::Batch;
 use crate::rewrapped::{self, Asker, of_epoch};
 use actix::{Handler, ResponseFuture};
 use kithkin_protocol::crypto::group::{ScalarBytes, random_scalar};
 use kithkin_protocol::crypto::{Digest, Sealed};
-use kithkin_protocol::ids::KinId;
+use kithkin_protocol::ids::{KinId, PatientId};
 use kithkin_protocol::ledger::{Enrolment, Member};
 use kithkin_protocol::record::{BatchHeader, Rewrapped, RewrappedBatch};
 use kithkin_protocol::roster::Handover;
@@ -198,7 +197,7 @@ async fn gather(
                 good.map(drop).map_err(|error| bad(header.patient, error))
             });
             check.await?;
-            keep(desk, &anew, &root, &batch).await?;
+            keep(desk, circle.patient, (anew.rewrap.root, root), batch).await?;
         }
     }
     if batches == anew.rewrap.batches {
@@ -212,14 +211,20 @@ async fn gather(
 }
 
 async fn keep(
-    desk: &Desk,
-    anew: &Rewrapped,
-    root: &Digest,
-    batch: &RewrappedBatch,
+    desk: &Arc<Desk>,
+    patient: PatientId,
+    (under, root): (Digest, Digest),
+    batch: Arc<RewrappedBatch>,
 ) -> Result<(), KinError> {
-    let mut write = Batch::default();
-    write.rewrapped(&anew.rewrap.root, root, batch);
-    desk.store.write(write).await
+    desk.heavy(move |desk| {
+        desk.store.keep_rewrapped(patient, &under, &root, &batch)?;
+        // Its erasure may have been ordered at the same time.
+        match desk.store.erased(&root)? {
+            Some(_) => desk.store.forget(patient, &root, None),
+            None => Ok(()),
+        }
+    })
+    .await
 }
 
 /// The new capsules of one upload: from the device that made them, else from a fellow kin.
@@ -281,7 +286,8 @@ pub(super) async fn capsules(
         return Ok(Some(Arc::new(kept)));
     }
     let batch = from_kin(desk, &ward.enrolment.roster, root, anew).await?;
-    keep(desk, &anew, &root, &batch).await?;
+    let under = anew.rewrap.root;
+    keep(desk, ward.patient, (under, root), batch.clone()).await?;
     Ok(Some(batch))
 }
 

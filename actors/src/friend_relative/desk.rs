@@ -7,6 +7,7 @@
 use super::consent::Grants;
 use super::messages::{Conduct, Held, KinError};
 use super::requests::ProvedRequest;
+use super::room::{self, Room};
 use super::storage::{Put as _, Storage, Ward};
 use crate::clients::{ClientError, LedgerClient};
 use crate::identity::{Identity, Setting};
@@ -59,6 +60,10 @@ pub(super) struct Desk {
     pub(super) joining: Mutex<BTreeSet<PatientId>>,
     /// How many uploads are kept.
     pub(super) uploads: AtomicUsize,
+    /// What they take, by patient.
+    pub(super) room: Mutex<Room>,
+    /// Uploads are erased one at a time.
+    pub(super) erasing: Mutex<()>,
     heavy: Arc<Semaphore>,
     conduct: Mutex<Conduct>,
     wards: Mutex<BTreeMap<PatientId, Arc<Ward>>>,
@@ -79,7 +84,8 @@ impl Desk {
         port: Port,
         space: Space,
     ) -> Result<Self, KinError> {
-        let store = Storage::new(space);
+        let store = Storage::open(space, keys.clone())?;
+        let kept = store.all_kept()?;
         let wards = store.wards()?;
         let passages = store.passages()?;
         let coming = passages.iter().filter_map(|passage| passage.next.as_ref());
@@ -105,7 +111,9 @@ impl Desk {
         );
         Ok(Self {
             me: identity.account().into(),
-            uploads: AtomicUsize::new(store.all_kept()?.len()),
+            uploads: AtomicUsize::new(kept.len()),
+            room: Mutex::new(room::count(&kept)),
+            erasing: Mutex::default(),
             joining: Mutex::new(store.joining()?),
             conduct: Mutex::new(store.conduct()?),
             wards: Mutex::new(
@@ -197,10 +205,12 @@ impl Desk {
         lock(&self.wards).remove(&patient);
     }
 
-    /// Patients whose rosters concern this kin: those on which it is, and those that it is joining.
+    /// Patients whose rosters concern this kin: those on which it is, those that it is joining, and those whose records it still
+    /// keeps.
     pub(super) fn circles(&self) -> BTreeSet<PatientId> {
         let mut patients = lock(&self.joining).clone();
         patients.extend(lock(&self.wards).keys());
+        patients.extend(lock(&self.room).keys());
         patients
     }
 
@@ -336,11 +346,12 @@ impl Desk {
         let kept = self.store.all_kept()?;
         let records = kept
             .iter()
-            .map(|kept| usize::try_from(kept.records).unwrap_or(0));
+            .map(|(_, kept)| usize::try_from(kept.records).unwrap_or(0));
         Ok(Held {
             patients: wards.len(),
             shares: wards.iter().map(|ward| ward.shares.len()).sum(),
             uploads: kept.len(),
+            erased: self.store.erased_count()?,
             shards: records.sum(),
             epoch: wards.iter().map(|ward| ward.epoch.0).max().unwrap_or(0),
             released: self.store.released()?,
@@ -355,7 +366,9 @@ impl Desk {
         lock(&self.wards).clear();
         lock(&self.joining).clear();
         self.uploads.store(0, Ordering::Relaxed);
+        lock(&self.room).clear();
         self.heavy(|desk| {
+            desk.store.burn_keys()?;
             for name in desk.keys.names()? {
                 if name.starts_with(super::offers::KEY_PREFIX) {
                     desk.keys.destroy(&name)?;

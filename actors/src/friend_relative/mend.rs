@@ -7,6 +7,7 @@
 use super::desk::{Desk, PROVE_WITHIN};
 use super::messages::{FetchShards, KinError};
 use super::prepare::{batch, upload};
+use super::room;
 use super::roster::{Circle, bad, submit};
 use super::shards::WRITE_BYTES;
 use super::storage::{Kept, Put as _, Ward};
@@ -19,10 +20,10 @@ use kithkin_protocol::ids::{KinId, PatientId, RecordId};
 use kithkin_protocol::ledger::{self, Era, duties};
 use kithkin_protocol::record::{
     Answer, BatchHeader, Challenge, Duties, DutyError, Offered, Proof, RecordEntry, Repair, Shard,
-    held_digest,
+    held_bytes, held_digest,
 };
 use kithkin_protocol::roster::RosterStep;
-use kithkin_protocol::units::{Height, ShareIndex, Tier};
+use kithkin_protocol::units::{Height, Millis, ShareIndex, Tier};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -35,6 +36,9 @@ const PORTION_BYTES: usize = 4 * 1024 * 1024;
 
 /// Looks through all batches of a patient and makes what is missing.
 pub(super) async fn mend(desk: &Arc<Desk>, circle: &Circle, head: Height) -> Result<(), KinError> {
+    if circle.index.is_none() {
+        return room::leave(desk, circle).await;
+    }
     let Some(ward) = &circle.ward else {
         return Ok(());
     };
@@ -50,13 +54,22 @@ pub(super) async fn mend(desk: &Arc<Desk>, circle: &Circle, head: Height) -> Res
             let slots: Vec<ShareIndex> = era.slots_of(desk.me).collect();
             let kept = desk.store.kept(&header.manifest_root)?;
             let good = kept.filter(|kept| !kept.damaged);
-            let has = |kept: &Kept| slots.iter().all(|slot| kept.slots.contains(slot));
+            let here = |kept: &Kept, slot: &ShareIndex| {
+                kept.slots.contains(slot) || kept.surplus.contains(slot)
+            };
             match good {
-                Some(kept) if kept.slots == slots => continue,
-                Some(kept) if has(&kept) => {
+                Some(kept) if kept.slots == slots => {
+                    // What has gone to others is theirs to show; then it need not be here too.
+                    if !kept.surplus.is_empty() && circle.entry.all_shown(tier, era) {
+                        room::prune(desk, header.manifest_root, kept).await?;
+                    }
+                    continue;
+                }
+                Some(kept) if slots.iter().all(|slot| here(&kept, slot)) => {
                     // Slots that have moved on are somebody else's to serve.
                     let mut write = Batch::default();
-                    write.kept(&header.manifest_root, &Kept { slots, ..kept });
+                    let moved = moved(kept, slots, desk.client.now());
+                    write.kept(&header.manifest_root, &moved);
                     desk.store.write(write).await?;
                     continue;
                 }
@@ -72,7 +85,21 @@ pub(super) async fn mend(desk: &Arc<Desk>, circle: &Circle, head: Height) -> Res
     Ok(())
 }
 
-/// Headers of all batches of a tier up to a height, each proved once.
+/// The mark of an upload when this kin has other slots than before, all of which are here.
+fn moved(kept: Kept, slots: Vec<ShareIndex>, now: Millis) -> Kept {
+    let mut surplus: BTreeSet<ShareIndex> = kept.slots.iter().copied().collect();
+    surplus.extend(kept.surplus.iter().copied());
+    surplus.retain(|slot| !slots.contains(slot));
+    let moved_ms = slots.is_empty().then(|| kept.moved_ms.unwrap_or(now));
+    Kept {
+        slots,
+        surplus: surplus.into_iter().collect(),
+        moved_ms,
+        ..kept
+    }
+}
+
+/// Headers of all batches of a tier up to a height, but for those that are ordered to be erased; each proved once.
 pub(super) async fn headers(
     desk: &Arc<Desk>,
     circle: &Circle,
@@ -81,7 +108,7 @@ pub(super) async fn headers(
 ) -> Result<Vec<BatchHeader>, KinError> {
     let deadline = Instant::now() + PROVE_WITHIN;
     let (client, port) = (&desk.client, &desk.port);
-    let places = batch_places(client, port, circle.patient, tier, up_to, deadline).await?;
+    let places = batch_places(client, port, (circle.patient, tier, up_to), up_to, deadline).await?;
     let mut headers = Vec::with_capacity(places.len());
     for place in places {
         headers.push(batch(desk, place).await?);
@@ -99,6 +126,17 @@ async fn make(
 ) -> Result<(), KinError> {
     let root = header.manifest_root;
     let upload = upload(desk, &ward.enrolment.roster, header).await?;
+    let slot_bytes = held_bytes(&upload.manifest, era.shape, 1);
+    let slot_bytes = slot_bytes.map_err(|error| bad(ward.patient, error))?;
+    let before = desk.store.kept(&root)?;
+    let taken = before.as_ref().map_or(0, Kept::bytes);
+    // Also what has become this kin's duty has to fit; the others still have as many pieces as it takes.
+    let adds = slot_bytes
+        .saturating_mul(slots.len() as u64)
+        .saturating_sub(taken);
+    let patient = ward.patient;
+    desk.heavy(move |desk| desk.check_room(patient, adds))
+        .await?;
     let mut leaves: BTreeMap<RecordId, Digest> = BTreeMap::new();
     for portion in portions(&upload, era) {
         let shards = collect(desk, ward.patient, root, era, &slots, portion).await?;
@@ -124,20 +162,32 @@ async fn make(
         author: upload.author,
         epoch: upload.epoch,
         records: u32::try_from(upload.manifest.entries().len()).unwrap_or(u32::MAX),
+        surplus: surplus(before.as_ref(), &slots),
         slots,
+        moved_ms: None,
+        slot_bytes,
         damaged: false,
         held: held_digest(held),
     };
-    let is_new = desk.store.kept(&root)?.is_none();
+    let (now_taken, written) = (kept.bytes(), upload.clone());
     // The mark comes last, as for pieces that a hospital hands in.
-    let mut write = Batch::default();
-    write.upload(&root, &upload).kept(&root, &kept);
-    desk.store.write(write).await?;
-    if is_new {
+    desk.heavy(move |desk| desk.keep(root, &written, &kept, Batch::default()))
+        .await?;
+    if before.is_none() {
         desk.uploads.fetch_add(1, Ordering::Relaxed);
     }
+    desk.note_room(patient, taken, now_taken);
     tracing::info!(kin = %desk.me, patient = %upload.patient, tier = %upload.tier, %root, "pieces made anew from those of other kin");
     Ok(())
+}
+
+/// Pieces that are here and not this kin's to serve.
+fn surplus(before: Option<&Kept>, slots: &[ShareIndex]) -> Vec<ShareIndex> {
+    let here = before
+        .into_iter()
+        .flat_map(|kept| kept.slots.iter().chain(&kept.surplus));
+    let surplus: BTreeSet<_> = here.copied().filter(|slot| !slots.contains(slot)).collect();
+    surplus.into_iter().collect()
 }
 
 /// The records in portions whose pieces fit into one answer.

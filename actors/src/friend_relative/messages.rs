@@ -6,7 +6,7 @@ use kithkin_protocol::crypto::{Digest, Sealed, Signature, hash};
 use kithkin_protocol::emergency::{ClinicalRole, Phase, Purpose, Reason, RefusalReason};
 use kithkin_protocol::ids::{CaseId, GrantId, HandoverId, HospitalId, PatientId, RecordId};
 use kithkin_protocol::ledger::{BatchPlace, Enrolment};
-use kithkin_protocol::record::{Receipt, RewrappedBatch, Shard};
+use kithkin_protocol::record::{Erasure, Receipt, RewrappedBatch, Shard};
 use kithkin_protocol::roster::Plan;
 use kithkin_protocol::units::{Epoch, Height, Millis, ShareIndex, Tier};
 use kithkin_protocol::wire;
@@ -68,6 +68,17 @@ pub struct FetchShards {
     pub only: Vec<RecordId>,
     /// What allows it; the patient needs nothing.
     pub ground: Option<Ground>,
+}
+
+/// Patient -> FriendRelative. "The ledger has my order: erase what you keep of this batch." The reply is a receipt of deletion for
+/// each slot, given when nothing of it can be read here any more.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "Result<Vec<Erasure>, KinError>")]
+pub struct EraseBatch {
+    /// Where the batch stands.
+    pub place: BatchPlace,
+    /// A height at which the order stands.
+    pub ordered: Height,
 }
 
 /// Sealed sub-shares of one dealer: for each tier, in order, one for each recipient, in order.
@@ -262,6 +273,8 @@ pub struct Held {
     pub shares: usize,
     /// Uploads.
     pub uploads: usize,
+    /// Uploads that were erased by order, each with its receipts.
+    pub erased: usize,
     /// Shards.
     pub shards: usize,
     /// The newest epoch of shares that it holds.
@@ -296,6 +309,32 @@ pub enum KinError {
     Unknown {
         /// Manifest root.
         root: Digest,
+    },
+    /// The patient's records take as much room here as this person has given them.
+    #[error(
+        "{adds} bytes more do not fit: {used} of the {bytes_max} that this kin keeps for the patient are taken"
+    )]
+    Full {
+        /// What was to be added.
+        adds: u64,
+        /// What is taken.
+        used: u64,
+        /// The quota.
+        bytes_max: u64,
+    },
+    /// The upload was erased by the patient's order, and is not taken again.
+    #[error("upload {root} was erased by the patient's order")]
+    Erased {
+        /// Manifest root.
+        root: Digest,
+    },
+    /// No order of the patient stands on the ledger.
+    #[error("the ledger has no order to erase the batch at height {height}, place {index}")]
+    NotOrdered {
+        /// Height of the batch.
+        height: Height,
+        /// Its place in the block.
+        index: u32,
     },
     /// The asker may not have it.
     #[error("not allowed: {reason}")]

@@ -16,6 +16,8 @@
 //! | `passage`, `combine` | dealing, complaining, taking new shares and putting them together |
 //! | `anew` | a patient's new device: releasing shares to it, taking its shares and capsules |
 //! | `mend` | pieces of records that are missing made anew from those of other kin; showing that they are there |
+//! | `erase` | destroying an upload by the patient's order, and signing for it |
+//! | `room` | what each patient's records take here, and what goes when others hold it |
 //! | `requests` | proving a request before it is shown or signed |
 //! | `decide` | approving and refusing; the replay that scenarios ask for |
 //! | `prepare` | making the partial openings of one case |
@@ -31,6 +33,7 @@ mod combine;
 mod consent;
 mod decide;
 mod desk;
+mod erase;
 mod mend;
 pub mod messages;
 mod offers;
@@ -38,6 +41,7 @@ mod passage;
 mod prepare;
 mod release;
 mod requests;
+mod room;
 mod roster;
 mod second;
 mod shards;

@@ -25,7 +25,7 @@ use kithkin_protocol::record::{BatchHeader, CheckedCapsule, RewrappedBatch};
 use kithkin_protocol::sharing::{
     Commitments, OPENING_CAPSULES_MAX, Opening, PartialOpening, Share, load_share, partial_open,
 };
-use kithkin_protocol::units::{CircleKind, Tier};
+use kithkin_protocol::units::{CircleKind, Height, Tier};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -87,7 +87,7 @@ async fn collect(
     ward: &Arc<Ward>,
     scope: &Scope,
 ) -> Result<TierScope, KinError> {
-    let headers = headers(desk, ward.patient, scope).await?;
+    let headers = headers(desk, ward.patient, scope, case.height).await?;
     let mut uploads = Vec::new();
     let mut records = 0usize;
     for header in &headers {
@@ -113,7 +113,8 @@ async fn collect(
 pub(super) async fn prove_batches(desk: &Arc<Desk>, request: &Request) -> Result<(), KinError> {
     if desk.ward(request.patient).is_some() {
         for scope in &request.scopes {
-            headers(desk, request.patient, scope).await?;
+            // Only to have them at hand; what counts is listed again when the case is granted.
+            headers(desk, request.patient, scope, scope.up_to).await?;
         }
     }
     Ok(())
@@ -124,10 +125,18 @@ async fn headers(
     desk: &Arc<Desk>,
     patient: PatientId,
     scope: &Scope,
+    at: Height,
 ) -> Result<Vec<BatchHeader>, KinError> {
     let deadline = Instant::now() + PROVE_WITHIN;
     let (client, port) = (&desk.client, &desk.port);
-    let places = batch_places(client, port, patient, scope.tier, scope.up_to, deadline).await?;
+    let places = batch_places(
+        client,
+        port,
+        (patient, scope.tier, scope.up_to),
+        at,
+        deadline,
+    )
+    .await?;
     stream::iter(places)
         .map(|place| batch(desk, place))
         .buffered(PROOFS_AT_ONCE)

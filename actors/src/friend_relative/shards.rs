@@ -11,7 +11,7 @@ use crate::ports::store::Batch;
 use crate::upload::{Upload, shard_threshold};
 use kithkin_protocol::crypto::Digest;
 use kithkin_protocol::ids::RecordId;
-use kithkin_protocol::record::{RECORDS_MAX, Receipt, ReceiptBody, Shard, held_digest};
+use kithkin_protocol::record::{RECORDS_MAX, Receipt, ReceiptBody, Shard, held_bytes, held_digest};
 use kithkin_protocol::units::{CircleKind, ShareIndex};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -77,7 +77,29 @@ fn keep(desk: &Desk, ward: &Ward, message: &StoreShards) -> Result<Receipt, KinE
             limit: UPLOADS_MAX,
         });
     }
+    if desk.store.erased(&root)?.is_some() {
+        return Err(KinError::Erased { root });
+    }
+    let shape = shard_threshold(&ward.enrolment).ok_or_else(|| refused("no usable roster"))?;
+    let slot_bytes = held_bytes(&upload.manifest, shape, 1).map_err(refused)?;
     let held = check(ward, message)?;
+    desk.reserve(upload.patient, slot_bytes)?;
+    let written = write(desk, ward, message, (root, held), slot_bytes);
+    if written.is_err() {
+        desk.note_room(upload.patient, slot_bytes, 0);
+    }
+    written
+}
+
+/// Writes what has been checked, and signs.
+fn write(
+    desk: &Desk,
+    ward: &Ward,
+    message: &StoreShards,
+    (root, held): (Digest, Digest),
+    slot_bytes: u64,
+) -> Result<Receipt, KinError> {
+    let upload = &*message.upload;
     let mut batch = Batch::default();
     for (entry, shard) in upload.manifest.entries().iter().zip(&message.shards) {
         batch.shard(&root, &entry.record, shard);
@@ -93,11 +115,13 @@ fn keep(desk: &Desk, ward: &Ward, message: &StoreShards) -> Result<Receipt, KinE
         epoch: upload.epoch,
         records: u32::try_from(message.shards.len()).unwrap_or(u32::MAX),
         slots: vec![ward.index],
+        surplus: Vec::new(),
+        moved_ms: None,
+        slot_bytes,
         damaged: false,
         held,
     };
-    batch.upload(&root, upload).kept(&root, &kept);
-    desk.store.write_blocking(batch)?;
+    desk.keep(root, upload, &kept, batch)?;
     desk.uploads.fetch_add(1, Ordering::Relaxed);
     Ok(receipt(desk, ward, upload, root, held))
 }

@@ -4,7 +4,7 @@
 //! c                    conduct
 //! w patient            the patient's enrolment and this kin's sealed shares
 //! i root               an upload that a receipt was signed for: written last, so it is there only with all the rest
-//! u root               manifest and capsules
+//! u root               manifest and capsules, under a key of their own
 //! s root record slot   one shard of one record
 //! e place              a batch on chain, proved once
 //! d case               this kin's decision
@@ -12,22 +12,25 @@
 //! p patient            this kin's part in a change of the roster that is under way
 //! r root root          capsules that a new device of the patient has made: by their root on chain and the upload's
 //! j patient            an invitation that the person has accepted
+//! x root               an upload that was erased by order, and the receipts
+//! k patient root       the key of an upload, wrapped (`crate::keybook`)
 //! ```
 //!
 //! Values are frames of `wire`. Keys of shares are in the vault: destroying one
 //! erases the share (opening.md section 1).
 
 use super::messages::{Bundle, Conduct, Decision, KinError};
+use crate::keybook::{KeyBook, KeyBookError};
 use crate::ports::store::{Batch, Space, StoreError};
-use crate::ports::vault::VaultError;
+use crate::ports::vault::{KeySpace, VaultError};
 use crate::upload::Upload;
-use kithkin_protocol::crypto::{Digest, Sealed};
+use kithkin_protocol::crypto::{Digest, Sealed, hash};
 use kithkin_protocol::ids::{CaseId, HandoverId, HospitalId, KinId, PatientId, RecordId};
 use kithkin_protocol::ledger::{BatchEntry, BatchPlace, Enrolment, Member, SignedTransaction};
-use kithkin_protocol::record::{Rewrapped, RewrappedBatch, Shard};
+use kithkin_protocol::record::{Erasure, Rewrapped, RewrappedBatch, Shard};
 use kithkin_protocol::roster::TierDealing;
 use kithkin_protocol::sharing::{Commitments, ShareContext};
-use kithkin_protocol::units::{CircleKind, Epoch, Height, ShareIndex, Tier};
+use kithkin_protocol::units::{CircleKind, Epoch, Height, Millis, ShareIndex, Tier};
 use kithkin_protocol::wire;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -44,6 +47,8 @@ const OUTGOING: u8 = b'o';
 const PASSAGE: u8 = b'p';
 const JOINING: u8 = b'j';
 const REWRAPPED: u8 = b'r';
+const ERASED: u8 = b'x';
+const BOOK: u8 = b'k';
 
 /// A patient whose kin this is, or shall become: what was offered, and the shares.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -133,10 +138,33 @@ pub(super) struct Kept {
     pub(super) records: u32,
     /// Whose pieces of the records: this kin's own, and those that it has taken over.
     pub(super) slots: Vec<ShareIndex>,
+    /// Pieces that others hold now: not served any more, and kept until those have shown theirs.
+    pub(super) surplus: Vec<ShareIndex>,
+    /// When the last of the slots went to somebody else, by this kin's clock; none while it has one.
+    pub(super) moved_ms: Option<Millis>,
+    /// What the pieces of one slot take.
+    pub(super) slot_bytes: u64,
     /// Whether a drill has found a piece missing: they are looked through and made anew.
     pub(super) damaged: bool,
     /// What the receipt says is held.
     pub(super) held: Digest,
+}
+
+impl Kept {
+    /// What it takes.
+    pub(super) fn bytes(&self) -> u64 {
+        let slots = self.slots.len().saturating_add(self.surplus.len());
+        self.slot_bytes.saturating_mul(slots as u64)
+    }
+}
+
+/// An upload that is being erased, or is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Erased {
+    /// What was here, by slot: noted before anything is destroyed.
+    pub(super) slots: Vec<(ShareIndex, Digest)>,
+    /// Signed when all is destroyed.
+    pub(super) receipts: Option<Vec<Erasure>>,
 }
 
 /// This kin's decision in one case.
@@ -181,12 +209,25 @@ impl From<VaultError> for KinError {
     }
 }
 
+impl From<KeyBookError> for KinError {
+    fn from(error: KeyBookError) -> Self {
+        Self::Store {
+            reason: error.to_string(),
+        }
+    }
+}
+
 /// Typed reads and writes of a kin's key space.
 #[derive(Clone)]
-pub(super) struct Storage(Space);
+pub(super) struct Storage(Space, KeyBook);
 
 fn key(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
     [&[kind], parts.concat().as_slice()].concat()
+}
+
+/// What new capsules of an upload are called in the book of keys.
+fn rewrapped_name(under: &Digest, root: &Digest) -> Digest {
+    hash("kithkin/rewrapped-key/1", &[under.as_ref(), root.as_ref()])
 }
 
 fn place_key(place: &BatchPlace) -> Vec<u8> {
@@ -209,8 +250,9 @@ fn decode<T: DeserializeOwned>(value: &[u8]) -> Result<T, KinError> {
 }
 
 impl Storage {
-    pub(super) fn new(space: Space) -> Self {
-        Self(space)
+    pub(super) fn open(space: Space, keys: KeySpace) -> Result<Self, KinError> {
+        let book = KeyBook::open(space.clone(), keys, BOOK)?;
+        Ok(Self(space, book))
     }
 
     /// Whether a write was refused: then this incarnation can write nothing any more.
@@ -260,13 +302,75 @@ impl Storage {
         self.read(&key(KEPT, &[root.as_ref()]))
     }
 
-    pub(super) fn all_kept(&self) -> Result<Vec<Kept>, KinError> {
-        let kept = self.scan(KEPT)?.into_iter();
-        Ok(kept.map(|(_, kept)| kept).collect())
+    pub(super) fn all_kept(&self) -> Result<Vec<(Digest, Kept)>, KinError> {
+        let kept = self.scan::<Kept>(KEPT)?.into_iter();
+        Ok(kept
+            .filter_map(|(root, kept)| Some((Digest(root.try_into().ok()?), kept)))
+            .collect())
     }
 
     pub(super) fn upload(&self, root: &Digest) -> Result<Option<Upload>, KinError> {
-        self.read(&key(UPLOAD, &[root.as_ref()]))
+        let content = self.1.read(*root, &key(UPLOAD, &[root.as_ref()]))?;
+        content.map(|content| decode(&content)).transpose()
+    }
+
+    /// Writes what is in the batch, manifest and capsules, and the mark that everything is here. Durable on return; for threads that may
+    /// wait.
+    pub(super) fn keep(
+        &self,
+        root: &Digest,
+        upload: &Upload,
+        kept: &Kept,
+        mut batch: Batch,
+    ) -> Result<(), KinError> {
+        batch.kept(root, kept);
+        let content = wire::encode(upload);
+        let place = key(UPLOAD, &[root.as_ref()]);
+        Ok(self
+            .1
+            .keep(upload.patient, *root, (place, &content), batch)?)
+    }
+
+    /// Destroys the key of an upload, then removes all that is kept of it. Durable on return; for threads that may wait.
+    pub(super) fn forget(
+        &self,
+        patient: PatientId,
+        root: &Digest,
+        place: Option<&BatchPlace>,
+    ) -> Result<(), KinError> {
+        let under = self.rewrapped_under(root)?;
+        let mut names = vec![*root];
+        names.extend(under.iter().map(|under| rewrapped_name(under, root)));
+        self.1.shred(patient, &names)?;
+        let mut batch = Batch::default();
+        for under in under {
+            batch.delete(key(REWRAPPED, &[under.as_ref(), root.as_ref()]));
+        }
+        batch
+            .delete(key(UPLOAD, &[root.as_ref()]))
+            .delete(key(KEPT, &[root.as_ref()]))
+            .delete_prefix(key(SHARD, &[root.as_ref()]));
+        if let Some(place) = place {
+            batch.delete(place_key(place));
+        }
+        self.write_blocking(batch)
+    }
+
+    /// Destroys every key of an upload.
+    pub(super) fn burn_keys(&self) -> Result<(), KinError> {
+        Ok(self.1.burn()?)
+    }
+
+    pub(super) fn erased(&self, root: &Digest) -> Result<Option<Erased>, KinError> {
+        self.read(&key(ERASED, &[root.as_ref()]))
+    }
+
+    /// How many uploads were erased by order.
+    pub(super) fn erased_count(&self) -> Result<usize, KinError> {
+        let erased = self.scan::<Erased>(ERASED)?.into_iter();
+        Ok(erased
+            .filter(|(_, erased)| erased.receipts.is_some())
+            .count())
     }
 
     pub(super) fn rewrapped(
@@ -274,7 +378,35 @@ impl Storage {
         under: &Digest,
         root: &Digest,
     ) -> Result<Option<RewrappedBatch>, KinError> {
-        self.read(&key(REWRAPPED, &[under.as_ref(), root.as_ref()]))
+        let place = key(REWRAPPED, &[under.as_ref(), root.as_ref()]);
+        let content = self.1.read(rewrapped_name(under, root), &place)?;
+        content.map(|content| decode(&content)).transpose()
+    }
+
+    /// Keeps new capsules, under a key of their own. Durable on return; for threads that may wait.
+    pub(super) fn keep_rewrapped(
+        &self,
+        patient: PatientId,
+        under: &Digest,
+        root: &Digest,
+        batch: &RewrappedBatch,
+    ) -> Result<(), KinError> {
+        let place = key(REWRAPPED, &[under.as_ref(), root.as_ref()]);
+        let content = wire::encode(batch);
+        let name = rewrapped_name(under, root);
+        let none = Batch::default();
+        Ok(self.1.keep(patient, name, (place, &content), none)?)
+    }
+
+    /// Under which roots new capsules of an upload are kept.
+    fn rewrapped_under(&self, root: &Digest) -> Result<Vec<Digest>, KinError> {
+        let entries = self.0.scan(&[REWRAPPED])?.into_iter();
+        let under = entries.filter_map(|(key, _)| {
+            let (under, of) = key.get(1..)?.split_at_checked(32)?;
+            (of == root.as_ref()).then_some(())?;
+            Some(Digest(under.try_into().ok()?))
+        });
+        Ok(under.collect())
     }
 
     pub(super) fn shard(
@@ -336,9 +468,9 @@ pub(super) trait Put {
     fn conduct(&mut self, conduct: Conduct) -> &mut Self;
     fn ward(&mut self, ward: &Ward) -> &mut Self;
     fn kept(&mut self, root: &Digest, kept: &Kept) -> &mut Self;
-    fn upload(&mut self, root: &Digest, upload: &Upload) -> &mut Self;
-    fn rewrapped(&mut self, under: &Digest, root: &Digest, batch: &RewrappedBatch) -> &mut Self;
     fn no_rewrapped(&mut self, under: &Digest) -> &mut Self;
+    fn erased(&mut self, root: &Digest, erased: &Erased) -> &mut Self;
+    fn no_shard(&mut self, root: &Digest, record: &RecordId, slot: ShareIndex) -> &mut Self;
     fn shard(&mut self, root: &Digest, record: &RecordId, shard: &Shard) -> &mut Self;
     fn batch_entry(&mut self, place: &BatchPlace, entry: &BatchEntry) -> &mut Self;
     fn docket(&mut self, case: CaseId, docket: &Docket) -> &mut Self;
@@ -364,13 +496,13 @@ impl Put for Batch {
         self.put(key(KEPT, &[root.as_ref()]), wire::encode(kept))
     }
 
-    fn upload(&mut self, root: &Digest, upload: &Upload) -> &mut Self {
-        self.put(key(UPLOAD, &[root.as_ref()]), wire::encode(upload))
+    fn erased(&mut self, root: &Digest, erased: &Erased) -> &mut Self {
+        self.put(key(ERASED, &[root.as_ref()]), wire::encode(erased))
     }
 
-    fn rewrapped(&mut self, under: &Digest, root: &Digest, batch: &RewrappedBatch) -> &mut Self {
-        let key = key(REWRAPPED, &[under.as_ref(), root.as_ref()]);
-        self.put(key, wire::encode(batch))
+    fn no_shard(&mut self, root: &Digest, record: &RecordId, slot: ShareIndex) -> &mut Self {
+        let slot = [slot.get()];
+        self.delete(key(SHARD, &[root.as_ref(), record.as_ref(), &slot]))
     }
 
     fn no_rewrapped(&mut self, under: &Digest) -> &mut Self {
@@ -417,7 +549,7 @@ impl Put for Batch {
 
     fn nothing(&mut self) -> &mut Self {
         for kind in [
-            WARD, KEPT, UPLOAD, SHARD, BATCH, DOCKET, OUTGOING, PASSAGE, JOINING, REWRAPPED,
+            WARD, KEPT, UPLOAD, SHARD, BATCH, DOCKET, OUTGOING, PASSAGE, JOINING, REWRAPPED, ERASED,
         ] {
             self.delete_prefix([kind]);
         }

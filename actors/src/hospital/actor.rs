@@ -2,10 +2,10 @@
 
 use crate::hospital::desk::{Desk, PROVED_WITHIN};
 use crate::hospital::messages::{
-    CloseCase, DeliverPartials, FetchRecords, Fetched, HospitalError, LendRecords, OnDuty, Opened,
-    ReadCase, RequestOpening, Requested, Sponsor, WriteRecord, Written,
+    CloseCase, DeliverPartials, EraseCopies, FetchRecords, Fetched, HospitalError, LendRecords,
+    OnDuty, Opened, ReadCase, RequestOpening, Requested, Sponsor, WriteRecord, Written,
 };
-use crate::hospital::{consent, lend, partials, read, repair, request, write};
+use crate::hospital::{consent, erase, lend, partials, read, repair, request, write};
 use crate::identity::{Identity, Setting};
 use crate::ports::names::ActorName;
 use crate::ports::network::{Delivered, Port};
@@ -15,6 +15,7 @@ use crate::validator::messages::{Concern, Notice};
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, ResponseFuture};
 use kithkin_protocol::crypto::{Signature, VerifyingKey};
 use kithkin_protocol::ledger::Enrolment;
+use kithkin_protocol::record::CopiesErased;
 use kithkin_protocol::units::Height;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -267,6 +268,16 @@ impl Handler<Delivered<LendRecords>> for Hospital {
     }
 }
 
+impl Handler<Delivered<EraseCopies>> for Hospital {
+    type Result = ResponseFuture<Result<CopiesErased, HospitalError>>;
+
+    fn handle(&mut self, delivered: Delivered<EraseCopies>, _: &mut Self::Context) -> Self::Result {
+        self.begin(|desk| async move {
+            erase::on_message(&desk, delivered.from, delivered.message).await
+        })
+    }
+}
+
 impl Handler<Delivered<Notice>> for Hospital {
     type Result = ();
 
@@ -274,6 +285,14 @@ impl Handler<Delivered<Notice>> for Hospital {
         if matches!(delivered.from, ActorName::Validator(_)) {
             request::on_notice(&self.desk, &delivered.message.0);
             consent::on_notice(&self.desk, &delivered.message.0);
+            // Should this notice get lost, the patient asks.
+            for (place, height) in erase::orders(&self.desk, &delivered.message.0) {
+                self.spawn(move |desk| async move {
+                    if let Err(error) = erase::erase(&desk, place, height).await {
+                        tracing::warn!(hospital = %desk.me, %error, "an order to erase is not carried out yet");
+                    }
+                });
+            }
         }
     }
 }

@@ -4,12 +4,13 @@
 //! everything is asynchronous, immutable and named by the root.
 
 use crate::hospital::desk::off_thread;
-use crate::hospital::disk::{Disk, key};
+use crate::hospital::disk::{Disk, decode, key};
 use crate::hospital::messages::HospitalError;
+use crate::keybook::KeyBook;
 use crate::ports::store::Batch;
 use crate::upload::Upload;
 use kithkin_protocol::crypto::Digest;
-use kithkin_protocol::ids::RecordId;
+use kithkin_protocol::ids::{PatientId, RecordId};
 use kithkin_protocol::record::RecordEntry;
 use kithkin_protocol::wire;
 use std::sync::Arc;
@@ -24,11 +25,11 @@ pub(super) type Ciphertexts = Vec<(RecordId, Vec<u8>)>;
 
 /// Uploads and ciphertexts.
 #[derive(Clone)]
-pub(super) struct Archive(Disk);
+pub(super) struct Archive(Disk, KeyBook);
 
 impl Archive {
-    pub(super) fn new(disk: Disk) -> Self {
-        Self(disk)
+    pub(super) fn new(disk: Disk, book: KeyBook) -> Self {
+        Self(disk, book)
     }
 
     /// Keeps an upload whole. Durable when this returns; the upload itself comes last, so that there is never one
@@ -38,7 +39,7 @@ impl Archive {
         upload: Arc<Upload>,
         ciphertexts: Arc<Ciphertexts>,
     ) -> Result<(), HospitalError> {
-        let disk = self.0.clone();
+        let (disk, book) = (self.0.clone(), self.1.clone());
         off_thread(move || {
             let root = upload.root();
             let mut batch = Batch::default();
@@ -49,16 +50,33 @@ impl Archive {
                     disk.write_blocking(std::mem::take(&mut batch))?;
                 }
             }
-            batch.put(upload_key(root), wire::encode(&*upload));
-            disk.write_blocking(batch)
+            let content = wire::encode(&*upload);
+            let place = (upload_key(root), content.as_slice());
+            let kept = book.keep(upload.patient, root, place, batch);
+            disk.judge_book(kept)
         })
         .await?
     }
 
     /// Manifest and capsules.
     pub(super) async fn upload(&self, root: Digest) -> Result<Option<Arc<Upload>>, HospitalError> {
-        let disk = self.0.clone();
-        off_thread(move || Ok(disk.read(&upload_key(root))?.map(Arc::new))).await?
+        let (disk, book) = (self.0.clone(), self.1.clone());
+        off_thread(move || {
+            let key = upload_key(root);
+            let content = disk.judge_book(book.read(root, &key))?;
+            let upload = content.map(|content| decode(&key, &content)).transpose()?;
+            Ok(upload.map(Arc::new))
+        })
+        .await?
+    }
+
+    /// Destroys the key of an upload. Durable on return; for the blocking pool only.
+    pub(super) fn shred_blocking(
+        &self,
+        patient: PatientId,
+        root: Digest,
+    ) -> Result<(), HospitalError> {
+        self.0.judge_book(self.1.shred(patient, &[root]))
     }
 
     /// All ciphertexts of an upload.
@@ -78,9 +96,9 @@ impl Archive {
     /// Forgets an upload that never came on chain.
     pub(super) async fn remove(&self, root: Digest) -> Result<(), HospitalError> {
         let mut batch = Batch::default();
-        batch
-            .delete(upload_key(root))
-            .delete_prefix(key(b'c', &[root.as_ref()]));
+        let book = self.1.forget(root, upload_key(root), &mut batch);
+        self.0.judge_book(book)?;
+        batch.delete_prefix(key(b'c', &[root.as_ref()]));
         self.0.write(batch).await
     }
 }

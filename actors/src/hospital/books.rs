@@ -9,7 +9,7 @@ use kithkin_protocol::crypto::{Digest, Sealed};
 use kithkin_protocol::emergency::Request;
 use kithkin_protocol::ids::{CaseId, KinId};
 use kithkin_protocol::ledger::{Enrolment, Era};
-use kithkin_protocol::record::{BatchHeader, BatchStatus, Receipt, Rewrapped};
+use kithkin_protocol::record::{BatchHeader, BatchStatus, CopiesErased, Receipt, Rewrapped};
 use kithkin_protocol::sharing::{Commitments, KIN_MAX, SignedPartial};
 use kithkin_protocol::units::{CircleKind, Epoch, Height, Millis, ShareIndex, Tier};
 use kithkin_protocol::wire;
@@ -139,6 +139,22 @@ impl Books {
             .iter()
             .filter_map(|(key, _)| Some(Digest(key.get(1..)?.try_into().ok()?)))
             .collect())
+    }
+
+    /// The receipt for copies that were erased by order.
+    pub(super) fn erased(&self, root: Digest) -> Result<Option<CopiesErased>, HospitalError> {
+        self.0.read(&key(b'z', &[root.as_ref()]))
+    }
+
+    /// Durable on return.
+    pub(super) async fn put_erased(
+        &self,
+        root: Digest,
+        receipt: &CopiesErased,
+    ) -> Result<(), HospitalError> {
+        let mut batch = Batch::default();
+        batch.put(key(b'z', &[root.as_ref()]), wire::encode(receipt));
+        self.0.write(batch).await
     }
 
     /// Remembers a request before it is submitted: after a crash its case is looked for.

@@ -121,9 +121,8 @@ async fn headers(
     deadline: Instant,
 ) -> Result<Vec<BatchHeader>, HospitalError> {
     let client = &desk.client;
-    let (patient, tier) = (case.patient(), asked.tier);
-    let places =
-        scope::batch_places(client, &desk.port, patient, tier, asked.up_to, deadline).await;
+    let of = (case.patient(), asked.tier, asked.up_to);
+    let places = scope::batch_places(client, &desk.port, of, case.height, deadline).await;
     let entries: Vec<_> = iter(places.map_err(ledger)?)
         .map(|place| scope::prove_batch(client, place, deadline))
         .buffered(BATCHES_AT_ONCE)

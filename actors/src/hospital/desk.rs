@@ -8,6 +8,7 @@ use crate::hospital::consent::Consents;
 use crate::hospital::disk::Disk;
 use crate::hospital::messages::HospitalError;
 use crate::identity::{Identity, Setting};
+use crate::keybook::KeyBook;
 use crate::ports::network::Port;
 use crate::ports::random::SystemRng;
 use crate::ports::store::Space;
@@ -21,6 +22,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+/// First letter of the keys of uploads in the store.
+const BOOK: u8 = b'y';
 /// How much is written at a time, in MiB of bundles; other writes wait. Each takes a few times its size in memory.
 const WRITES_MIB: u32 = 256;
 /// How long a transaction may take to become final before the caller hears that it has not.
@@ -54,6 +57,8 @@ pub(super) struct Desk {
     writes: Semaphore,
     /// Uploads that a flow of this incarnation is at work on: repairs leave them alone.
     active: Mutex<BTreeSet<Digest>>,
+    /// Copies are erased one upload at a time.
+    pub(super) erasing: tokio::sync::Mutex<()>,
     /// A round of repairs is under way.
     pub(super) repairing: AtomicBool,
     /// A look at all open cases is under way.
@@ -81,20 +86,23 @@ impl Desk {
             Arc::clone(&identity.signing),
             Arc::clone(&setting.clock),
         );
+        let book = KeyBook::open(space.clone(), keys.clone(), BOOK);
         let disk = Disk::new(space);
+        let book = disk.judge_book(book)?;
         let books = Books::new(disk.clone());
         sweep(&keys, &books)?;
         Ok(Self {
             me: identity.account().into(),
             clinician: SigningKey::from_seed(clinician),
             encounter_salt: salt,
-            archive: Archive::new(disk.clone()),
+            archive: Archive::new(disk.clone(), book),
             books,
             cases: Cases::default(),
             consents: Consents::new(disk.clone(), keys.clone()),
             offering: tokio::sync::Mutex::default(),
             writes: Semaphore::new(WRITES_MIB as usize),
             active: Mutex::default(),
+            erasing: tokio::sync::Mutex::default(),
             repairing: AtomicBool::new(false),
             tending: AtomicBool::new(false),
             tending_grants: AtomicBool::new(false),

@@ -2,7 +2,9 @@
 //!
 //! | key | value | owner |
 //! |---|---|---|
-//! | `u` root | upload | `archive` |
+//! | `u` root | upload, under a key of its own | `archive` |
+//! | `y` patient root | that key, wrapped (`crate::keybook`) | `archive` |
+//! | `z` root | receipt of deletion for copies that were erased by order | `books` |
 //! | `c` root record | format byte, ciphertext | `archive` |
 //! | `h` root | receipts, header, where the upload stands | `books` |
 //! | `r` root | the upload is not finished: not on chain, or not with all kin | `books` |
@@ -16,6 +18,7 @@
 //! | `t` | purposes for which grants are signed | `consent::files` |
 
 use crate::hospital::messages::HospitalError;
+use crate::keybook::KeyBookError;
 use crate::ports::store::{Batch, Pairs, Space, StoreError};
 use kithkin_protocol::wire;
 use serde::de::DeserializeOwned;
@@ -74,6 +77,18 @@ impl Disk {
     pub(super) fn write_blocking(&self, batch: Batch) -> Result<(), HospitalError> {
         let written = self.space.write_blocking(batch);
         self.judge(written)
+    }
+
+    /// As [`Self::write`], for what the book of keys has written or read.
+    pub(super) fn judge_book<T>(&self, done: Result<T, KeyBookError>) -> Result<T, HospitalError> {
+        done.map_err(|error| {
+            if matches!(error, KeyBookError::Store(_)) {
+                self.failed.store(true, Ordering::Relaxed);
+            }
+            HospitalError::Store {
+                reason: error.to_string(),
+            }
+        })
     }
 
     fn judge(&self, written: Result<(), StoreError>) -> Result<(), HospitalError> {

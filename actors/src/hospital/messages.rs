@@ -7,8 +7,8 @@ use kithkin_protocol::emergency::{Credential, Purpose, Reason};
 use kithkin_protocol::ids::{
     BatchId, CaseId, GrantId, HospitalId, KinId, PatientId, RecordId, TxId,
 };
-use kithkin_protocol::ledger::Enrolment;
-use kithkin_protocol::record::BatchStatus;
+use kithkin_protocol::ledger::{BatchPlace, Enrolment};
+use kithkin_protocol::record::{BatchStatus, CopiesErased};
 use kithkin_protocol::units::{Height, Millis, Tier};
 use std::sync::Arc;
 
@@ -66,10 +66,33 @@ pub struct WrittenBatch {
     pub records: u32,
     /// `stored` when every kin has signed for it, else `degraded`.
     pub status: BatchStatus,
+    /// Which kin have not signed for it, and why; empty when it is `stored`.
+    pub unsigned: Vec<Unsigned>,
     /// The transaction.
     pub transaction: TxId,
     /// Bytes that it takes on chain: the whole signed transaction.
     pub on_chain_bytes: usize,
+}
+
+/// A kin that has not signed for its shards.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unsigned {
+    /// Who.
+    pub kin: KinId,
+    /// Why not: what the kin said, or that it said nothing.
+    pub reason: String,
+}
+
+/// Reasons behind a sentence; each once.
+fn reasons(unsigned: &[Unsigned]) -> String {
+    let reasons: std::collections::BTreeSet<&str> =
+        unsigned.iter().map(|one| one.reason.as_str()).collect();
+    let mut text = String::new();
+    for reason in reasons {
+        text.push_str("; ");
+        text.push_str(reason);
+    }
+    text
 }
 
 /// Driver (the clinician's screen) -> Hospital. Asks to open records in an emergency. The reply comes when the request
@@ -175,6 +198,17 @@ pub struct LendRecords {
     pub case: CaseId,
 }
 
+/// Patient -> Hospital. "The ledger has my order: erase your copies of this batch." The reply is a receipt of deletion, given when
+/// nothing of them can be read any more.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "Result<CopiesErased, HospitalError>")]
+pub struct EraseCopies {
+    /// Where the batch stands.
+    pub place: BatchPlace,
+    /// A height at which the order stands.
+    pub ordered: Height,
+}
+
 /// An upload with its ciphertexts.
 #[derive(Clone, Debug)]
 pub struct Fetched {
@@ -206,7 +240,10 @@ pub enum HospitalError {
         hospital: HospitalId,
     },
     /// Too few kin took their shards.
-    #[error("only {receipts} of {kin} kin have signed for the upload; {needed} are needed")]
+    #[error(
+        "only {receipts} of {kin} kin have signed for the upload; {needed} are needed{}",
+        reasons(unsigned)
+    )]
     TooFewReceipts {
         /// How many signed.
         receipts: usize,
@@ -214,6 +251,8 @@ pub enum HospitalError {
         needed: usize,
         /// How many there are.
         kin: usize,
+        /// Who has not, and why.
+        unsigned: Vec<Unsigned>,
     },
     /// Too few kin have released good partial openings in time.
     #[error("{good} of {needed} partial openings came in time; the case is {phase}")]

@@ -27,6 +27,7 @@ mod case;
 pub mod consent;
 mod desk;
 mod disk;
+mod erase;
 mod gather;
 mod judge;
 mod lend;

@@ -127,7 +127,14 @@ async fn on_chain(
     let (client, port) = (&desk.client, &desk.port);
     let (patient, tier) = (header.patient, header.tier);
     let (_, head) = desk.prove_patient(patient, deadline).await?;
-    let places = scope::batch_places(client, port, patient, tier, head.height, deadline).await;
+    let places = scope::batch_places(
+        client,
+        port,
+        (patient, tier, head.height),
+        head.height,
+        deadline,
+    );
+    let places = places.await;
     let places = places.map_err(ledger)?.into_iter();
     for place in places.filter(|(_, _, height, _)| *height >= since) {
         let entry = scope::prove_batch(client, place, deadline).await;
@@ -214,7 +221,8 @@ async fn ask_missing(
         enrolment: Arc::new(enrolment.clone()),
     };
     let until = Instant::now() + STORED_WITHIN;
-    for receipt in spread.to(desk, missing, until).await {
+    let (receipts, _) = spread.to(desk, missing, until).await;
+    for receipt in receipts {
         holding.add(receipt);
     }
     Ok(())

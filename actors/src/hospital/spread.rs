@@ -3,6 +3,7 @@
 use crate::friend_relative::FriendRelative;
 use crate::friend_relative::messages::{KinError, StoreShards};
 use crate::hospital::desk::Desk;
+use crate::hospital::messages::Unsigned;
 use crate::hospital::sealing::Pieces;
 use crate::upload::Upload;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
@@ -30,27 +31,33 @@ pub(super) struct Spread {
 }
 
 impl Spread {
-    /// Asks these kin, all at once and again and again, until each has signed or `deadline` is over.
+    /// Asks these kin, all at once and again and again, until each has signed or `deadline` is over. Returns receipts, and who has not
+    /// signed and why.
     pub(super) async fn to(
         &self,
         desk: &Desk,
         indices: impl IntoIterator<Item = ShareIndex>,
         deadline: Instant,
-    ) -> Vec<Receipt> {
+    ) -> (Vec<Receipt>, Vec<Unsigned>) {
         let mut asked: FuturesUnordered<_> = indices
             .into_iter()
             .map(|index| async move { (index, self.to_one(desk, index, deadline).await) })
             .collect();
-        let mut receipts = Vec::new();
+        let (mut receipts, mut unsigned) = (Vec::new(), Vec::new());
         while let Some((index, answer)) = asked.next().await {
             match answer {
                 Ok(receipt) => receipts.push(receipt),
                 Err(reason) => {
                     tracing::info!(upload = %self.root, %index, reason, "a kin has not signed for its shards");
+                    let member = self.enrolment.roster.get(index.position());
+                    unsigned.extend(member.map(|member| Unsigned {
+                        kin: member.id(),
+                        reason,
+                    }));
                 }
             }
         }
-        receipts
+        (receipts, unsigned)
     }
 
     async fn to_one(
@@ -76,7 +83,12 @@ impl Spread {
             let refused = match asked.await.map_err(|error| error.to_string())? {
                 Ok(receipt) => return self.check(receipt, index, &key).map(|()| receipt),
                 // The same again would be refused again.
-                Err(error @ (KinError::Shards { .. } | KinError::TooMuch { .. })) => {
+                Err(
+                    error @ (KinError::Shards { .. }
+                    | KinError::TooMuch { .. }
+                    | KinError::Full { .. }
+                    | KinError::Erased { .. }),
+                ) => {
                     return Err(error.to_string());
                 }
                 Err(error) => error.to_string(),

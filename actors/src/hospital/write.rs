@@ -5,7 +5,7 @@
 
 use crate::hospital::books::{Holding, Stage};
 use crate::hospital::desk::{Active, Desk, FINAL_WITHIN, PROVED_WITHIN, ledger, off_thread};
-use crate::hospital::messages::{HospitalError, WriteRecord, Written, WrittenBatch};
+use crate::hospital::messages::{HospitalError, Unsigned, WriteRecord, Written, WrittenBatch};
 use crate::hospital::repair;
 use crate::hospital::sealing::{Draft, Sealer, plan};
 use crate::hospital::spread::{Spread, indices};
@@ -26,6 +26,7 @@ const PATIENCE_MS_MAX: Millis = Millis(600_000);
 struct Kept {
     draft: Draft,
     receipts: Vec<Receipt>,
+    unsigned: Vec<Unsigned>,
     _active: Active,
 }
 
@@ -99,11 +100,13 @@ async fn keep(
         let (upload, ciphertexts) = (Arc::clone(&draft.upload), Arc::clone(&draft.ciphertexts));
         desk.archive.put(upload, ciphertexts).await
     };
-    let (kept, receipts) = tokio::join!(own_copies, spread.to(desk, indices(enrolment), deadline));
+    let spreading = spread.to(desk, indices(enrolment), deadline);
+    let (kept, (receipts, unsigned)) = tokio::join!(own_copies, spreading);
     kept?;
     Ok(Kept {
         draft,
         receipts,
+        unsigned,
         _active: active,
     })
 }
@@ -116,9 +119,10 @@ async fn all_or_nothing(
 ) -> Result<Vec<Kept>, HospitalError> {
     let needed = majority(kin);
     let kept = kept.into_iter().collect::<Result<Vec<_>, _>>()?;
-    let worst = kept.iter().map(|kept| kept.receipts.len()).min();
+    let worst = kept.iter().min_by_key(|kept| kept.receipts.len());
+    let worst = worst.map(|kept| (kept.receipts.len(), kept.unsigned.clone()));
     match worst {
-        Some(receipts) if receipts < needed => {
+        Some((receipts, unsigned)) if receipts < needed => {
             for kept in kept {
                 repair::forget(desk, kept.draft.root).await?;
             }
@@ -126,6 +130,7 @@ async fn all_or_nothing(
                 receipts,
                 needed,
                 kin,
+                unsigned,
             })
         }
         Some(_) | None => Ok(kept),
@@ -142,6 +147,7 @@ async fn place(
     let Kept {
         draft,
         receipts,
+        unsigned,
         _active,
     } = kept;
     let header = header(&draft, &receipts, enrolment)?;
@@ -168,6 +174,7 @@ async fn place(
         height: finalized.proof.header.height,
         records: header.records,
         status: header.status,
+        unsigned,
         transaction: transaction.id(),
         on_chain_bytes: wire::encode(transaction).len(),
     })
@@ -196,6 +203,7 @@ fn header(
         receipts: receipts.len(),
         needed: majority(kin),
         kin,
+        unsigned: Vec::new(),
     })?;
     Ok(BatchHeader {
         chain: upload.chain,

@@ -2,10 +2,10 @@
 
 use super::device::{Device, lost};
 use super::messages::{
-    AboutRoster, Disclose, Enrol, Enrolled, FetchCapsules, FetchRedealt, Keys, PatientError,
-    ReadAll, Rebuild, Rebuilt, ShowKeys, Veto,
+    AboutRoster, Disclose, Enrol, Enrolled, Erase, ErasureReport, FetchCapsules, FetchRedealt,
+    Keys, PatientError, ReadAll, Rebuild, Rebuilt, ShowKeys, Veto,
 };
-use super::{anew, consent, disclose, enrol, read, roster};
+use super::{anew, consent, disclose, enrol, erase, read, roster};
 use crate::friend_relative::messages::Bundle;
 use crate::identity::{Identity, Setting};
 use crate::ports::names::ActorName;
@@ -233,6 +233,17 @@ impl Handler<Delivered<Disclose>> for Patient {
         } = message;
         self.at_the_screen(from, async move |device| {
             disclose::disclose(&device, case).await
+        })
+    }
+}
+
+impl Handler<Delivered<Erase>> for Patient {
+    type Result = ResponseFuture<Result<ErasureReport, PatientError>>;
+
+    fn handle(&mut self, message: Delivered<Erase>, _: &mut Self::Context) -> Self::Result {
+        let Delivered { from, message } = message;
+        self.at_the_screen(from, async move |device| {
+            erase::erase(device, message).await
         })
     }
 }

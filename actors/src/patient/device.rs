@@ -1,6 +1,7 @@
 //! What every flow of a patient's device works with.
 
 use super::draft::Draft;
+use super::erase::Collected;
 use super::messages::PatientError;
 use crate::clients::{ClientError, LedgerClient};
 use crate::identity::{Identity, Setting};
@@ -16,8 +17,9 @@ use kithkin_protocol::wire;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// The one thing in the key space.
+/// Keys in the key space: an enrolment on its way, and receipts of deletion by manifest root.
 const DRAFT: &[u8] = b"draft";
+const ERASED: &[u8] = b"erased-";
 
 /// Handles. Cloned as an `Arc` into every flow.
 pub(super) struct Device {
@@ -105,6 +107,26 @@ impl Device {
     pub(super) async fn put_draft(&self, draft: &Draft) -> Result<(), PatientError> {
         let mut batch = Batch::default();
         batch.put(DRAFT, wire::encode(draft));
+        Ok(self.space.write(batch).await?)
+    }
+
+    /// Receipts of deletion for an upload that have come so far.
+    pub(super) fn collected(&self, root: Digest) -> Result<Option<Collected>, PatientError> {
+        let value = self.space.get(&[ERASED, root.as_ref()].concat())?;
+        let value = value.map(|value| wire::decode(&value)).transpose();
+        value.map_err(|error| PatientError::Store {
+            reason: format!("stored receipts of deletion cannot be read: {error}"),
+        })
+    }
+
+    /// Durable on return.
+    pub(super) async fn put_collected(
+        &self,
+        root: Digest,
+        collected: &Collected,
+    ) -> Result<(), PatientError> {
+        let mut batch = Batch::default();
+        batch.put([ERASED, root.as_ref()].concat(), wire::encode(collected));
         Ok(self.space.write(batch).await?)
     }
 

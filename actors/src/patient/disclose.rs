@@ -2,7 +2,7 @@
 
 use super::device::Device;
 use super::messages::PatientError;
-use crate::scope::{batch_places, prove_batch};
+use crate::scope::{every_batch_place, prove_batch};
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use kithkin_protocol::emergency::{Case, Disclosure, Facts};
 use kithkin_protocol::ids::CaseId;
@@ -54,16 +54,20 @@ async fn batches(
     let mut batches = Vec::new();
     for scope in &case.request.scopes {
         let (client, port) = (&device.client, &device.port);
-        let places =
-            batch_places(client, port, device.me, scope.tier, scope.up_to, deadline).await?;
+        let of = (device.me, scope.tier, scope.up_to);
+        let places = every_batch_place(client, port, of, None, deadline).await?;
         let proofs = stream::iter(places)
             .map(|place| async move { (place, prove_batch(client, place, deadline).await) })
             .buffered(PROOFS_AT_ONCE)
             .map(|(place, entry)| match entry? {
-                Some(entry) => Ok((place.2, entry.header)),
+                // What was erased before it was asked for was not asked for.
+                Some(entry) if entry.ordered_ms.is_some_and(|at| at <= case.requested_ms) => {
+                    Ok(None)
+                }
+                Some(entry) => Ok(Some((place.2, entry.header))),
                 None => Err(missing("a batch of records")),
             });
-        batches.extend(proofs.try_collect::<Vec<_>>().await?);
+        batches.extend(proofs.try_collect::<Vec<_>>().await?.into_iter().flatten());
     }
     Ok(batches)
 }

@@ -5,11 +5,13 @@ use crate::upload::OpenedRecord;
 use actix::Message;
 use kithkin_protocol::crypto::{Digest, SealingKey, VerifyingKey};
 use kithkin_protocol::emergency::{Disclosure, Escalation, TierPolicy};
-use kithkin_protocol::ids::{CaseId, GrantId, HandoverId, HospitalId, KinId, PatientId, RecordId};
+use kithkin_protocol::ids::{
+    BatchId, CaseId, GrantId, HandoverId, HospitalId, KinId, PatientId, RecordId,
+};
 use kithkin_protocol::ledger::Member;
-use kithkin_protocol::record::RewrappedBatch;
+use kithkin_protocol::record::{CopiesErased, Erasure, RewrappedBatch};
 use kithkin_protocol::roster::{Plan, RosterRules};
-use kithkin_protocol::units::{Height, Tier};
+use kithkin_protocol::units::{Height, Millis, Tier};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -155,6 +157,59 @@ pub struct FetchCapsules {
 #[rtype(result = "Result<Disclosure, PatientError>")]
 pub struct Disclose(pub CaseId);
 
+/// Driver (the patient's screen) -> Patient. Has an upload erased by everybody who holds anything of it: the order goes on
+/// chain, then all are asked for signed receipts. Asking again asks those who have not answered.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "Result<ErasureReport, PatientError>")]
+pub struct Erase {
+    /// Manifest root of the upload.
+    pub root: Digest,
+}
+
+/// Who has erased, and who has not said so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ErasureReport {
+    /// The batch.
+    pub batch: BatchId,
+    /// Manifest root.
+    pub root: Digest,
+    /// When the order became final, by block time.
+    pub ordered_ms: Millis,
+    /// Kin that signed, each for its slots.
+    pub kin: Vec<KinReceipts>,
+    /// What the author signed.
+    pub hospital: Option<CopiesErased>,
+    /// Who has not answered, or not as it should.
+    pub silent: Vec<Silent>,
+}
+
+/// One kin's receipts of deletion, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KinReceipts {
+    /// The kin.
+    pub kin: KinId,
+    /// One for each slot; none for a kin that held nothing and had to hold nothing.
+    pub receipts: Vec<Erasure>,
+}
+
+/// Somebody from whom no good receipt has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Silent {
+    /// Who.
+    pub who: Holder,
+    /// Why not, as far as it is known.
+    pub reason: String,
+}
+
+/// Somebody who holds something of an upload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// A kin.
+    Kin(KinId),
+    /// The hospital that wrote it.
+    Hospital(HospitalId),
+}
+
 /// Why a patient's device does not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PatientError {
@@ -217,6 +272,14 @@ pub enum PatientError {
     Upload {
         /// Manifest root.
         root: Digest,
+        /// Why.
+        reason: String,
+    },
+    /// The ledger does not take the order to erase.
+    #[error("batch {batch} is not erased: {reason}")]
+    Order {
+        /// The batch.
+        batch: BatchId,
         /// Why.
         reason: String,
     },

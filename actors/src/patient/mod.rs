@@ -10,6 +10,7 @@
 //! | `collect` | getting uploads and ciphertexts back from hospital or kin |
 //! | [`consent`] | letting hospitals read, outside emergencies |
 //! | `disclose` | the report about a case, from what the ledger proves |
+//! | `erase` | having records erased: the order, and receipts of deletion from every holder |
 //! | `read` | opening records with the own keys |
 //! | `roster` | proposing and stopping changes of the roster |
 //! | `anew` | a new device: rebuilding the keys, dealing others, wrapping the records' keys anew |
@@ -25,6 +26,7 @@ mod device;
 mod disclose;
 mod draft;
 mod enrol;
+mod erase;
 pub mod messages;
 mod read;
 mod roster;

@@ -74,7 +74,7 @@ pub(super) async fn headers(
     let deadline = Instant::now() + PROVE_WITHIN;
     let (client, port) = (&device.client, &device.port);
     let places = if only.is_empty() {
-        batch_places(client, port, device.me, tier, up_to, deadline).await?
+        batch_places(client, port, (device.me, tier, up_to), up_to, deadline).await?
     } else {
         let roots = only.iter().copied().collect();
         batch_places_of(client, port, (device.me, tier, up_to), &roots, deadline).await?

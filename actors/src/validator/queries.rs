@@ -31,6 +31,7 @@ impl Concern {
                 What::Enrolled { patient }
                 | What::Batch { patient, .. }
                 | What::Roster { patient, .. }
+                | What::Erase { patient, .. }
                 | What::Attempt { patient, .. }
                 | What::Case { patient, .. }
                 | What::Grant { patient, .. },
@@ -39,7 +40,10 @@ impl Concern {
             (
                 What::Case { hospital, .. }
                 | What::Attempt { hospital, .. }
-                | What::Grant { hospital, .. },
+                | What::Grant { hospital, .. }
+                | What::Erase {
+                    author: hospital, ..
+                },
                 Self::Hospital(concerned),
             ) => hospital == concerned,
             (What::Rejected { .. } | What::Amended { .. }, _)

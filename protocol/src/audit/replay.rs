@@ -62,6 +62,7 @@ pub(super) fn case_of(transaction: &SignedTransaction) -> Option<CaseId> {
         TxBody::Enrol(_)
         | TxBody::Batch { .. }
         | TxBody::Restock { .. }
+        | TxBody::Erase { .. }
         | TxBody::Governance(_)
         | TxBody::Roster { .. }
         | TxBody::Opaque(_)
@@ -263,6 +264,7 @@ impl Account {
             TxBody::Enrol(_)
             | TxBody::Batch { .. }
             | TxBody::Restock { .. }
+            | TxBody::Erase { .. }
             | TxBody::Roster { .. }
             | TxBody::Opaque(_)
             | TxBody::Grant(_)

@@ -6,9 +6,10 @@ use crate::crypto::Digest;
 use crate::emergency::{CaseError, CaseEvent, CredentialError, SecondCircleError};
 use crate::ids::{AccountId, BatchId, CaseId, GrantId, HospitalId, PatientId, TxId};
 use crate::ledger::enrolment::EnrolmentError;
-use crate::ledger::execute::RequestLimit;
+use crate::ledger::execute::{OrderError, RequestLimit};
 use crate::ledger::governance::{Clause, GovernanceError};
 use crate::ledger::snapshot::Due;
+use crate::ledger::state::BatchPlace;
 use crate::ledger::table::Write;
 use crate::ledger::tree::StateProof;
 use crate::roster::{RosterError, RosterEvent};
@@ -45,6 +46,17 @@ pub enum What {
         batch: BatchId,
         /// Whether every kin holds its shards.
         stored: bool,
+    },
+    /// The patient has ordered a batch to be erased.
+    Erase {
+        /// Whose records.
+        patient: PatientId,
+        /// The hospital that wrote them.
+        author: HospitalId,
+        /// The batch.
+        batch: BatchId,
+        /// Where it stands.
+        place: BatchPlace,
     },
     /// A case took a step.
     Case {
@@ -164,6 +176,9 @@ pub enum Rejection {
     /// A receipt does not hold, or stands twice.
     #[error(transparent)]
     Receipt(#[from] crate::record::ReceiptError),
+    /// A batch is not to be erased now.
+    #[error(transparent)]
+    Order(#[from] OrderError),
     /// No such batch.
     #[error("batch {batch} is not on chain")]
     UnknownBatch {

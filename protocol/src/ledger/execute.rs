@@ -25,6 +25,7 @@ pub use limits::{
     URGENT_PER_PATIENT_MAX,
 };
 pub use review::SUSPENSION_MS;
+pub use upload::OrderError;
 
 use crate::credit::Standings;
 use crate::crypto::{Digest, VerifyingKey};
@@ -366,6 +367,7 @@ impl State {
             TxBody::Batch { header, receipts } => {
                 self.put_batch(run, signer, cause, header, receipts)
             }
+            TxBody::Erase { batch } => Ok(self.order_erasure(run, signer, cause, *batch)?),
             TxBody::Restock { batch, receipts } => {
                 self.restock(run, signer, cause, *batch, receipts)
             }

@@ -36,9 +36,9 @@ pub use event::{Effects, Event, Rejection, What};
 pub(crate) use execute::Replay;
 pub use execute::duties;
 pub use execute::{
-    EnvelopeError, LIVE_CASES_MAX, LIVE_CASES_PER_HOSPITAL_MAX, REQUESTS_PER_HOSPITAL_MAX,
-    REQUESTS_PER_PATIENT_MAX, RequestLimit, SUSPENSION_MS, URGENT_PER_HOSPITAL_MAX,
-    URGENT_PER_PATIENT_MAX,
+    EnvelopeError, LIVE_CASES_MAX, LIVE_CASES_PER_HOSPITAL_MAX, OrderError,
+    REQUESTS_PER_HOSPITAL_MAX, REQUESTS_PER_PATIENT_MAX, RequestLimit, SUSPENSION_MS,
+    URGENT_PER_HOSPITAL_MAX, URGENT_PER_PATIENT_MAX,
 };
 pub use genesis::{
     Genesis, GenesisError, HospitalInfo, Profile, VALIDATORS_MAX, ValidatorInfo, Workload,

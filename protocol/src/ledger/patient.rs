@@ -138,6 +138,18 @@ impl Patient {
         self.eras.range(..=epoch).next_back().map(|(_, era)| era)
     }
 
+    /// Whether every holder of these pieces has, since the roster last changed, shown what a drill drew of the tier, and none
+    /// was lost: then whoever had them before need not keep them too.
+    #[must_use]
+    pub fn all_shown(&self, tier: Tier, era: &Era) -> bool {
+        let has_shown = |kin: &KinId| {
+            let index = self.in_roster(*kin).map(|(index, _)| index);
+            let shown = index.and_then(|index| self.drill.shown.get(&(index, tier)));
+            shown.is_some_and(|shown| shown.held > 0 && shown.lost == 0)
+        };
+        era.holders.iter().all(has_shown)
+    }
+
     /// The roster as a handover sees it.
     #[must_use]
     pub fn present(&self, patient: PatientId) -> Present<'_> {

@@ -58,6 +58,8 @@ pub struct BatchEntry {
     pub id: BatchId,
     /// What the hospital signed; the receipts are those of the latest word on it.
     pub header: BatchHeader,
+    /// When the patient ordered it to be erased. Nobody has to show it any more, and no later request reaches it.
+    pub ordered_ms: Option<Millis>,
 }
 
 /// Where a batch stands: patient, tier, height, place in the block.

@@ -4,6 +4,7 @@ mod accreditation;
 mod chain;
 mod consent;
 mod disclosure;
+mod erasure;
 mod requests;
 mod review;
 mod roster;

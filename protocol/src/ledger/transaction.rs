@@ -127,6 +127,11 @@ pub enum TxBody {
         /// Digest over the identifiers of the records, in ascending order ([`read_digest`]).
         digest: Digest,
     },
+    /// Patient: everybody who holds anything of this batch is to erase it.
+    Erase {
+        /// The batch.
+        batch: BatchId,
+    },
 }
 
 /// A kin's agreement. Every field that the kin was shown is signed, so the approval fits this request only.

@@ -18,7 +18,7 @@
 //! | `repair` | Redundant data | a lost shard made anew from those of other kin |
 //! | `rewrap` | 6 | records' keys encapsulated anew, to another tier key |
 //! | `slots` | Redundant data | who holds which shard after a change of the roster |
-//! | `erasure`, `quota` | Redundant data | a kin's signature for what it erased; room and what makes some |
+//! | `erasure`, `copies`, `quota` | Redundant data | what a kin, and a hospital, sign for what they erased; room and what makes some |
 //!
 //! Not here: who may open what ([`crate::sharing`] makes capsule keys,
 //! [`crate::emergency`] says when). The protocol in prose: `docs/spec/opening.md`.
@@ -27,6 +27,7 @@ mod batch;
 mod capsule;
 mod capsule_key;
 mod chunks;
+mod copies;
 mod duties;
 mod envelope;
 mod erasure;
@@ -46,6 +47,7 @@ pub use batch::{BatchError, BatchHeader, BatchStatus};
 pub use capsule::{Capsule, CapsuleError, CheckedCapsule, Label, SealContext, WrappedKey};
 pub use capsule_key::CapsuleKey;
 pub use chunks::{CHUNK_BYTES, ChunkFault, ChunkProof};
+pub use copies::{CopiesErased, CopiesErasedBody, CopiesErasedError};
 pub use duties::{DUTIES_MAX, Duties, Duty, DutyError};
 pub(crate) use envelope::open_with;
 pub use envelope::{

@@ -57,6 +57,7 @@ pub async fn run(args: ClusterArgs) -> Result<(), Failure> {
     let mut config = ClusterConfig::new(folder.path.clone(), settings.shape);
     config.seed = settings.seed;
     config.timing = settings.timing;
+    config.quota = settings.quota;
     config.lies = lies(&settings.liars);
     let stage = Rc::new(Stage::launch(config).await?);
     let session = Session {

@@ -7,11 +7,12 @@
 use crate::cli::{ClusterArgs, ProfileArg};
 use crate::commands::Failure;
 use anyhow::{Context as _, anyhow};
-use kithkin_actors::cluster::{ClusterConfig, LaunchError, Lie, Shape};
+use kithkin_actors::cluster::{ClusterConfig, LaunchError, Lie, QUOTA_BYTES, Shape};
 use kithkin_actors::ports::names::ActorName;
 use kithkin_protocol::consensus::Timing;
 use kithkin_protocol::ids::ValidatorId;
 use kithkin_protocol::ledger::Profile;
+use kithkin_protocol::record::Quota;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -45,6 +46,7 @@ struct Layer {
     consensus_max_ms: Option<u64>,
     heartbeat_ms: Option<u64>,
     liars: Option<Vec<String>>,
+    kin_quota_mib: Option<u64>,
 }
 
 /// The load that is to be written.
@@ -83,6 +85,8 @@ pub(super) struct Settings {
     pub(super) timing: Timing,
     /// Validators that lie.
     pub(super) liars: Vec<(ValidatorId, Lie)>,
+    /// How much each of the kin keeps for a patient.
+    pub(super) quota: Quota,
 }
 
 impl Settings {
@@ -147,6 +151,7 @@ impl Settings {
                 .map(|ms| Duration::from_millis(ms.max(50))),
             timing: layer.timing(shape).map_err(Failure::Usage)?,
             liars: layer.liars(shape).map_err(Failure::Usage)?,
+            quota: layer.quota().map_err(Failure::Usage)?,
             data: layer.data,
         })
     }
@@ -190,6 +195,7 @@ impl Layer {
             consensus_max_ms: self.consensus_max_ms.or(lower.consensus_max_ms),
             heartbeat_ms: self.heartbeat_ms.or(lower.heartbeat_ms),
             liars: self.liars.or(lower.liars),
+            kin_quota_mib: self.kin_quota_mib.or(lower.kin_quota_mib),
         }
     }
 
@@ -208,6 +214,15 @@ impl Layer {
             in_flight_max,
             patience: Duration::from_millis(self.load_patience_ms.unwrap_or(20_000)),
         }))
+    }
+
+    fn quota(&self) -> anyhow::Result<Quota> {
+        let bytes_max = match self.kin_quota_mib {
+            None => QUOTA_BYTES,
+            Some(0) => return Err(anyhow!("kin_quota_mib is 0; it must be at least 1")),
+            Some(mib) => mib.saturating_mul(1 << 20),
+        };
+        Ok(Quota { bytes_max })
     }
 
     /// Who lies: at most as many as the shape tolerates.

@@ -1,6 +1,7 @@
 //! The kin as an actor, in a whole cluster; the tests play the patient or a hospital where they misbehave.
 
 mod deciding;
+mod erasing;
 mod offers;
 mod releasing;
 mod second;
@@ -15,7 +16,8 @@ use kithkin_protocol::units::{Epoch, Tier};
 /// The shares that a kin keeps, opened with the keys of its vault.
 pub(crate) fn kept_shares(space: Space, keys: &KeySpace) -> Vec<(Epoch, Tier, Share)> {
     let mut shares = Vec::new();
-    for ward in Storage::new(space).wards().expect("readable") {
+    let store = Storage::open(space, keys.clone()).expect("readable");
+    for ward in store.wards().expect("readable") {
         for kept in &ward.shares {
             let key = keys.load(&kept.key).expect("readable").expect("a key");
             let context = ward.context(kept.tier);

@@ -25,8 +25,7 @@ pub(super) async fn misuse(desk: &Desk, id: GrantId) -> Result<Vec<Misused>, Hos
         let places = batch_places(
             client,
             &desk.port,
-            patient,
-            scope.tier,
+            (patient, scope.tier, scope.up_to),
             scope.up_to,
             deadline,
         );

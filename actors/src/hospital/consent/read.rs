@@ -164,7 +164,13 @@ impl Reading<'_> {
     ) -> Result<Vec<(BatchPlace, BatchHeader)>, HospitalError> {
         let (client, port) = (&self.desk.client, &self.desk.port);
         let (patient, deadline) = (self.grant.patient(), self.deadline);
-        let places = batch_places(client, port, patient, scope.tier, scope.up_to, deadline);
+        let places = batch_places(
+            client,
+            port,
+            (patient, scope.tier, scope.up_to),
+            scope.up_to,
+            deadline,
+        );
         let mut proved = iter(places.await.map_err(ledger)?)
             .map(|place| async move { (place, prove_batch(client, place, deadline).await) })
             .buffered(BATCHES_AT_ONCE);

@@ -3,12 +3,13 @@
 //! The patient's device is played by the tests, so that they hold the tier keys.
 
 mod accreditation;
+mod erasing;
 mod opening;
 mod refusals;
 mod writing;
 
 use crate::clients::LedgerClient;
-use crate::cluster::{Cluster, ClusterConfig, Shape};
+use crate::cluster::{Cluster, ClusterConfig, QUOTA_BYTES, Shape};
 use crate::friend_relative::FriendRelative;
 use crate::friend_relative::messages::{Conduct, Decide, Decided, Decision, OfferShares};
 use crate::hospital::Hospital;
@@ -28,6 +29,7 @@ use kithkin_protocol::crypto::Signature;
 use kithkin_protocol::emergency::{Case, Escalation, Purpose, Reason, TierPolicy};
 use kithkin_protocol::ids::{CaseId, PatientId};
 use kithkin_protocol::ledger::{Enrolment, Event, TierShares, TxBody};
+use kithkin_protocol::record::Quota;
 use kithkin_protocol::roster::RosterRules;
 use kithkin_protocol::sharing::{ShareContext, Threshold, TierKey, deal, seal_share};
 use kithkin_protocol::units::{Millis, ShareIndex, Tier};
@@ -55,6 +57,11 @@ async fn house() -> House {
 }
 
 async fn house_of(validators: u16) -> House {
+    house_with(validators, QUOTA_BYTES).await
+}
+
+/// With kin that keep so many bytes for each patient.
+async fn house_with(validators: u16, bytes_max: u64) -> House {
     let data = tempfile::tempdir().expect("a folder");
     let shape = Shape {
         validators,
@@ -65,6 +72,7 @@ async fn house_of(validators: u16) -> House {
     };
     let (saw, events) = mpsc::unbounded_channel();
     let mut config = ClusterConfig::new(data.path().to_owned(), shape);
+    config.quota = Quota { bytes_max };
     config.observer = Observer::new(move |sight| {
         if let Sight::Block(seen, events) = sight
             && seen.validator.0 == 0

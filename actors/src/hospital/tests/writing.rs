@@ -1,5 +1,6 @@
 //! Writing files: stored, degraded and repaired, refused; and what the patient gets back.
 
+use super::house_with;
 use super::{House, house, join};
 use crate::friend_relative::messages::StoreShards;
 use crate::hospital::messages::{FetchRecords, HospitalError, Written};
@@ -119,12 +120,18 @@ async fn with_too_few_kin_nothing_goes_on_chain() {
         house.send_away(n).await;
     }
     let answer = house.write(demo_bundle(), 300).await;
-    let refused = HospitalError::TooFewReceipts {
+    let Err(HospitalError::TooFewReceipts {
         receipts: 2,
         needed: 3,
         kin: 5,
+        unsigned,
+    }) = answer
+    else {
+        panic!("{answer:?}");
     };
-    assert_eq!(answer, Err(refused));
+    let named: BTreeSet<_> = unsigned.iter().map(|one| one.kin).collect();
+    let away = (0..3).filter_map(|n| house.cluster.kin(0, n)).collect();
+    assert_eq!(named, away);
     assert_eq!(on_chain(&house).await, BTreeMap::new());
     for n in 0..3 {
         house.bring_back(n).await;
@@ -137,6 +144,20 @@ async fn with_too_few_kin_nothing_goes_on_chain() {
             .iter()
             .all(|batch| stored(batch) == BatchStatus::Stored)
     );
+    house.close().await;
+}
+
+/// Kin that have no room say so, and the hospital says it to whoever wanted to write.
+#[actix::test]
+async fn kin_that_are_full_are_named_with_the_reason() {
+    let house = house_with(1, 3_000).await;
+    let answer = house.write(demo_bundle(), 30_000).await;
+    let Err(error @ HospitalError::TooFewReceipts { .. }) = answer else {
+        panic!("{answer:?}");
+    };
+    let text = error.to_string();
+    assert!(text.contains("bytes more do not fit"), "{text}");
+    assert_eq!(on_chain(&house).await, BTreeMap::new());
     house.close().await;
 }
 

@@ -166,7 +166,13 @@ async fn seal(
     for scope in &terms.scopes {
         let deadline = Instant::now() + PROVE_WITHIN;
         let (client, port) = (&device.client, &device.port);
-        let places = batch_places(client, port, device.me, scope.tier, scope.up_to, deadline);
+        let places = batch_places(
+            client,
+            port,
+            (device.me, scope.tier, scope.up_to),
+            scope.up_to,
+            deadline,
+        );
         for place in places.await? {
             let entry = prove_batch(client, place, deadline).await?;
             let entry = entry.ok_or_else(|| PatientError::Ledger {

@@ -151,8 +151,7 @@ async fn place(house: &House, upload: &TestUpload) -> BatchPlace {
     let places = batch_places(
         &client,
         &port,
-        patient,
-        tier,
+        (patient, tier, head.height),
         head.height,
         House::deadline(),
     );

@@ -76,6 +76,7 @@ impl State {
         let erased = BTreeSet::new();
         let batches = self
             .batches_of(patient, tier, height)
+            .filter(|(_, batch)| batch.ordered_ms.is_none())
             .map(|(_, batch)| &batch.header);
         let duties = self::duties(&entry, kin, batches, &erased);
         let duties = Duties::new(self.meta().chain, patient, tier, duties)?;

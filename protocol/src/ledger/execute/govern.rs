@@ -153,7 +153,7 @@ impl State {
         let now = run.now;
         let end: fn(&mut Case, crate::units::Millis) -> Vec<CaseEvent> = match role {
             Role::Hospital => Case::on_hospital_revoked,
-            Role::Issuer => |case, now| case.on_issuer_revoked(now),
+            Role::Issuer => Case::on_issuer_revoked,
             Role::Reviewer => return,
         };
         let rests = |case: &Case| match role {

@@ -274,9 +274,14 @@ impl State {
         }
     }
 
-    /// How many batches of a patient stand, in all tiers.
+    /// How many batches of a patient stand, in all tiers, and are not to be erased.
     fn batch_count(&self, patient: PatientId) -> usize {
-        let of = |tier| self.batches_of(patient, tier, Height(u64::MAX)).count();
+        let of = |tier| {
+            let batches = self.batches_of(patient, tier, Height(u64::MAX));
+            batches
+                .filter(|(_, batch)| batch.ordered_ms.is_none())
+                .count()
+        };
         Tier::ALL.into_iter().map(of).sum()
     }
 

@@ -57,7 +57,12 @@ impl State {
         let stored = header.status == BatchStatus::Stored;
         self.batch_places.put(id, place);
         let header = *header;
-        self.batches.put(place, BatchEntry { id, header });
+        let entry = BatchEntry {
+            id,
+            header,
+            ordered_ms: None,
+        };
+        self.batches.put(place, entry);
         run.batch(cause, header.patient, tier, id, stored);
         Ok(())
     }
@@ -89,6 +94,7 @@ impl State {
             ("author", entry.header.author != author),
             ("epoch", entry.header.epoch < patient.roster_since),
             ("status", entry.header.status == BatchStatus::Stored),
+            ("order (it is to be erased)", entry.ordered_ms.is_some()),
             ("receipt count", receipts.len() != kin),
         ];
         if let Some((field, _)) = wrong.into_iter().find(|(_, wrong)| *wrong) {
@@ -99,6 +105,81 @@ impl State {
         entry.header.receipts = u8::try_from(kin).unwrap_or(u8::MAX);
         self.batches.put(place, entry);
         run.batch(cause, place.0, place.1, batch, true);
+        Ok(())
+    }
+}
+
+/// Why a batch is not to be erased now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum OrderError {
+    /// No such batch.
+    #[error("batch {batch} is not on chain")]
+    Unknown {
+        /// The batch.
+        batch: BatchId,
+    },
+    /// Only the patient's own device orders it.
+    #[error("only the patient may have batch {batch} erased")]
+    NotPatient {
+        /// The batch.
+        batch: BatchId,
+    },
+    /// The order stands already.
+    #[error("batch {batch} is to be erased already")]
+    Twice {
+        /// The batch.
+        batch: BatchId,
+    },
+    /// Kin and hospital must agree on what an open case reaches.
+    #[error("a case is open; stop it, or wait until it is over")]
+    CaseOpen,
+    /// New capsules were made of all batches that stood when the exchange of keys was proposed.
+    #[error("the patient's keys are being exchanged; wait until that is over")]
+    KeysInExchange,
+}
+
+impl State {
+    /// The patient orders a batch to be erased by whoever holds anything of it.
+    pub(super) fn order_erasure(
+        &mut self,
+        run: &mut Run,
+        signer: AccountId,
+        cause: (TxId, u32),
+        batch: BatchId,
+    ) -> Result<(), OrderError> {
+        let unknown = OrderError::Unknown { batch };
+        let place = *self.batch_places.get(&batch).ok_or(unknown)?;
+        let mut entry = self.batches.get(&place).cloned().ok_or(unknown)?;
+        let mut patient = self.patients.get(&place.0).cloned().ok_or(unknown)?;
+        if patient.device != signer {
+            return Err(OrderError::NotPatient { batch });
+        }
+        if entry.ordered_ms.is_some() {
+            return Err(OrderError::Twice { batch });
+        }
+        if patient.live_cases > 0 {
+            return Err(OrderError::CaseOpen);
+        }
+        let handover = self.handovers.get(&place.0);
+        if handover.is_some_and(|handover| handover.plan.replaces_keys()) {
+            return Err(OrderError::KeysInExchange);
+        }
+        entry.ordered_ms = Some(run.now);
+        let author = entry.header.author;
+        self.batches.put(place, entry);
+        // Places of a drill that is under way were drawn with this batch among them: it is drawn anew.
+        if patient.drill.round.take().is_some() {
+            patient.drill.due_ms = patient.drill.due_ms.min(run.now);
+            let handover = self.handovers.get(&place.0).cloned();
+            self.put_roster(place.0, patient, handover);
+        }
+        let what = What::Erase {
+            patient: place.0,
+            author,
+            batch,
+            place,
+        };
+        run.emit(Some(cause), what);
         Ok(())
     }
 }

@@ -55,6 +55,7 @@ fn the_preset_says_what_the_defaults_are() {
     assert_eq!(with.shape, without.shape);
     assert_eq!(with.timing, without.timing);
     assert_eq!(with.seed, without.seed);
+    assert_eq!(with.quota, without.quota);
     assert_eq!(with.check_in_flight_max, without.check_in_flight_max);
     let large = concat!(env!("CARGO_MANIFEST_DIR"), "/config/cluster-large.toml");
     let large = resolve(&["--config", large], &[]).unwrap();
