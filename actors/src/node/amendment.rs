@@ -109,7 +109,7 @@ pub enum AmendmentError {
         height: Height,
     },
     /// The ledger would refuse it.
-    #[error("the ledger would not adopt this: {0}")]
+    #[error("the ledger would not adopt this")]
     Refused(#[from] GovernanceError),
 }
 
@@ -414,6 +414,7 @@ mod tests {
         Accredited, Change, Genesis, HospitalInfo, IssuerInfo, Profile, ProtocolVersion,
         ReviewerInfo, Role, Workload,
     };
+    use std::error::Error as _;
 
     struct Village {
         folder: tempfile::TempDir,
@@ -600,6 +601,21 @@ mod tests {
             let error = Draft::read(&path).unwrap_err().to_string();
             assert!(error.contains(words), "{from}: {error}");
         }
+    }
+
+    /// The program prints an error and its causes, one after the other.
+    #[test]
+    fn a_refusal_is_printed_with_its_cause_and_the_cause_once() {
+        let village = village();
+        let error = village.propose(Vec::<Clause>::new()).unwrap_err();
+        let mut printed = error.to_string();
+        let mut cause = error.source();
+        while let Some(next) = cause {
+            printed = format!("{printed}: {next}");
+            cause = next.source();
+        }
+        let cause = GovernanceError::Changes { count: 0 };
+        assert_eq!(printed, format!("the ledger would not adopt this: {cause}"));
     }
 
     #[test]
