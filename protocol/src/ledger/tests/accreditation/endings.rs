@@ -1,9 +1,9 @@
 //! What ends with a hospital, an issuer or a reviewer, and what goes on.
 
+use super::super::consent::{deed, terms_for};
 use super::*;
-use crate::consent::{GrantDeed, GrantEvent, GrantPurpose, GrantTerms, RevokedBy, Standing};
-use crate::crypto::{OpeningKey, Secret32};
-use crate::emergency::{ClosedBy, Purpose, Scope};
+use crate::consent::{GrantEvent, RevokedBy, Standing};
+use crate::emergency::{ClosedBy, Purpose};
 
 /// A hospital goes: every case of it that could still open something ends in that very block, and no other.
 #[test]
@@ -98,29 +98,11 @@ fn a_waiting_case_ends_too() {
 fn grants_end_with_their_hospital() {
     let mut chain = Chain::new();
     chain.enrol();
-    let terms = |chain: &Chain, n: u8| GrantTerms {
-        patient: patient(),
-        hospital: hospital_id(n),
-        scopes: vec![Scope {
-            tier: Tier::Chart,
-            up_to: chain.ledger.height(),
-            only: Vec::new(),
-        }],
-        purpose: GrantPurpose::Treatment,
-        from_ms: chain.ledger.head_time(),
-        until_ms: chain.ledger.head_time().plus(60_000),
-        key: OpeningKey::from_seed(Secret32::new([n; 32])).sealing_key(),
-    };
     let [gone, stays] = [OTHER_HOSPITAL, HOSPITAL].map(|n| {
-        let terms = terms(&chain, n);
+        let terms = terms_for(&chain, n, n);
         let grant = terms.id(chain.ledger.chain());
-        let hospital_signature = terms.sign(chain.ledger.chain(), &key(n));
-        let deed = GrantDeed {
-            terms,
-            encapsulation: Digest([4; 32]),
-            hospital_signature,
-        };
-        chain.act(PATIENT, TxBody::Grant(Box::new(deed)));
+        let body = deed(&chain, terms, n);
+        chain.act(PATIENT, body);
         grant
     });
     let told = chain.amend(vec![revoke(Role::Hospital, OTHER_HOSPITAL)]);
