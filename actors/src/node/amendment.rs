@@ -5,8 +5,8 @@
 //! people see whom it concerns and how many signatures are missing without asking a node. What it says of them binds nobody:
 //! the ledger counts the signatures itself, and [`Draft::check_on`] compares the file with a state of the ledger.
 
+use super::handed::{self, Trouble};
 use super::keys::NodeKeys;
-use crate::ports::folder;
 use kithkin_protocol::credit::{Standings, ValidatorSet};
 use kithkin_protocol::crypto::{Digest, Signature, VerifyingKey};
 use kithkin_protocol::ids::{ChainId, ValidatorId};
@@ -17,14 +17,10 @@ use kithkin_protocol::ledger::{
 use kithkin_protocol::units::{Height, Millis};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Version of the file.
 const FORMAT: u32 = 2;
-
-/// Largest file in bytes: a thousand members with their signatures fit well.
-const FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
 /// Why an amendment's file cannot be read, written, signed, merged or handed in.
 #[derive(Debug, thiserror::Error)]
@@ -111,6 +107,21 @@ pub enum AmendmentError {
     /// The ledger would refuse it.
     #[error("the ledger would not adopt this")]
     Refused(#[from] GovernanceError),
+}
+
+impl AmendmentError {
+    fn of(path: &Path, trouble: Trouble) -> Self {
+        let path = path.to_owned();
+        match trouble {
+            Trouble::Io { action, reason } => Self::Io {
+                path,
+                action,
+                reason,
+            },
+            Trouble::Exists => Self::Exists { path },
+            Trouble::Content(reason) => Self::Content { path, reason },
+        }
+    }
 }
 
 /// An amendment on its way to a quorum.
@@ -306,19 +317,10 @@ impl Draft {
                 .map(|(&signer, &signature)| Signed { signer, signature })
                 .collect(),
         };
-        let path = || path.to_owned();
-        let text = toml::to_string(&content).map_err(|error| AmendmentError::Content {
-            path: path(),
-            reason: error.to_string(),
-        })?;
-        folder::write_new(&path(), text.as_bytes()).map_err(|error| match error.kind() {
-            std::io::ErrorKind::AlreadyExists => AmendmentError::Exists { path: path() },
-            _ => AmendmentError::Io {
-                path: path(),
-                action: "written",
-                reason: error.to_string(),
-            },
-        })
+        toml::to_string(&content)
+            .map_err(|error| Trouble::Content(error.to_string()))
+            .and_then(|text| handed::write(path, &text))
+            .map_err(|trouble| AmendmentError::of(path, trouble))
     }
 
     /// Reads one and checks its digest, its shape and every signature in it.
@@ -326,22 +328,8 @@ impl Draft {
     /// # Errors
     /// [`AmendmentError::Io`], [`AmendmentError::Content`], [`AmendmentError::Signature`].
     pub fn read(path: &Path) -> Result<Self, AmendmentError> {
-        let bad = |reason: String| AmendmentError::Content {
-            path: path.to_owned(),
-            reason,
-        };
-        let io = |error: std::io::Error| AmendmentError::Io {
-            path: path.to_owned(),
-            action: "read",
-            reason: error.to_string(),
-        };
-        let bytes = fs::metadata(path).map_err(io)?.len();
-        if bytes > FILE_BYTES_MAX {
-            return Err(bad(format!(
-                "it has {bytes} bytes; at most {FILE_BYTES_MAX} are read"
-            )));
-        }
-        let text = fs::read_to_string(path).map_err(io)?;
+        let text = handed::read(path).map_err(|trouble| AmendmentError::of(path, trouble))?;
+        let bad = |reason| AmendmentError::of(path, Trouble::Content(reason));
         let content: Content = toml::from_str(&text).map_err(|error| bad(error.to_string()))?;
         let (draft, signatures) = content.check().map_err(bad)?;
         draft
@@ -415,6 +403,7 @@ mod tests {
         ReviewerInfo, Role, Workload,
     };
     use std::error::Error as _;
+    use std::fs;
 
     struct Village {
         folder: tempfile::TempDir,
