@@ -72,10 +72,7 @@ fn each_case_is_judged_by_the_roster_and_rules_of_its_epoch() {
     let mut spoilt = bundle.clone();
     spoilt.rosters.swap(0, 1);
     let part = Part::Roster(Epoch(1));
-    assert_eq!(
-        scene.verify(&spoilt),
-        Err(AuditError::Misplaced { part })
-    );
+    assert_eq!(scene.verify(&spoilt), Err(AuditError::Misplaced { part }));
     let mut spoilt = bundle;
     spoilt.rosters.pop();
     let what = "rosters";
@@ -358,8 +355,5 @@ fn issuers_of_credentials_are_shown() {
     let mut spoilt = bundle;
     spoilt.register = spoilt.meta.clone();
     let part = Part::Register;
-    assert_eq!(
-        scene.verify(&spoilt),
-        Err(AuditError::Misplaced { part })
-    );
+    assert_eq!(scene.verify(&spoilt), Err(AuditError::Misplaced { part }));
 }

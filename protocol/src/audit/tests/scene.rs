@@ -1,8 +1,6 @@
 //! Four validators, two patients with five kin each, two hospitals and a reviewer, and a source that shows their chain.
 
-use crate::audit::{
-    Attachment, AuditError, Bundle, Findings, Source, Subject, build, verify,
-};
+use crate::audit::{Attachment, AuditError, Bundle, Findings, Source, Subject, build, verify};
 use crate::consensus::Certificate;
 use crate::crypto::group::ScalarBytes;
 use crate::crypto::{Digest, OpeningKey, Secret32, Signature, SigningKey};
