@@ -17,6 +17,7 @@ use crate::waiting::until;
 use kithkin_actors::friend_relative::messages::Decision;
 use kithkin_actors::patient::messages::Source;
 use kithkin_actors::ports::names::ActorName;
+use kithkin_actors::upload::OpenedRecord;
 use kithkin_fhir::fixture;
 use kithkin_protocol::emergency::{CaseEvent, TierPolicy};
 use kithkin_protocol::ids::KinId;
@@ -268,14 +269,8 @@ impl Player<'_> {
             .iter()
             .filter_map(|kin| directory.name(*kin))
             .collect();
-        let mut tiers: BTreeMap<Tier, Vec<_>> = BTreeMap::new();
-        for record in opened.records {
-            tiers.entry(record.tier).or_default().push(record);
-        }
-        let counts = tiers
-            .iter()
-            .map(|(tier, records)| format!("{} {tier}", records.len()));
-        let mut what = format!("reads case {}: {}", read.case, list(counts));
+        let mut tiers = by_tier(opened.records);
+        let mut what = format!("reads case {}: {}", read.case, counts(&tiers));
         if !forged.is_empty() {
             what = format!("{what}; forged by {}", list(&forged));
         }
@@ -438,6 +433,21 @@ impl Player<'_> {
         let id = self.stage.cluster().kin(kin.0, kin.1);
         id.ok_or(StageError::NoSuchActor { name: kin.into() })
     }
+}
+
+/// What was opened, tier by tier.
+pub(super) fn by_tier(records: Vec<OpenedRecord>) -> BTreeMap<Tier, Vec<OpenedRecord>> {
+    let mut tiers: BTreeMap<Tier, Vec<OpenedRecord>> = BTreeMap::new();
+    for record in records {
+        tiers.entry(record.tier).or_default().push(record);
+    }
+    tiers
+}
+
+/// How many records of each tier, in words.
+pub(super) fn counts(tiers: &BTreeMap<Tier, Vec<OpenedRecord>>) -> String {
+    let counts = tiers.iter();
+    list(counts.map(|(tier, records)| format!("{} {tier}", records.len())))
 }
 
 /// For a step that succeeded.

@@ -1,6 +1,6 @@
 //! Consents in a script: what people do about them, and looking whether what was expected of them holds.
 
-use super::acts::{Outcome, done};
+use super::acts::{Outcome, by_tier, counts, done};
 use super::expect::list;
 use super::judge::{Verdict, holds};
 use super::player::{Done, Player};
@@ -112,14 +112,9 @@ impl Player<'_> {
             .stage
             .read_granted(hospital, id, read.tiers.clone(), read.within.0)
             .await?;
-        let mut tiers: BTreeMap<Tier, Vec<_>> = BTreeMap::new();
-        for record in opened.records {
-            tiers.entry(record.tier).or_default().push(record);
-        }
-        let counts = tiers
-            .iter()
-            .map(|(tier, records)| format!("{} {tier}", records.len()));
-        let mut what = format!("reads with consent {}: {}", read.consent, list(counts));
+        let mut tiers = by_tier(opened.records);
+        let counts = counts(&tiers);
+        let mut what = format!("reads with consent {}: {counts}", read.consent);
         for (tier, reason) in &opened.shut {
             what = format!("{what}; {tier} stays shut: {reason}");
         }

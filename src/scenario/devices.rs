@@ -7,7 +7,6 @@ use super::script::{NewPhone, Rebuild, Vouch, WaitDevice, WaitErased};
 use super::words::KinName;
 use crate::stage::StageError;
 use kithkin_actors::friend_relative::messages::RosterWish;
-use kithkin_actors::patient::messages::AboutRoster;
 use kithkin_actors::ports::names::ActorName;
 use kithkin_protocol::ledger::Member;
 use kithkin_protocol::roster::Plan;
@@ -95,16 +94,7 @@ impl Player<'_> {
         self.stage
             .kin_about_roster((of, n), patient, RosterWish::Join)
             .await?;
-        match phone.who.0 {
-            ActorName::Kin(of, n) => {
-                let wish = RosterWish::Propose(Box::new(plan));
-                self.stage.kin_about_roster((of, n), patient, wish).await?;
-            }
-            _ => {
-                let about = AboutRoster::Propose(Box::new(plan));
-                self.stage.patient_about_roster(patient, about).await?;
-            }
-        }
+        self.propose_roster(phone.who.0, patient, plan).await?;
         let what = format!(
             "proposes {} as the new device of {}, among the kin of {}",
             phone.new, phone.lost, phone.patient

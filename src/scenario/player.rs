@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 #[derive(Debug, thiserror::Error)]
 pub enum PlayError {
     /// No folder for the cluster.
-    #[error("the temporary data folder: {0}; TMPDIR names where it is made")]
+    #[error("the temporary data folder cannot be made; TMPDIR names where it is made")]
     Folder(#[from] std::io::Error),
     /// The cluster does not start.
     #[error(transparent)]

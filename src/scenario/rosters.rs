@@ -46,16 +46,7 @@ impl Player<'_> {
     pub(super) async fn change_roster(&self, change: &ChangeRoster) -> Outcome {
         let patient = change.patient.0;
         let plan = self.plan(change).await?;
-        match change.who.0 {
-            ActorName::Kin(of, n) => {
-                let wish = RosterWish::Propose(Box::new(plan));
-                self.stage.kin_about_roster((of, n), patient, wish).await?;
-            }
-            _ => {
-                let about = AboutRoster::Propose(Box::new(plan));
-                self.stage.patient_about_roster(patient, about).await?;
-            }
-        }
+        self.propose_roster(change.who.0, patient, plan).await?;
         let what = format!(
             "proposes a roster of {} with {} instead of {}",
             change.patient,
@@ -63,6 +54,26 @@ impl Player<'_> {
             list(&change.out)
         );
         Ok(done(change.who.0, what, None))
+    }
+
+    /// A kin of the patient, or the patient, proposes.
+    pub(super) async fn propose_roster(
+        &self,
+        who: ActorName,
+        patient: u16,
+        plan: Plan,
+    ) -> Result<(), StageError> {
+        match who {
+            ActorName::Kin(of, n) => {
+                let wish = RosterWish::Propose(Box::new(plan));
+                self.stage.kin_about_roster((of, n), patient, wish).await
+            }
+            _ => {
+                let about = AboutRoster::Propose(Box::new(plan));
+                self.stage.patient_about_roster(patient, about).await?;
+                Ok(())
+            }
+        }
     }
 
     /// The present roster with newcomers in the places of those who leave.

@@ -1,6 +1,6 @@
 //! What patients and hospitals do about consents, and what the ledger proves of them.
 
-use super::{STEP_WITHIN, Stage, StageError, millis};
+use super::{Stage, StageError, millis};
 use kithkin_actors::hospital::Hospital;
 use kithkin_actors::hospital::consent::messages::{
     GiveBack, GrantOpened, MisuseGrant, Misused, ReadGranted, TakeGrants,
@@ -120,13 +120,7 @@ impl Stage {
             within_ms: millis(within),
         };
         let to = ActorName::Hospital(hospital);
-        // The hospital answers by itself when the time is over.
-        let limit = within + STEP_WITHIN;
-        Ok(self
-            .driver
-            .ask::<Hospital, _>(to, message, limit)
-            .await
-            .map_err(|error| self.name_error(error))??)
+        Ok(self.ask_for::<Hospital, _>(to, message, within).await??)
     }
 
     /// A hospital asks all kin for what a grant once covered, whether or not it has ended.

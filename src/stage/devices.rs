@@ -51,8 +51,8 @@ impl Stage {
         let message = Rebuild {
             patient: self.patient_id(patient)?,
         };
-        let asked = self.driver.ask::<Patient, _>(to, message, 2 * STEP_WITHIN);
-        Ok(asked.await.map_err(|error| self.name_error(error))??)
+        let asked = self.ask_for::<Patient, _>(to, message, STEP_WITHIN);
+        Ok(asked.await??)
     }
 
     /// Who the device is that speaks for a patient, as proved.

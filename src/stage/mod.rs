@@ -287,13 +287,7 @@ impl Stage {
             within_ms: millis(within),
         };
         let to = ActorName::Hospital(hospital);
-        // The hospital answers by itself when the time is over.
-        let limit = within + Duration::from_secs(30);
-        Ok(self
-            .driver
-            .ask::<Hospital, _>(to, message, limit)
-            .await
-            .map_err(|error| self.name_error(error))??)
+        Ok(self.ask_for::<Hospital, _>(to, message, within).await??)
     }
 
     /// The hospital ends the case.
@@ -491,8 +485,24 @@ impl Stage {
         M: actix::Message + Send + 'static,
         M::Result: Send,
     {
+        self.ask_for::<A, M>(to, message, Duration::ZERO).await
+    }
+
+    /// Asks for something that may last `within`: the actor answers by itself when that is over.
+    async fn ask_for<A, M>(
+        &self,
+        to: ActorName,
+        message: M,
+        within: Duration,
+    ) -> Result<M::Result, StageError>
+    where
+        A: actix::Actor<Context = actix::Context<A>>
+            + actix::Handler<kithkin_actors::ports::network::Delivered<M>>,
+        M: actix::Message + Send + 'static,
+        M::Result: Send,
+    {
         self.driver
-            .ask::<A, M>(to, message, STEP_WITHIN)
+            .ask::<A, M>(to, message, within + STEP_WITHIN)
             .await
             .map_err(|error| self.name_error(error))
     }

@@ -133,10 +133,10 @@ pub enum LaunchError {
     #[error(transparent)]
     Founding(#[from] FoundingError),
     /// The supervisor has no thread.
-    #[error("cannot start a thread: {0}")]
+    #[error("cannot start a thread")]
     Thread(#[from] std::io::Error),
     /// An actor was given up while starting.
-    #[error("an actor does not start: {0}; the log says why")]
+    #[error("an actor does not start; the log says why")]
     Start(#[from] SupervisorError),
     /// The supervisor does not answer, or the actors take too long.
     #[error("the actors did not start within {seconds} s")]

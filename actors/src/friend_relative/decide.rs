@@ -112,7 +112,7 @@ pub(super) async fn submit(
     mut docket: Docket,
 ) -> Result<Height, KinError> {
     let body = match docket.decision {
-        Decision::Approve => TxBody::Approve(approval(case)),
+        Decision::Approve => TxBody::Approve(Approval::of(case)),
         Decision::Refuse(reason) => TxBody::Refuse {
             case: case.id,
             reason,
@@ -142,19 +142,6 @@ pub(super) async fn put(desk: &Desk, case: CaseId, docket: &Docket) -> Result<()
     let mut batch = Batch::default();
     batch.docket(case, docket);
     desk.store.write(batch).await
-}
-
-/// Every field that the kin was shown.
-fn approval(case: &Case) -> Approval {
-    Approval {
-        case: case.id,
-        epoch: case.request.epoch,
-        circle: case.request.circle,
-        hospital: case.hospital,
-        purpose: case.request.purpose,
-        reason: case.request.reason,
-        expires_ms: case.request.expires_ms,
-    }
 }
 
 /// Misuses an approval in both ways that scenarios ask for, and reports what became of it.

@@ -3,6 +3,7 @@
 //! Nothing goes on chain before the own copies are durable and more than half of
 //! the kin have signed for their shards of every part of the file.
 
+use crate::clients::ClientError;
 use crate::hospital::books::{Holding, Stage};
 use crate::hospital::desk::{Active, Desk, FINAL_WITHIN, PROVED_WITHIN, ledger, off_thread};
 use crate::hospital::messages::{HospitalError, Unsigned, WriteRecord, Written, WrittenBatch};
@@ -10,6 +11,7 @@ use crate::hospital::repair;
 use crate::hospital::sealing::{Draft, Sealer, plan};
 use crate::hospital::spread::{Spread, indices};
 use crate::upload::shard_threshold;
+use crate::validator::messages::Finalized;
 use futures_util::future::join_all;
 use kithkin_protocol::ledger::{Enrolment, TxBody};
 use kithkin_protocol::record::{BatchHeader, BatchStatus, Receipt, ReceiptLine, receipts_root};
@@ -19,6 +21,8 @@ use kithkin_protocol::wire;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// For how long a transaction is waited for before the ledger is asked whether the hospital is still accredited. Few take longer.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// Longest time that a write waits for kin that do not answer.
 const PATIENCE_MS_MAX: Millis = Millis(600_000);
 
@@ -35,11 +39,12 @@ pub(super) async fn write(desk: &Arc<Desk>, asked: WriteRecord) -> Result<Writte
     let now = desk.client.now();
     let bundle = Arc::clone(&asked.bundle);
     let deadline = Instant::now() + PROVED_WITHIN;
-    let (plain, patient) = tokio::join!(
+    let (plain, accredited, patient) = tokio::join!(
         off_thread(move || plan(&bundle, now)),
+        desk.prove_accreditation(deadline),
         desk.prove_patient(asked.patient, deadline),
     );
-    let (plain, (enrolled, head)) = (plain??, patient?);
+    let (plain, (), (enrolled, head)) = (plain??, accredited?, patient?);
     let enrolment = Arc::new(enrolled.enrolment);
     let threshold = shard_threshold(&enrolment).ok_or_else(|| HospitalError::Ledger {
         reason: "the patient's roster has a size that nothing can be cut for".to_owned(),
@@ -161,9 +166,8 @@ async fn place(
         header: Box::new(header),
         receipts: lines(&holding.receipts),
     };
-    let deadline = Instant::now() + FINAL_WITHIN;
     // After a failure it may stand all the same, or come to stand: the repairs find out.
-    let finalized = desk.client.submit(body, deadline).await.map_err(ledger)?;
+    let finalized = finalized(desk, body).await?;
     holding.stage = Stage::Placed(header.status);
     desk.books.put_holding(draft.root, &holding).await?;
     let transaction = &finalized.proof.transaction;
@@ -178,6 +182,40 @@ async fn place(
         transaction: transaction.id(),
         on_chain_bytes: wire::encode(transaction).len(),
     })
+}
+
+/// Waits until a transaction stands, or until it is certain that it does not: the ledger has refused it, or this hospital is
+/// not accredited any more, so that no block takes it.
+async fn finalized(desk: &Desk, body: TxBody) -> Result<Finalized, HospitalError> {
+    let deadline = Instant::now() + FINAL_WITHIN;
+    let ended = async {
+        loop {
+            tokio::time::sleep(LOOK_AGAIN).await;
+            if let Some(error) = accreditation_ended(desk, deadline).await {
+                return error;
+            }
+        }
+    };
+    let submitted = tokio::select! {
+        submitted = desk.client.submit(body, deadline) => submitted,
+        error = ended => return Err(error),
+    };
+    match submitted {
+        Ok(finalized) => Ok(finalized),
+        // Perhaps in the very block that revoked the hospital.
+        Err(error @ ClientError::Rejected { .. }) => {
+            let ended = accreditation_ended(desk, Instant::now() + PROVED_WITHIN).await;
+            Err(ended.unwrap_or_else(|| ledger(error)))
+        }
+        Err(error) => Err(ledger(error)),
+    }
+}
+
+/// That this hospital is not accredited any more, if that can be proved.
+async fn accreditation_ended(desk: &Desk, deadline: Instant) -> Option<HospitalError> {
+    let proved = desk.prove_accreditation(deadline).await;
+    let is_certain = |error: &HospitalError| matches!(error, HospitalError::NotAccredited { .. });
+    proved.err().filter(is_certain)
 }
 
 /// Receipts as they stand on chain.

@@ -3,28 +3,22 @@
 //! There is one kind of file. Whoever proposes writes it without signatures; each member adds its own to a copy, with keys
 //! that never leave its machine; copies are merged. Beside the amendment the file names the members of its time, so that
 //! people see whom it concerns and how many signatures are missing without asking a node. What it says of them binds nobody:
-//! the ledger counts the signatures itself, and [`Draft::check_on`] compares the file with a state of the ledger.
+//! the ledger counts the signatures itself, and [`Draft::check_on`] compares the file with a state of the ledger. What stands in
+//! it: `file`.
 
+mod file;
+#[cfg(test)]
+mod tests;
+
+use super::handed::Trouble;
 use super::keys::NodeKeys;
-use crate::ports::folder;
 use kithkin_protocol::credit::{Standings, ValidatorSet};
 use kithkin_protocol::crypto::{Digest, Signature, VerifyingKey};
 use kithkin_protocol::ids::{ChainId, ValidatorId};
-use kithkin_protocol::ledger::{
-    Amendment, CHANGES_MAX, Clause, Governance, GovernanceError, Register, VALIDATORS_MAX,
-    ValidatorInfo,
-};
+use kithkin_protocol::ledger::{Amendment, Clause, Governance, GovernanceError, Register};
 use kithkin_protocol::units::{Height, Millis};
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
-
-/// Version of the file.
-const FORMAT: u32 = 2;
-
-/// Largest file in bytes: a thousand members with their signatures fit well.
-const FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
 /// Why an amendment's file cannot be read, written, signed, merged or handed in.
 #[derive(Debug, thiserror::Error)]
@@ -109,8 +103,23 @@ pub enum AmendmentError {
         height: Height,
     },
     /// The ledger would refuse it.
-    #[error("the ledger would not adopt this: {0}")]
+    #[error("the ledger would not adopt this")]
     Refused(#[from] GovernanceError),
+}
+
+impl AmendmentError {
+    fn of(path: &Path, trouble: Trouble) -> Self {
+        let path = path.to_owned();
+        match trouble {
+            Trouble::Io { action, reason } => Self::Io {
+                path,
+                action,
+                reason,
+            },
+            Trouble::Exists => Self::Exists { path },
+            Trouble::Content(reason) => Self::Content { path, reason },
+        }
+    }
 }
 
 /// An amendment on its way to a quorum.
@@ -147,27 +156,6 @@ impl Ground<'_> {
     pub fn next_amendment(&self) -> u64 {
         self.register.amendments_after(self.standings)
     }
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Content {
-    format: u32,
-    /// The digest of chain and amendment: whoever changes a letter is told so.
-    digest: Digest,
-    chain: ChainId,
-    height: Height,
-    amendment: Amendment,
-    members: Vec<ValidatorInfo>,
-    #[serde(default)]
-    signatures: Vec<Signed>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Signed {
-    signer: ValidatorId,
-    signature: Signature,
 }
 
 impl Draft {
@@ -287,361 +275,5 @@ impl Draft {
             return Err(AmendmentError::Members { height });
         }
         Ok(self.amendment.check_changes(ground.standings)?)
-    }
-
-    /// Writes it into a new file; on return it is on disk.
-    ///
-    /// # Errors
-    /// [`AmendmentError::Exists`], [`AmendmentError::Io`].
-    pub fn write(&self, path: &Path) -> Result<(), AmendmentError> {
-        let signatures = self.signatures.iter();
-        let content = Content {
-            format: FORMAT,
-            digest: self.digest(),
-            chain: self.chain,
-            height: self.height,
-            amendment: self.amendment.clone(),
-            members: self.members.iter().cloned().collect(),
-            signatures: signatures
-                .map(|(&signer, &signature)| Signed { signer, signature })
-                .collect(),
-        };
-        let path = || path.to_owned();
-        let text = toml::to_string(&content).map_err(|error| AmendmentError::Content {
-            path: path(),
-            reason: error.to_string(),
-        })?;
-        folder::write_new(&path(), text.as_bytes()).map_err(|error| match error.kind() {
-            std::io::ErrorKind::AlreadyExists => AmendmentError::Exists { path: path() },
-            _ => AmendmentError::Io {
-                path: path(),
-                action: "written",
-                reason: error.to_string(),
-            },
-        })
-    }
-
-    /// Reads one and checks its digest, its shape and every signature in it.
-    ///
-    /// # Errors
-    /// [`AmendmentError::Io`], [`AmendmentError::Content`], [`AmendmentError::Signature`].
-    pub fn read(path: &Path) -> Result<Self, AmendmentError> {
-        let bad = |reason: String| AmendmentError::Content {
-            path: path.to_owned(),
-            reason,
-        };
-        let io = |error: std::io::Error| AmendmentError::Io {
-            path: path.to_owned(),
-            action: "read",
-            reason: error.to_string(),
-        };
-        let bytes = fs::metadata(path).map_err(io)?.len();
-        if bytes > FILE_BYTES_MAX {
-            return Err(bad(format!(
-                "it has {bytes} bytes; at most {FILE_BYTES_MAX} are read"
-            )));
-        }
-        let text = fs::read_to_string(path).map_err(io)?;
-        let content: Content = toml::from_str(&text).map_err(|error| bad(error.to_string()))?;
-        let (draft, signatures) = content.check().map_err(bad)?;
-        draft
-            .with(signatures)
-            .map_err(|signer| AmendmentError::Signature {
-                path: path.to_owned(),
-                signer,
-            })
-    }
-
-    /// Takes signatures over if they hold; otherwise says whose does not.
-    fn with(mut self, signatures: Vec<Signed>) -> Result<Self, ValidatorId> {
-        let message = self.amendment.message(self.chain);
-        for Signed { signer, signature } in signatures {
-            let info = self.members.get(signer).ok_or(signer)?;
-            let holds = info.vote_key.verify(&message, &signature);
-            holds.map_err(|_| signer)?;
-            self.signatures.insert(signer, signature);
-        }
-        Ok(self)
-    }
-}
-
-impl Content {
-    /// All but the signatures, which are handed back; or what is wrong, in words.
-    fn check(self) -> Result<(Draft, Vec<Signed>), String> {
-        if self.format != FORMAT {
-            let found = self.format;
-            return Err(format!(
-                "it has format {found}, this program reads format {FORMAT}"
-            ));
-        }
-        let digest = self.amendment.digest(self.chain);
-        if digest != self.digest {
-            let said = self.digest;
-            return Err(format!(
-                "it hashes to {digest:#}, but says {said:#}: it was changed"
-            ));
-        }
-        let changes = self.amendment.changes.len();
-        if changes == 0 || changes > CHANGES_MAX {
-            return Err(format!(
-                "it has {changes} changes; 1 to {CHANGES_MAX} are allowed"
-            ));
-        }
-        let count = self.members.len();
-        let members = ValidatorSet::new(self.members);
-        if count == 0 || count > VALIDATORS_MAX || members.n() != count {
-            return Err(format!(
-                "it lists {count} members, or one of them twice; a ledger has 1 to {VALIDATORS_MAX}"
-            ));
-        }
-        let draft = Draft {
-            chain: self.chain,
-            height: self.height,
-            members,
-            amendment: self.amendment,
-            signatures: BTreeMap::new(),
-        };
-        Ok((draft, self.signatures))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use kithkin_protocol::crypto::SealingKey;
-    use kithkin_protocol::ids::HospitalId;
-    use kithkin_protocol::ledger::{
-        Accredited, Change, Genesis, HospitalInfo, IssuerInfo, Profile, ProtocolVersion,
-        ReviewerInfo, Role, Workload,
-    };
-
-    struct Village {
-        folder: tempfile::TempDir,
-        keys: Vec<NodeKeys>,
-        genesis: Genesis,
-    }
-
-    /// Four validators, and keys of one more.
-    fn village() -> Village {
-        let folder = tempfile::tempdir().unwrap();
-        let keys: Vec<_> = (0..5)
-            .map(|n| NodeKeys::create(&folder.path().join(n.to_string())).unwrap())
-            .collect();
-        let members = (0..4u16).zip(&keys);
-        let genesis = Genesis {
-            time_ms: Millis(1_000),
-            profile: Profile::Balanced,
-            workload: Workload::Records,
-            validators: members
-                .map(|(n, keys)| keys.public().validator(ValidatorId(n)))
-                .collect(),
-            hospitals: Vec::new(),
-            reviewers: Vec::new(),
-            review_within_ms: Millis(1_000),
-        };
-        Village {
-            folder,
-            keys,
-            genesis,
-        }
-    }
-
-    impl Village {
-        fn standings(&self) -> Standings {
-            Standings::genesis(&self.genesis)
-        }
-
-        fn propose(&self, changes: Vec<impl Into<Clause>>) -> Result<Draft, AmendmentError> {
-            let changes = changes.into_iter().map(Into::into).collect();
-            let standings = self.standings();
-            let ground = self.ground(&standings, Millis(1_000));
-            Draft::propose(&ground, changes, Millis(9_000))
-        }
-
-        fn ground<'a>(&self, standings: &'a Standings, time_ms: Millis) -> Ground<'a> {
-            Ground {
-                chain: self.genesis.chain_id(),
-                standings,
-                register: Register::default(),
-                time_ms,
-            }
-        }
-
-        fn path(&self, name: &str) -> PathBuf {
-            self.folder.path().join(name)
-        }
-    }
-
-    /// Every kind of change.
-    fn all(village: &Village) -> Vec<Clause> {
-        let new = |id| village.keys[4].public().validator(ValidatorId(id));
-        let mut all: Vec<Clause> = [
-            Change::Admit(new(4)),
-            Change::Rekey(new(1)),
-            Change::Remove(ValidatorId(2)),
-            Change::Pardon(ValidatorId(3)),
-            Change::Upgrade {
-                version: ProtocolVersion(7),
-                height: Height(1_000_000),
-            },
-        ]
-        .map(Clause::from)
-        .to_vec();
-        let hospital = HospitalInfo {
-            key: VerifyingKey([1; 32]),
-            sealing: SealingKey([2; 32]),
-            name: "St Mary's".to_owned(),
-        };
-        let works_at = Some(hospital.id());
-        let parties = [
-            Accredited::Hospital(hospital),
-            Accredited::Issuer(IssuerInfo {
-                key: VerifyingKey([3; 32]),
-                name: "Chamber \"North\"".to_owned(),
-            }),
-            Accredited::Reviewer(ReviewerInfo {
-                key: VerifyingKey([4; 32]),
-                hospital: works_at,
-            }),
-            Accredited::Reviewer(ReviewerInfo {
-                key: VerifyingKey([5; 32]),
-                hospital: None,
-            }),
-        ];
-        all.extend(parties.map(Clause::Accredit));
-        all.extend([Role::Hospital, Role::Issuer, Role::Reviewer].map(|role| {
-            let account = HospitalId([6; 32]).into();
-            Clause::Revoke { role, account }
-        }));
-        all
-    }
-
-    #[test]
-    fn a_file_comes_back_as_it_was_written_whatever_is_changed() {
-        let village = village();
-        let mut draft = village
-            .propose(vec![Change::Remove(ValidatorId(2))])
-            .unwrap();
-        draft.amendment.changes = all(&village);
-        for (n, name) in ["a", "b"].iter().enumerate() {
-            draft.sign(&village.keys[n]).unwrap();
-            let path = village.path(name);
-            draft.write(&path).unwrap();
-            assert_eq!(Draft::read(&path).unwrap(), draft);
-            let again = draft.write(&path);
-            assert!(matches!(again, Err(AmendmentError::Exists { .. })));
-        }
-    }
-
-    #[test]
-    fn signatures_are_collected_until_a_quorum_is_there() {
-        let village = village();
-        let info = village.keys[4].public().validator(ValidatorId(4));
-        let draft = village.propose(vec![Change::Admit(info)]).unwrap();
-        assert_eq!(draft.missing(), 3);
-        let mut whole = draft.clone();
-        for n in [3, 0, 1] {
-            let too_few = whole.governance();
-            assert!(matches!(
-                too_few,
-                Err(AmendmentError::TooFew { quorum: 3, .. })
-            ));
-            let mut copy = draft.clone();
-            let id = copy.sign(&village.keys[n]).unwrap();
-            assert_eq!(usize::from(id.0), n);
-            whole.merge(copy.clone()).unwrap();
-            // The same once more changes nothing.
-            whole.merge(copy).unwrap();
-        }
-        assert_eq!(whole.missing(), 0);
-        assert_eq!(whole.unsigned().collect::<Vec<_>>(), [ValidatorId(2)]);
-        let governance = whole.governance().unwrap();
-        let set = village.standings().validators().clone();
-        governance
-            .check_signatures(village.genesis.chain_id(), &set)
-            .unwrap();
-        // Whoever is no member cannot sign.
-        let stranger = whole.sign(&village.keys[4]);
-        assert!(matches!(stranger, Err(AmendmentError::NotMember { .. })));
-        let mut other = village
-            .propose(vec![Change::Remove(ValidatorId(1))])
-            .unwrap();
-        other.sign(&village.keys[0]).unwrap();
-        let mixed = whole.merge(other);
-        assert!(matches!(mixed, Err(AmendmentError::Different { .. })));
-    }
-
-    #[test]
-    fn what_was_changed_on_its_way_is_refused() {
-        let village = village();
-        let mut draft = village
-            .propose(vec![Change::Remove(ValidatorId(1))])
-            .unwrap();
-        draft.sign(&village.keys[0]).unwrap();
-        let path = village.path("a");
-        draft.write(&path).unwrap();
-        let text = fs::read_to_string(&path).unwrap();
-        let signature = draft.signatures[&ValidatorId(0)].to_hex();
-        let vote_key = village.keys[0].public().vote_key.to_hex();
-        let other = village.keys[4].public().vote_key.to_hex();
-        let cases = [
-            ("Remove = 1", "Remove = 2".to_owned(), "it was changed"),
-            ("format = 2", "format = 1".to_owned(), "format 1"),
-            ("height = 0", "height = 0\nmore = 1".to_owned(), "more"),
-            (&signature, "ab".repeat(64), "v0"),
-            (&vote_key, other, "v0"),
-            ("signer = 0", "signer = 9".to_owned(), "v9"),
-        ];
-        for (n, (from, to, words)) in cases.into_iter().enumerate() {
-            let spoilt = text.replace(from, &to);
-            assert_ne!(spoilt, text, "{from}");
-            let path = village.path(&format!("spoilt-{n}"));
-            fs::write(&path, spoilt).unwrap();
-            let error = Draft::read(&path).unwrap_err().to_string();
-            assert!(error.contains(words), "{from}: {error}");
-        }
-    }
-
-    #[test]
-    fn what_the_ledger_would_refuse_is_refused_before_anybody_signs() {
-        let village = village();
-        let error = village.propose(all(&village)).unwrap_err();
-        assert!(matches!(error, AmendmentError::Refused(_)), "{error}");
-        let draft = village
-            .propose(vec![Change::Remove(ValidatorId(1))])
-            .unwrap();
-        let standings = village.standings();
-        let ground = village.ground(&standings, Millis(9_000));
-        draft.check_on(&ground).unwrap();
-        let time_ms = Millis(9_001);
-        let late = draft.check_on(&Ground { time_ms, ..ground });
-        assert!(matches!(
-            late,
-            Err(AmendmentError::Refused(GovernanceError::Expired { .. }))
-        ));
-        let chain = ChainId([9; 32]);
-        let elsewhere = draft.check_on(&Ground { chain, ..ground });
-        assert!(matches!(elsewhere, Err(AmendmentError::Chain { .. })));
-        let mut overtaken = draft.clone();
-        overtaken.amendment.number = 3;
-        let error = overtaken.check_on(&ground);
-        assert!(matches!(
-            error,
-            Err(AmendmentError::Refused(GovernanceError::Number {
-                found: 3,
-                expected: 0
-            }))
-        ));
-        // Amendments of both kinds count.
-        let register = Register {
-            amendments: 3,
-            ..Register::default()
-        };
-        let error = overtaken.check_on(&Ground { register, ..ground });
-        error.unwrap();
-        let mut others = draft;
-        others.members = others.members.without(ValidatorId(3));
-        let error = others.check_on(&ground);
-        assert!(matches!(error, Err(AmendmentError::Members { .. })));
     }
 }

@@ -1,13 +1,9 @@
 //! The genesis as a file that operators hand around. What stands in it: `genesis_text`.
 
 use super::genesis_text::{self, TextError};
-use crate::ports::folder;
+use super::handed::{self, Trouble};
 use kithkin_protocol::ledger::{Genesis, GenesisError};
-use std::fs;
 use std::path::{Path, PathBuf};
-
-/// Largest file in bytes: a thousand validators and as many hospitals fit well.
-const FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
 /// Why a genesis file cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -46,31 +42,36 @@ pub enum GenesisFileError {
     },
 }
 
+impl GenesisFileError {
+    fn of(path: &Path, trouble: Trouble) -> Self {
+        let path = path.to_owned();
+        match trouble {
+            Trouble::Io { action, reason } => Self::Io {
+                path,
+                action,
+                reason,
+            },
+            Trouble::Exists => Self::Exists { path },
+            Trouble::Content(reason) => Self::Content { path, reason },
+        }
+    }
+}
+
 /// Writes a genesis into a new file; on return it is on disk.
 ///
 /// # Errors
 /// [`GenesisFileError::Invalid`], [`GenesisFileError::Exists`], [`GenesisFileError::Io`].
 pub fn write(path: &Path, genesis: &Genesis) -> Result<(), GenesisFileError> {
-    let file = || path.to_owned();
     genesis
         .validate()
         .map_err(|reason| GenesisFileError::Invalid {
-            path: file(),
+            path: path.to_owned(),
             reason,
         })?;
-    let text = genesis_text::write(genesis).map_err(|error| GenesisFileError::Content {
-        path: file(),
-        reason: error.to_string(),
-    })?;
-    let written = folder::write_new(path, text.as_bytes());
-    written.map_err(|error| match error.kind() {
-        std::io::ErrorKind::AlreadyExists => GenesisFileError::Exists { path: file() },
-        _ => GenesisFileError::Io {
-            path: file(),
-            action: "written",
-            reason: error.to_string(),
-        },
-    })
+    genesis_text::write(genesis)
+        .map_err(|error| Trouble::Content(error.to_string()))
+        .and_then(|text| handed::write(path, &text))
+        .map_err(|trouble| GenesisFileError::of(path, trouble))
 }
 
 /// Reads a genesis and checks it.
@@ -78,27 +79,13 @@ pub fn write(path: &Path, genesis: &Genesis) -> Result<(), GenesisFileError> {
 /// # Errors
 /// [`GenesisFileError::Io`], [`GenesisFileError::Content`], [`GenesisFileError::Invalid`].
 pub fn read(path: &Path) -> Result<Genesis, GenesisFileError> {
-    let bad = |reason: String| GenesisFileError::Content {
-        path: path.to_owned(),
-        reason,
-    };
-    let io = |error: std::io::Error| GenesisFileError::Io {
-        path: path.to_owned(),
-        action: "read",
-        reason: error.to_string(),
-    };
-    let bytes = fs::metadata(path).map_err(io)?.len();
-    if bytes > FILE_BYTES_MAX {
-        return Err(bad(format!(
-            "it has {bytes} bytes; at most {FILE_BYTES_MAX} are read"
-        )));
-    }
-    let text = fs::read_to_string(path).map_err(io)?;
+    let bad = |trouble| GenesisFileError::of(path, trouble);
+    let text = handed::read(path).map_err(bad)?;
     genesis_text::read(&text).map_err(|error| match error {
         TextError::Invalid(reason) => GenesisFileError::Invalid {
             path: path.to_owned(),
             reason,
         },
-        other => bad(other.to_string()),
+        other => bad(Trouble::Content(other.to_string())),
     })
 }

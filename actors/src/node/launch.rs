@@ -103,10 +103,10 @@ pub enum NodeError {
         reason: std::io::Error,
     },
     /// The supervisor has no thread.
-    #[error("cannot start a thread: {0}")]
+    #[error("cannot start a thread")]
     Thread(#[from] std::io::Error),
     /// An actor was given up while starting.
-    #[error("an actor does not start: {0}; the log says why")]
+    #[error("an actor does not start; the log says why")]
     Start(#[from] SupervisorError),
     /// The actors take too long, or do not answer.
     #[error("the validator does not start in time")]

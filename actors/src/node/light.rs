@@ -29,7 +29,7 @@ pub enum LightFailure {
         wanted: ChainId,
     },
     /// What the node shows does not follow from the genesis.
-    #[error("what the node says does not follow from the genesis: {0}")]
+    #[error("what the node says does not follow from the genesis")]
     Proof(#[from] LightError),
     /// The proof holds, and is not of the entry that was asked for, or it cannot be read.
     #[error("the node proves something else than it was asked for")]

@@ -13,6 +13,7 @@ pub mod client;
 pub mod door;
 pub mod file;
 mod genesis_text;
+mod handed;
 pub mod keys;
 mod launch;
 pub mod light;

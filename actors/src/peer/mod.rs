@@ -79,7 +79,7 @@ pub const GOSSIP_ABOVE: usize = 16;
 #[derive(Debug, thiserror::Error)]
 pub enum PeerError {
     /// No thread, or no runtime.
-    #[error("cannot start the network's threads: {0}")]
+    #[error("cannot start the network's threads")]
     Thread(#[from] std::io::Error),
     /// A key that libp2p does not take.
     #[error("the network key of {id} is not an Ed25519 key")]

@@ -402,11 +402,7 @@ fn blocks(message: &consensus::Message) -> Vec<&Arc<Block>> {
 mod tests {
     use super::*;
     use crate::ports::network::Frame;
-    use crate::ports::random::SystemRng;
-    use kithkin_protocol::crypto::{Signature, SigningKey};
-    use kithkin_protocol::ids::ChainId;
-    use kithkin_protocol::ledger::{Transaction, TxBody};
-    use kithkin_protocol::units::{Millis, Sequence};
+    use crate::validator::signed;
     use std::pin::Pin;
     use std::task::{Context, Poll};
     use tokio::time::Sleep;
@@ -479,23 +475,7 @@ mod tests {
     /// Each bad one is held against its peer once: the validator sees none of them.
     #[test]
     fn of_what_was_judged_only_sound_transactions_go_on() {
-        let key = SigningKey::random(&mut SystemRng);
-        let all: Vec<SignedTransaction> = (0..6)
-            .map(|n| {
-                let content = Transaction {
-                    chain: ChainId([1; 32]),
-                    signer: key.verifying_key(),
-                    sequence: Sequence(n),
-                    valid_until_ms: Millis(9),
-                    body: TxBody::Opaque(vec![1]),
-                };
-                let good = content.sign(&key);
-                match n % 2 {
-                    0 => good,
-                    _ => good.altered(|whole| whole.signature = Signature([9; Signature::LEN])),
-                }
-            })
-            .collect();
+        let all = signed(6, |n| n % 2 == 1);
         run(async {
             let judged = judge(&all, 2, Party::Peer).await;
             assert_eq!(judged, Judged { count: 4, bad: 2 });

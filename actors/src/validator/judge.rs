@@ -144,7 +144,7 @@ async fn peers_idle() {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::ports::random::SystemRng;
     use futures_util::FutureExt as _;
@@ -155,7 +155,7 @@ mod tests {
     use std::time::Duration;
 
     /// `count` transactions, of which those that `spoil` names are signed wrongly.
-    fn signed(count: u64, spoil: impl Fn(u64) -> bool) -> Vec<SignedTransaction> {
+    pub(crate) fn signed(count: u64, spoil: impl Fn(u64) -> bool) -> Vec<SignedTransaction> {
         let key = SigningKey::random(&mut SystemRng);
         let sign = |n| {
             let content = Transaction {

@@ -30,6 +30,8 @@ pub use actor::{Memory, Validator, ValidatorConfig};
 pub use archive::{AUDIT_BYTES_MAX, Archive, ArchiveError};
 pub(crate) use batch::OFFENCES_MAX;
 pub(crate) use intake::GOSSIP_MAX;
+#[cfg(test)]
+pub(crate) use judge::tests::signed;
 pub(crate) use judge::{Party, judge};
 pub use storage::{ChainStore, StorageError};
 pub use sync::SnapshotPolicy;

@@ -97,11 +97,8 @@ const fn below(
     description: &'static str,
 ) -> Code {
     Code {
-        system,
-        code,
         prefix: true,
-        category,
-        description,
+        ..exact(system, code, category, description)
     }
 }
 

@@ -8,7 +8,7 @@
 use crate::consent::{GrantDeed, Renewal};
 use crate::crypto::Digest;
 use crate::crypto::{Signature, SignatureError, SigningKey, VerifyingKey, hash, verify_until};
-use crate::emergency::{Circle, Purpose, Reason, RefusalReason, Request, Verdict};
+use crate::emergency::{Case, Circle, Purpose, Reason, RefusalReason, Request, Verdict};
 use crate::ids::{
     AccountId, BatchId, CaseId, ChainId, GrantId, HospitalId, PatientId, RecordId, TxId,
 };
@@ -151,6 +151,23 @@ pub struct Approval {
     pub reason: Reason,
     /// When the request expires.
     pub expires_ms: Millis,
+}
+
+impl Approval {
+    /// The one that fits this case.
+    #[must_use]
+    pub fn of(case: &Case) -> Self {
+        let request = &case.request;
+        Self {
+            case: case.id,
+            circle: request.circle,
+            epoch: request.epoch,
+            hospital: case.hospital,
+            purpose: request.purpose,
+            reason: request.reason,
+            expires_ms: request.expires_ms,
+        }
+    }
 }
 
 /// The digest that a [`TxBody::Read`] or a [`TxBody::GrantRead`] carries.

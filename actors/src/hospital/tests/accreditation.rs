@@ -1,9 +1,10 @@
-//! Whose clinicians may ask: with credentials of an issuer, and as long as the hospital is accredited.
+//! Whose clinicians may ask: with credentials of an issuer, and as long as the hospital is accredited; only then it writes.
 
 use super::{House, house};
 use crate::hospital::messages::{HospitalError, OnDuty, RequestOpening, Requested};
 use crate::ports::names::ActorName;
 use crate::ports::random::SystemRng;
+use kithkin_fhir::fixture::demo_bundle;
 use kithkin_protocol::crypto::{Signature, SigningKey, VerifyingKey};
 use kithkin_protocol::emergency::{
     ClinicalRole, ClosedBy, Credential, CredentialError, Phase, Purpose, Reason,
@@ -119,5 +120,30 @@ async fn a_revoked_hospital_opens_nothing_and_asks_nothing() {
     }
     let not = HospitalError::NotAccredited { hospital };
     assert_eq!(house.ask_with(None).await, Err(not));
+    house.close().await;
+}
+
+/// Whoever writes hears why at once, also when the accreditation ends while kin are still asked to take their shards.
+#[actix::test]
+async fn a_revoked_hospital_writes_nothing() {
+    let house = house().await;
+    house.send_away(3).await;
+    let spreading = house.spreading();
+    let hospital = house.cluster.hospital(0).expect("it has two");
+    let revoke = async {
+        spreading.notified().await;
+        let revoked = house
+            .cluster
+            .revoke(Role::Hospital, hospital.into(), House::deadline());
+        revoked.await.expect("adopted");
+        house.bring_back(3).await;
+    };
+    // It would wait for longer than this test does: it goes on when the last kin has signed.
+    let (written, ()) = tokio::join!(house.write(demo_bundle(), 600_000), revoke);
+    let not = HospitalError::NotAccredited { hospital };
+    assert_eq!(written, Err(not.clone()));
+    // From then on no kin is asked.
+    house.send_away(3).await;
+    assert_eq!(house.write(demo_bundle(), 600_000).await, Err(not));
     house.close().await;
 }

@@ -11,7 +11,9 @@ mod writing;
 use crate::clients::LedgerClient;
 use crate::cluster::{Cluster, ClusterConfig, QUOTA_BYTES, Shape};
 use crate::friend_relative::FriendRelative;
-use crate::friend_relative::messages::{Conduct, Decide, Decided, Decision, OfferShares};
+use crate::friend_relative::messages::{
+    Conduct, Decide, Decided, Decision, OfferShares, StoreShards,
+};
 use crate::hospital::Hospital;
 use crate::hospital::messages::{
     HospitalError, Opened, ReadCase, RequestOpening, Requested, Sponsor, WriteRecord, Written,
@@ -37,7 +39,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 /// How long anything may take before a test gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -206,6 +208,18 @@ impl House {
             patience_ms: Millis(patience_ms),
         };
         self.ask(0, message).await
+    }
+
+    /// Is told of shards that leave for a kin from now on.
+    fn spreading(&self) -> Arc<Notify> {
+        let spreading = Arc::new(Notify::new());
+        let tell = Arc::clone(&spreading);
+        self.cluster.network().tap(move |event| {
+            if event.content.is::<StoreShards>() {
+                tell.notify_one();
+            }
+        });
+        spreading
     }
 
     /// Hospital 1 asks to open these tiers.

@@ -2,7 +2,6 @@
 
 use super::house_with;
 use super::{House, house, join};
-use crate::friend_relative::messages::StoreShards;
 use crate::hospital::messages::{FetchRecords, HospitalError, Written};
 use crate::ports::names::ActorName;
 use crate::upload::OpenedRecord;
@@ -14,7 +13,6 @@ use kithkin_protocol::record::{BatchStatus, open};
 use kithkin_protocol::sharing::{Commitments, capsule_key_direct};
 use kithkin_protocol::units::{Height, Tier};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 async fn on_chain(house: &House) -> BTreeMap<BatchId, BatchEntry> {
     let client = house.cluster.client();
@@ -166,13 +164,7 @@ async fn kin_that_are_full_are_named_with_the_reason() {
 async fn a_write_that_a_crash_interrupts_leaves_nothing_behind() {
     let house = house().await;
     house.send_away(3).await;
-    let spreading = Arc::new(tokio::sync::Notify::new());
-    let tell = Arc::clone(&spreading);
-    house.cluster.network().tap(move |event| {
-        if event.content.is::<StoreShards>() {
-            tell.notify_one();
-        }
-    });
+    let spreading = house.spreading();
     let crash = async {
         spreading.notified().await;
         house.panic(ActorName::Hospital(0)).await;

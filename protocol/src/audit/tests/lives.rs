@@ -2,7 +2,7 @@
 
 use super::scene::*;
 use crate::audit::words::Report;
-use crate::audit::{Bundle, Findings, Subject, verify};
+use crate::audit::{Bundle, Findings, Subject};
 use crate::crypto::Digest;
 use crate::emergency::{ClosedBy, Phase, Purpose, RefusalReason, Verdict};
 use crate::ids::CaseId;
@@ -13,8 +13,7 @@ use rand_core::{Rng as _, SeedableRng as _};
 use std::collections::BTreeSet;
 
 fn shown(scene: &mut Scene, case: CaseId) -> (Findings, String) {
-    let bundle = scene.bundle(Subject::Case(case));
-    let findings = verify(&scene.chain.genesis, &bundle).unwrap();
+    let (_, findings) = scene.shown(Subject::Case(case));
     let text = Report::new(&findings).sentences().join("\n");
     (findings, text)
 }
@@ -122,7 +121,7 @@ fn whatever_happens_is_shown() {
             let bundle = scene.bundle(Subject::Patient(patient(of)));
             let bytes = bundle.encode().unwrap();
             assert_eq!(Bundle::decode(&bytes).as_ref(), Ok(&bundle));
-            let findings = verify(&scene.chain.genesis, &bundle).unwrap();
+            let findings = scene.verify(&bundle).unwrap();
             let state = scene.chain.ledger.state();
             let live: Vec<CaseId> = state.cases_of(patient(of)).map(|case| case.id).collect();
             let found: Vec<CaseId> = findings.cases.iter().map(|case| case.id).collect();

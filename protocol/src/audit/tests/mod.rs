@@ -4,62 +4,15 @@ mod lives;
 mod over_time;
 mod scene;
 mod spoilt;
+mod story;
 
 use self::scene::*;
+use self::story::story;
 use super::words::{Basis, Report};
 use super::*;
-use crate::crypto::Digest;
-use crate::emergency::{ClosedBy, Phase, RefusalReason, Verdict};
+use crate::emergency::{ClosedBy, Phase, Verdict};
 use crate::ids::CaseId;
-use crate::ledger::{Change, TxBody, What};
-use crate::units::{Height, Tier};
-
-/// A case with everything in it, others around it, and a fifth validator that comes meanwhile.
-fn story() -> (Scene, CaseId) {
-    let mut scene = Scene::new();
-    scene.put_batch(PATIENT, Tier::Summary, 1);
-    scene.put_batch(PATIENT, Tier::Chart, 2);
-    scene.put_batch(OTHER_PATIENT, Tier::Summary, 3);
-    scene.open(OTHER_HOSPITAL, OTHER_PATIENT);
-    let case = scene.open(HOSPITAL, PATIENT);
-    scene.put_batch(PATIENT, Tier::Summary, 4);
-    scene.approve(case, &KIN[..1]);
-    let reason = RefusalReason::Doubtful;
-    scene.act(KIN[1], TxBody::Refuse { case, reason });
-    let newcomer = scene.chain.info(4);
-    scene.chain.amend(vec![Change::Admit(newcomer)]);
-    // Two approvals and something else in one block.
-    let (one, two) = (scene.approval(case), scene.approval(case));
-    let between = TxBody::Veto { case };
-    let block = vec![
-        scene.sign(KIN[2], one),
-        scene.sign(OTHER_PATIENT, between),
-        scene.sign(KIN[3], two),
-    ];
-    let done = scene.chain.push(block);
-    let is_refused = |what: &What| matches!(what, What::Rejected { .. });
-    assert_eq!(done.iter().filter(|what| is_refused(what)).count(), 1);
-    for n in [KIN[0], KIN[2], KIN[3]] {
-        scene.act(n, Scene::release(case, n));
-    }
-    // Refused, and yet on chain: it never approved.
-    let refused = scene.act(KIN[4], Scene::release(case, KIN[4]));
-    assert!(refused.iter().any(is_refused), "{refused:?}");
-    for records in [1, 2] {
-        let (tier, digest) = (Tier::Summary, Digest([9; 32]));
-        let read = TxBody::Read {
-            case,
-            tier,
-            records,
-            digest,
-        };
-        scene.act(HOSPITAL, read);
-    }
-    scene.act(HOSPITAL, TxBody::Close { case });
-    let verdict = Verdict::Justified;
-    scene.act(REVIEWER, TxBody::Review { case, verdict });
-    (scene, case)
-}
+use crate::units::Height;
 
 #[test]
 fn a_whole_case_is_shown() {
@@ -286,28 +239,4 @@ fn what_cannot_be_shown_is_said() {
     headless.steps.clear();
     let error = build(&genesis, &mut headless, Subject::Case(case), Vec::new()).unwrap_err();
     assert!(matches!(error, BuildError::NoHead));
-}
-
-/// The bundle is the fuzzer's seed as well: `KITHKIN_BLESS=1` writes it anew, a deliberate act, because bundles of before are
-/// then no longer understood.
-#[test]
-fn a_bundle_has_the_pinned_bytes() {
-    let (mut scene, case) = story();
-    let bundle = scene.bundle(Subject::Case(case)).encode().unwrap();
-    let genesis = crate::wire::encode(&scene.chain.genesis);
-    let seeds = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds");
-    for (name, bytes) in [
-        ("audit_bundle/case", &bundle),
-        ("audit_genesis/genesis", &genesis),
-    ] {
-        let file = seeds.join(name);
-        if std::env::var_os("KITHKIN_BLESS").is_some() {
-            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-            std::fs::write(&file, bytes).unwrap();
-        }
-        let expected = std::fs::read(&file).expect("a seed; KITHKIN_BLESS=1 writes it");
-        assert!(*bytes == expected, "{name} has changed");
-    }
-    let bytes = std::fs::read(seeds.join("audit_bundle/case")).unwrap();
-    assert!(verify_bytes(&scene.chain.genesis, &bytes).is_ok());
 }

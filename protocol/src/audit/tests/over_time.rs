@@ -2,7 +2,7 @@
 
 use super::scene::*;
 use crate::audit::words::Report;
-use crate::audit::{AuditError, Findings, Part, Subject, build, verify};
+use crate::audit::{AuditError, Findings, Part, Subject, build};
 use crate::emergency::{Circle, ClosedBy, Phase, RefusalReason, SecondCircleError, Verdict};
 use crate::ids::{AccountId, CaseId};
 use crate::ledger::{Accredited, Clause, IssuerInfo, Rejection, Role, TxBody};
@@ -38,10 +38,8 @@ fn two_epochs() -> (Scene, CaseId, CaseId) {
 #[test]
 fn each_case_is_judged_by_the_roster_and_rules_of_its_epoch() {
     let (mut scene, first, second) = two_epochs();
-    let genesis = scene.chain.genesis.clone();
-    let bundle = scene.bundle(Subject::Patient(patient(PATIENT)));
+    let (bundle, findings) = scene.shown(Subject::Patient(patient(PATIENT)));
     assert_eq!(bundle.rosters.len(), 2);
-    let findings = verify(&genesis, &bundle).unwrap();
     let found: Vec<_> = findings
         .cases
         .iter()
@@ -65,7 +63,7 @@ fn each_case_is_judged_by_the_roster_and_rules_of_its_epoch() {
     for (case, epoch) in [(first, 1), (second, 2)] {
         let bundle = scene.bundle(Subject::Case(case));
         assert_eq!(bundle.rosters.len(), 1);
-        let words = text(&verify(&genesis, &bundle).unwrap());
+        let words = text(&scene.verify(&bundle).unwrap());
         assert!(
             words.contains(&format!("rules of epoch {epoch},")),
             "{words}"
@@ -74,14 +72,11 @@ fn each_case_is_judged_by_the_roster_and_rules_of_its_epoch() {
     let mut spoilt = bundle.clone();
     spoilt.rosters.swap(0, 1);
     let part = Part::Roster(Epoch(1));
-    assert_eq!(
-        verify(&genesis, &spoilt),
-        Err(AuditError::Misplaced { part })
-    );
+    assert_eq!(scene.verify(&spoilt), Err(AuditError::Misplaced { part }));
     let mut spoilt = bundle;
     spoilt.rosters.pop();
     let what = "rosters";
-    assert_eq!(verify(&genesis, &spoilt), Err(AuditError::List { what }));
+    assert_eq!(scene.verify(&spoilt), Err(AuditError::List { what }));
 }
 
 /// All validators sign that the roster changed while a case was live: the rules say no.
@@ -131,9 +126,7 @@ fn a_veto_counts_from_a_device_that_was_replaced_since() {
         let next = if signer == PATIENT { NEW } else { STRANGER };
         replace(&mut scene, next);
     }
-    let genesis = scene.chain.genesis.clone();
-    let bundle = scene.bundle(Subject::Patient(patient(PATIENT)));
-    let findings = verify(&genesis, &bundle).unwrap();
+    let (_, findings) = scene.shown(Subject::Patient(patient(PATIENT)));
     let found: Vec<_> = findings
         .cases
         .iter()
@@ -165,9 +158,7 @@ fn both_circles() -> (Scene, CaseId, CaseId) {
 #[test]
 fn a_case_of_the_second_circle_comes_with_the_one_before() {
     let (mut scene, after, second) = both_circles();
-    let genesis = scene.chain.genesis.clone();
-    let bundle = scene.bundle(Subject::Case(second));
-    let findings = verify(&genesis, &bundle).unwrap();
+    let (bundle, findings) = scene.shown(Subject::Case(second));
     let ids: Vec<CaseId> = findings.cases.iter().map(|case| case.id).collect();
     assert_eq!(ids, [after, second]);
     let found = &findings.cases[1];
@@ -186,19 +177,19 @@ fn a_case_of_the_second_circle_comes_with_the_one_before() {
     let mut alone = bundle.clone();
     alone.cases.remove(0);
     assert_eq!(
-        verify(&genesis, &alone),
+        scene.verify(&alone),
         Err(AuditError::Subject { case: second })
     );
     let mut turned = bundle;
     turned.cases.swap(0, 1);
     assert_eq!(
-        verify(&genesis, &turned),
+        scene.verify(&turned),
         Err(AuditError::Subject { case: second })
     );
     // The case before stands for itself.
     assert_eq!(scene.bundle(Subject::Case(after)).cases.len(), 1);
     let whole = scene.bundle(Subject::Patient(patient(PATIENT)));
-    assert!(verify(&genesis, &whole).is_ok());
+    assert!(scene.verify(&whole).is_ok());
 }
 
 /// All validators let a hospital turn to the second circle that had been told no by the patient; the whole history shows it.
@@ -226,7 +217,7 @@ fn a_second_circle_asked_after_a_no_is_found_out() {
     let mut view = scene.view();
     // Seen alone it holds: what happened in other cases is not in it.
     let alone = build(&genesis, &mut view, Subject::Case(second), Vec::new()).unwrap();
-    let words = text(&verify(&genesis, &alone).unwrap());
+    let words = text(&scene.verify(&alone).unwrap());
     assert!(
         words.contains("had been told no in another case"),
         "{words}"
@@ -236,7 +227,7 @@ fn a_second_circle_asked_after_a_no_is_found_out() {
     whole.subject = Subject::Patient(patient(PATIENT));
     let before = build(&genesis, &mut view, Subject::Case(no), Vec::new()).unwrap();
     whole.cases.insert(0, before.cases[0].clone());
-    let error = verify(&genesis, &whole).unwrap_err();
+    let error = scene.verify(&whole).unwrap_err();
     let AuditError::Refused {
         case,
         number: 1,
@@ -285,9 +276,7 @@ fn a_revoked_hospital_and_its_cases_are_shown() {
     );
     let other = scene.open(OTHER_HOSPITAL, PATIENT);
 
-    let genesis = scene.chain.genesis.clone();
-    let bundle = scene.bundle(Subject::Patient(patient(PATIENT)));
-    let findings = verify(&genesis, &bundle).unwrap();
+    let (bundle, findings) = scene.shown(Subject::Patient(patient(PATIENT)));
     let found: Vec<_> = findings
         .cases
         .iter()
@@ -313,15 +302,15 @@ fn a_revoked_hospital_and_its_cases_are_shown() {
     // Each alone.
     for case in [closed, open, asked, other] {
         let bundle = scene.bundle(Subject::Case(case));
-        assert!(verify(&genesis, &bundle).is_ok());
+        assert!(scene.verify(&bundle).is_ok());
     }
     let mut spoilt = bundle;
     let last = spoilt.cases[2].blocks.pop().unwrap();
-    let short = verify(&genesis, &spoilt).unwrap_err();
+    let short = scene.verify(&spoilt).unwrap_err();
     assert!(matches!(short, AuditError::Count { .. }), "{short}");
     spoilt.cases[2].blocks.push(last.clone());
     spoilt.cases[3].blocks.insert(0, last);
-    let foreign = verify(&genesis, &spoilt).unwrap_err();
+    let foreign = scene.verify(&spoilt).unwrap_err();
     assert!(
         matches!(
             foreign,
@@ -347,10 +336,8 @@ fn issuers_of_credentials_are_shown() {
         request.credential = Some(credential);
     });
     scene.chain.amend(vec![revoke(Role::Issuer, ISSUER)]);
-    let genesis = scene.chain.genesis.clone();
-    let bundle = scene.bundle(Subject::Patient(patient(PATIENT)));
+    let (bundle, findings) = scene.shown(Subject::Patient(patient(PATIENT)));
     assert_eq!(bundle.issuers.len(), 1);
-    let findings = verify(&genesis, &bundle).unwrap();
     let found: Vec<_> = findings
         .cases
         .iter()
@@ -364,12 +351,9 @@ fn issuers_of_credentials_are_shown() {
     let mut spoilt = bundle.clone();
     spoilt.issuers.clear();
     let what = "issuers";
-    assert_eq!(verify(&genesis, &spoilt), Err(AuditError::List { what }));
+    assert_eq!(scene.verify(&spoilt), Err(AuditError::List { what }));
     let mut spoilt = bundle;
     spoilt.register = spoilt.meta.clone();
     let part = Part::Register;
-    assert_eq!(
-        verify(&genesis, &spoilt),
-        Err(AuditError::Misplaced { part })
-    );
+    assert_eq!(scene.verify(&spoilt), Err(AuditError::Misplaced { part }));
 }

@@ -1,6 +1,6 @@
 //! Four validators, two patients with five kin each, two hospitals and a reviewer, and a source that shows their chain.
 
-use crate::audit::{Attachment, Bundle, Source, Subject, build};
+use crate::audit::{Attachment, AuditError, Bundle, Findings, Source, Subject, build, verify};
 use crate::consensus::Certificate;
 use crate::crypto::group::ScalarBytes;
 use crate::crypto::{Digest, OpeningKey, Secret32, Signature, SigningKey};
@@ -312,15 +312,7 @@ impl Scene {
 
     pub(super) fn approval(&self, case: CaseId) -> TxBody {
         let case = self.chain.ledger.state().case(case).unwrap();
-        TxBody::Approve(Approval {
-            case: case.id,
-            circle: case.request.circle,
-            epoch: case.request.epoch,
-            hospital: case.hospital,
-            purpose: case.request.purpose,
-            reason: case.request.reason,
-            expires_ms: case.request.expires_ms,
-        })
+        TxBody::Approve(Approval::of(case))
     }
 
     pub(super) fn approve(&mut self, case: CaseId, by: &[u8]) {
@@ -346,6 +338,17 @@ impl Scene {
     pub(super) fn bundle(&mut self, subject: Subject) -> Bundle {
         let mut view = self.view();
         build(&self.chain.genesis, &mut view, subject, attachments()).unwrap()
+    }
+
+    pub(super) fn verify(&self, bundle: &Bundle) -> Result<Findings, AuditError> {
+        verify(&self.chain.genesis, bundle)
+    }
+
+    /// A bundle, and what it shows.
+    pub(super) fn shown(&mut self, subject: Subject) -> (Bundle, Findings) {
+        let bundle = self.bundle(subject);
+        let findings = self.verify(&bundle).unwrap();
+        (bundle, findings)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Whoever changes anything is found out, and the error says where.
 
 use super::scene::*;
-use super::story;
+use super::story::story;
 use crate::audit::{
     AuditError, Bundle, BundleError, CaseFile, FORMAT, Part, Placed, SealedBlock, Subject, build,
     verify, verify_bytes,

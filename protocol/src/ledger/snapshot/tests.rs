@@ -312,6 +312,11 @@ fn answer(peer: &Peer, steps: &[Step], question: &StateSync) -> Option<StateSync
     })
 }
 
+/// A fetch from nothing to its end.
+fn whole_run(world: &World, peers: &[Peer]) -> Run {
+    run(world, &mut world.fetch(None, Vec::new()), peers, usize::MAX)
+}
+
 /// Carries orders out until nothing more happens, or until so many parts are stored. Time passes when nothing else does.
 fn run(world: &World, fetch: &mut Fetch, peers: &[Peer], parts_max: usize) -> Run {
     let mut run = Run::default();
@@ -408,12 +413,7 @@ fn parts_come_from_all_honest_peers_and_make_the_state() {
         Peer::Honest(served.clone()),
         Peer::Honest(served.clone()),
     ];
-    let run = run(
-        &world,
-        &mut world.fetch(None, Vec::new()),
-        &peers,
-        usize::MAX,
-    );
+    let run = whole_run(&world, &peers);
     assert_installed(&world, &run, 60);
     assert_eq!(run.stored, served.parts);
     let ledger = restored(&run.stored);
@@ -447,8 +447,7 @@ fn who_sends_something_wrong_is_not_asked_again() {
     ];
     for liar in liars {
         let peers = [liar, Peer::Honest(served.clone()), Peer::None];
-        let mut fetch = world.fetch(None, Vec::new());
-        let run = run(&world, &mut fetch, &peers, usize::MAX);
+        let run = whole_run(&world, &peers);
         assert_installed(&world, &run, 60);
         assert_eq!(run.stored, served.parts);
         // One wrong answer each, and no question after it.
@@ -485,12 +484,7 @@ fn a_majority_that_offers_a_false_state_is_found_out() {
         Peer::Honest(forged),
         Peer::Honest(honest.clone()),
     ];
-    let run = run(
-        &world,
-        &mut world.fetch(None, Vec::new()),
-        &peers,
-        usize::MAX,
-    );
+    let run = whole_run(&world, &peers);
     assert_installed(&world, &run, 60);
     assert_eq!(run.stored, honest.parts);
     assert_eq!(
@@ -506,12 +500,7 @@ fn silence_and_forgetting_cost_time_only() {
     let id = served.manifest.id();
     for useless in [Peer::Silent(id), Peer::Forgot(id), Peer::None] {
         let peers = [useless.clone(), Peer::Honest(served.clone()), useless];
-        let run = run(
-            &world,
-            &mut world.fetch(None, Vec::new()),
-            &peers,
-            usize::MAX,
-        );
+        let run = whole_run(&world, &peers);
         assert_installed(&world, &run, 60);
         assert!(run.refused.is_empty());
     }

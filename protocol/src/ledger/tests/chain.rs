@@ -395,15 +395,7 @@ impl Chain {
 
     pub(super) fn approval(&self, case: CaseId) -> TxBody {
         let case = self.ledger.state().case(case).expect("on chain");
-        TxBody::Approve(Approval {
-            case: case.id,
-            circle: case.request.circle,
-            epoch: case.request.epoch,
-            hospital: case.hospital,
-            purpose: case.request.purpose,
-            reason: case.request.reason,
-            expires_ms: case.request.expires_ms,
-        })
+        TxBody::Approve(Approval::of(case))
     }
 
     pub(super) fn phase(&self, case: CaseId) -> Phase {

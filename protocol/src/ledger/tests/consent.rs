@@ -22,9 +22,14 @@ fn grant_key(n: u8) -> OpeningKey {
 
 /// The chart for the other hospital, for a minute from now. Grants of different `n` differ in their keys.
 fn terms(chain: &Chain, n: u8) -> GrantTerms {
+    terms_for(chain, OTHER_HOSPITAL, n)
+}
+
+/// The same for any hospital.
+pub(super) fn terms_for(chain: &Chain, of: u8, n: u8) -> GrantTerms {
     GrantTerms {
         patient: patient(),
-        hospital: hospital(OTHER_HOSPITAL),
+        hospital: hospital(of),
         scopes: vec![Scope {
             tier: Tier::Chart,
             up_to: chain.ledger.height(),
@@ -38,7 +43,7 @@ fn terms(chain: &Chain, n: u8) -> GrantTerms {
 }
 
 /// The terms signed by hospital `signer`, with no keys.
-fn deed(chain: &Chain, terms: GrantTerms, signer: u8) -> TxBody {
+pub(super) fn deed(chain: &Chain, terms: GrantTerms, signer: u8) -> TxBody {
     let hospital_signature = terms.sign(chain.ledger.chain(), &key(signer));
     TxBody::Grant(Box::new(GrantDeed {
         terms,

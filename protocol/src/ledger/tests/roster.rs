@@ -166,6 +166,15 @@ impl House {
         )
     }
 
+    /// A complaint about what the dealer sent for the tier.
+    fn complaint(&self, dealer: ShareIndex, tier: Tier) -> RosterStep {
+        RosterStep::Complain {
+            handover: self.id(),
+            dealer,
+            tier,
+        }
+    }
+
     fn accept(&mut self, n: u8) -> Vec<RosterEvent> {
         let handover = self.id();
         let dealt = self.handover().dealt_digest();

@@ -15,11 +15,7 @@ fn a_dealer_that_sent_something_wrong_is_named_and_replaced() {
         recipient: index(3),
         tier,
     };
-    let complain = RosterStep::Complain {
-        handover,
-        dealer,
-        tier,
-    };
+    let complain = house.complaint(dealer, tier);
     assert_eq!(
         house.act(KIN[2], complain.clone()),
         [RosterEvent::Complained(complaint)]
@@ -65,14 +61,7 @@ fn a_false_complaint_excludes_nobody() {
     house.refresh_dealt();
     let handover = house.id();
     let (dealer, recipient, tier) = (index(1), index(3), Tier::Summary);
-    house.act(
-        KIN[2],
-        RosterStep::Complain {
-            handover,
-            dealer,
-            tier,
-        },
-    );
+    house.act(KIN[2], house.complaint(dealer, tier));
     let sent = &house.inbox[&(recipient, tier)];
     let share = sent
         .iter()
@@ -111,17 +100,8 @@ fn a_false_complaint_excludes_nobody() {
 fn a_dealer_that_does_not_answer_is_out_and_too_few_dealers_end_it() {
     let mut house = House::new();
     house.refresh_dealt();
-    let handover = house.id();
-    let tier = Tier::Summary;
     for dealer in [index(1), index(2)] {
-        house.act(
-            KIN[2],
-            RosterStep::Complain {
-                handover,
-                dealer,
-                tier,
-            },
-        );
+        house.act(KIN[2], house.complaint(dealer, Tier::Summary));
     }
     assert!(house.pass(400).is_empty(), "there is still time to answer");
     let events = house.pass(200);
@@ -155,19 +135,10 @@ fn all_dealers_of_a_recipient_cannot_be_complained_of() {
     house.pass(1_000);
     house.deal(KIN[0]);
     house.deal(KIN[1]);
-    let handover = house.id();
-    let tier = Tier::Summary;
-    let complain = |dealer| RosterStep::Complain {
-        handover,
-        dealer,
-        tier,
-    };
     // With a threshold of two, one answer in the clear is all that a dealing bears.
-    house.act(NEWCOMER, complain(index(1)));
-    assert_eq!(
-        house.refused(NEWCOMER, complain(index(2))),
-        RosterError::AllDealers
-    );
+    house.act(NEWCOMER, house.complaint(index(1), Tier::Summary));
+    let last = house.complaint(index(2), Tier::Summary);
+    assert_eq!(house.refused(NEWCOMER, last), RosterError::AllDealers);
 }
 
 /// A tier's shares are made of as many dealings as its own threshold, also where another tier needs more.
@@ -180,16 +151,7 @@ fn all_dealings_that_a_tier_takes_cannot_be_complained_of() {
         house.deal(n);
     }
     assert_eq!(house.handover().dealings.len(), 3);
-    let handover = house.id();
-    let tier = Tier::Summary;
-    let complain = |dealer| RosterStep::Complain {
-        handover,
-        dealer,
-        tier,
-    };
-    house.act(NEWCOMER, complain(index(1)));
-    assert_eq!(
-        house.refused(NEWCOMER, complain(index(2))),
-        RosterError::AllDealers
-    );
+    house.act(NEWCOMER, house.complaint(index(1), Tier::Summary));
+    let last = house.complaint(index(2), Tier::Summary);
+    assert_eq!(house.refused(NEWCOMER, last), RosterError::AllDealers);
 }
