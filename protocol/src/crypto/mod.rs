@@ -13,6 +13,7 @@
 //! `<redacted>` and are wiped when dropped.
 
 pub mod aead;
+mod dhkem;
 pub mod group;
 mod hashing;
 mod hpke;

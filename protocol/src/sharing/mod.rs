@@ -33,6 +33,7 @@ mod dealing;
 mod dleq;
 mod drill;
 mod encoding;
+mod interpolation;
 mod keys;
 mod lagrange;
 mod opening;
