@@ -3,7 +3,7 @@
 use super::interpolation::Interpolation;
 use super::{
     BadPartial, CheckedPartial, KIN_MAX, Opening, PartialFault, PartialOpening, SessionSecret,
-    SharingError, check_partial,
+    SharingError, check_partials,
 };
 use crate::crypto::group::Point;
 use crate::record::CapsuleKey;
@@ -145,13 +145,14 @@ fn sort_out(
 ) -> (Vec<CheckedPartial>, Vec<BadPartial>) {
     let (mut good, mut refused) = (Vec::new(), Vec::new());
     let mut seen = BTreeSet::new();
-    for partial in partials {
+    let all: Vec<&PartialOpening> = partials.iter().collect();
+    for (partial, verdict) in partials.iter().zip(check_partials(opening, &all)) {
         let index = partial.index;
         let verdict = if seen.contains(&index) {
             let fault = PartialFault::Duplicate;
             Err(BadPartial { index, fault })
         } else {
-            check_partial(opening, partial)
+            verdict
         };
         match verdict {
             Ok(checked) => {
