@@ -1,4 +1,4 @@
-//! DHKEM(X25519, HKDF-SHA256) of RFC 9180 section 4.1 for `hpke`, base mode only; ADR 41.
+//! DHKEM(X25519, HKDF-SHA256) of RFC 9180 section 4.1 for `hpke`, base mode only; ADR 44.
 //!
 //! The same bytes as `hpke`'s own, in two thirds of the time. Keys, their derivation, the key derivation function and the
 //! key schedule are `hpke`'s; here are the order of the steps and one exchange. The curve's points are multiplied in the
@@ -43,10 +43,10 @@ impl PrivateKey {
 /// of either gives the same `u` of the product; in the latter the ladder does it.
 fn exchange(secret: &[u8; 32], public: &[u8; 32]) -> Option<Zeroizing<[u8; 32]>> {
     let public = MontgomeryPoint(*public);
-    let product = match public.to_edwards(0) {
+    let product = Zeroizing::new(match public.to_edwards(0) {
         Some(point) => Zeroizing::new(point.mul_clamped(*secret)).to_montgomery(),
         None => public.mul_clamped(*secret),
-    };
+    });
     let shared = Zeroizing::new(product.0);
     let zero: bool = shared.as_ref().ct_eq(&[0; 32]).into();
     (!zero).then_some(shared)

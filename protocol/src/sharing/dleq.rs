@@ -1,6 +1,6 @@
 //! A proof that two pairs of points have the same logarithm (Chaum and Pedersen, CRYPTO 1992; opening.md section 3).
 //!
-//! It carries the prover's two points instead of the challenge, so that many proofs are judged in one sum (ADR 42).
+//! It carries the prover's two points instead of the challenge, so that many proofs are judged in one sum (ADR 45).
 
 use crate::crypto::group::{
     BASE, GroupError, Point, PointBytes, Scalar, ScalarBytes, encode_doubles, hash_to_scalar,

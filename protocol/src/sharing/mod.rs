@@ -14,7 +14,7 @@
 //! | `threshold`, `polynomial`, `commitments`, `share`, `deal`, `lagrange` | 1 | the sharing itself |
 //! | `transport` | 1, 6 | sealing a share to a person and to the disk |
 //! | `session` | 3 | the requester's one-time point and its proof |
-//! | `context`, `opening`, `dleq`, `combine` | 3 | partial openings: making, checking, combining |
+//! | `context`, `opening`, `dleq`, `combine`, `interpolation` | 3 | partial openings: making, checking, combining |
 //! | `release` | 3 | a partial opening on its way to the requester: signed, then sealed |
 //! | `dealing`, `renewal` | 4, 5 | what kin deal to each other, complaints, sums over a set of dealings |
 //! | `refresh` | 4 | new shares of the same key for the same kin |
