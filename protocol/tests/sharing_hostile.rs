@@ -64,19 +64,31 @@ fn no_proof_has_a_second_form() {
         bad_scalars().chain([twin]).collect::<Vec<_>>()
     };
     for partial in &partials {
-        for (c, r) in both(
-            twins(&partial.proof.challenge),
-            twins(&partial.proof.response),
-        ) {
+        for response in twins(&partial.proof.response) {
             let mut bad = partial.clone();
-            bad.proof.challenge = c.unwrap_or(partial.proof.challenge);
-            bad.proof.response = r.unwrap_or(partial.proof.response);
+            bad.proof.response = response;
             let index = partial.index;
             let fault = PartialFault::Encoding(GroupError::Scalar);
             assert_eq!(
                 verify_partial(&opening, &bad),
                 Err(BadPartial { index, fault })
             );
+        }
+        // The points are compared as they are encoded.
+        for point in bad_points() {
+            for on_base in [true, false] {
+                let mut bad = partial.clone();
+                *(if on_base {
+                    &mut bad.proof.on_base
+                } else {
+                    &mut bad.proof.on_m
+                }) = point;
+                let (index, fault) = (partial.index, PartialFault::Proof);
+                assert_eq!(
+                    verify_partial(&opening, &bad),
+                    Err(BadPartial { index, fault })
+                );
+            }
         }
     }
     for (c, r) in both(

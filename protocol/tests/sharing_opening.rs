@@ -2,7 +2,7 @@
 
 mod sharing_support;
 
-use kithkin_protocol::crypto::group::{Point, PointBytes, Scalar, ScalarBytes};
+use kithkin_protocol::crypto::group::{BASE, Point, PointBytes, Scalar, ScalarBytes};
 use kithkin_protocol::crypto::{Digest, OpeningKey, SigningKey, hash};
 use kithkin_protocol::ids::{ChainId, HospitalId, PatientId, TxId};
 use kithkin_protocol::record::{self, CapsuleError, RecordError};
@@ -54,7 +54,17 @@ fn spoiled(good: &PartialOpening, other: &PartialOpening) -> Vec<(&'static str, 
     add("non-canonical point", &|p| {
         p.points[1] = PointBytes([0xff; 32])
     });
-    add("challenge", &|p| p.proof.challenge = one);
+    add("point on G", &|p| p.proof.on_base = PointBytes::from(&BASE));
+    add("point on M", &|p| p.proof.on_m = PointBytes::from(&BASE));
+    add("the proof's points swapped", &|p| {
+        core::mem::swap(&mut p.proof.on_base, &mut p.proof.on_m);
+    });
+    add("another kin's points in the proof", &|p| {
+        (p.proof.on_base, p.proof.on_m) = (other.proof.on_base, other.proof.on_m);
+    });
+    add("no point in the proof", &|p| {
+        p.proof.on_m = PointBytes([0xff; 32])
+    });
     add("response", &|p| p.proof.response = one);
     add("non-canonical scalar", &|p| {
         p.proof.response = ScalarBytes([0xff; 32])
@@ -85,6 +95,11 @@ fn a_bad_partial_at_any_position_is_named_and_the_rest_succeeds() {
                 assert_eq!(fault.index, index, "{name}");
                 let mut given = partials.clone();
                 given[bad] = partial;
+                let all: Vec<&PartialOpening> = given.iter().collect();
+                for (position, verdict) in check_partials(&opening, &all).iter().enumerate() {
+                    let named = verdict.as_ref().err();
+                    assert_eq!(named, (position == bad).then_some(&fault), "{name}");
+                }
                 let combined = combine(&opening, &scene.secret, &given).expect("enough are good");
                 assert_eq!(combined.refused, vec![fault], "{name}");
                 assert_eq!(combined.keys[0], direct);
@@ -584,4 +599,54 @@ fn the_key_of_one_capsule_opens_no_other() {
         &scene.records[0].sealed.ciphertext,
     );
     assert_eq!(swapped, Err(RecordError::Capsule(CapsuleError::Unwrap)));
+}
+
+/// One record: everybody's proof is over the same point. All signed answers at once, with one bad at each place.
+#[test]
+fn answers_to_one_record_are_judged_at_once_and_the_bad_one_is_named() {
+    let mut scene = Scene::majority(88, 5, 1);
+    let (opening, partials) = (scene.opening(), scene.partials());
+    let rho = scene.context.rho;
+    let keys: Vec<SigningKey> = (0..5).map(|_| SigningKey::random(&mut scene.rng)).collect();
+    let sign = |partials: &[PartialOpening]| -> Vec<SignedPartial> {
+        let signed = partials.iter().zip(&keys);
+        signed
+            .map(|(partial, key)| partial.clone().sign(&rho, key))
+            .collect()
+    };
+    let judge = |signed: &[SignedPartial]| {
+        let answers: Vec<_> = signed
+            .iter()
+            .zip(keys.iter().map(SigningKey::verifying_key))
+            .collect();
+        let verdicts = SignedPartial::check_all(&opening, &answers);
+        for ((signed, key), verdict) in answers.iter().zip(&verdicts) {
+            let alone = signed.check(&opening, key);
+            assert_eq!(alone.as_ref().err(), verdict.as_ref().err());
+        }
+        verdicts
+    };
+    let good = sign(&partials);
+    let checked: Vec<CheckedPartial> = judge(&good).into_iter().flatten().collect();
+    let three: Vec<&CheckedPartial> = checked.iter().take(3).collect();
+    let keys_of_records = combine_checked(&opening, &scene.secret, &three).expect("enough");
+    let direct = capsule_key_direct(&scene.key, &scene.capsules()[0]).expect("own key");
+    assert_eq!(keys_of_records, [direct]);
+    assert!(SignedPartial::check_all(&opening, &[]).is_empty());
+    for bad in 0..5 {
+        let mut given = partials.clone();
+        given[bad].proof.response = ScalarBytes::from(&Scalar::ONE);
+        let mut signed = sign(&given);
+        let unsigned = (bad + 2) % 5;
+        signed[unsigned].signature = good[bad].signature;
+        for (position, verdict) in judge(&signed).into_iter().enumerate() {
+            let expected = if position == bad {
+                let (index, fault) = (partials[bad].index, PartialFault::Proof);
+                Some(ReleaseError::Partial(BadPartial { index, fault }))
+            } else {
+                (position == unsigned).then_some(ReleaseError::Signature)
+            };
+            assert_eq!(verdict.err(), expected, "{position}");
+        }
+    }
 }

@@ -17,8 +17,11 @@ use kithkin_protocol::ids::{ChainId, KinId};
 use kithkin_protocol::ledger::release_digest;
 use kithkin_protocol::sharing::{CheckedPartial, Opening, ReleaseError, SignedPartial};
 use kithkin_protocol::units::Tier;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+/// Most capsules of a scope in which the kin's partial openings are judged in one sum.
+const TOGETHER_CAPSULES_MAX: usize = 64;
 
 /// Looks at everything that has come and was not looked at. True when something still waits for its announcement
 /// to show on chain.
@@ -32,23 +35,25 @@ pub(super) async fn judge(
     unseal_new(desk, work, case, keys).await?;
     let (todo, waiting) = not_judged(work, case, scopes);
     let judged = join_all(todo.into_iter().map(|task| off_thread(move || task.run()))).await;
-    for judgement in judged {
-        let Judged {
-            slot,
-            tier,
-            outcome,
-        } = judgement?;
-        let verdict = match outcome {
-            Outcome::Good(partial) => Verdict::Good(partial),
-            Outcome::Unsigned => Verdict::Bad,
-            Outcome::Forged(forgery) => {
-                desk.accuse(work, *forgery).await?;
-                Verdict::Bad
-            }
-        };
-        work.pile().set(slot, |item| {
-            item.verdicts.insert(tier, verdict);
-        });
+    for judgements in judged {
+        for judgement in judgements? {
+            let Judged {
+                slot,
+                tier,
+                outcome,
+            } = judgement;
+            let verdict = match outcome {
+                Outcome::Good(partial) => Verdict::Good(partial),
+                Outcome::Unsigned => Verdict::Bad,
+                Outcome::Forged(forgery) => {
+                    desk.accuse(work, *forgery).await?;
+                    Verdict::Bad
+                }
+            };
+            work.pile().set(slot, |item| {
+                item.verdicts.insert(tier, verdict);
+            });
+        }
     }
     Ok(waiting)
 }
@@ -102,12 +107,17 @@ fn unseal(delivery: &Delivery, case: &Case, chain: ChainId, key: &OpeningKey) ->
     Unsealed::Signed(Arc::new(signed), release_digest(&digests))
 }
 
-/// One partial opening to be judged.
+/// Partial openings of one tier to be judged together.
 struct Task {
-    slot: Slot,
     tier: Tier,
-    key: VerifyingKey,
     opening: Arc<Opening>,
+    answers: Vec<Answer>,
+}
+
+/// One delivery, and the key of the kin that it came from.
+struct Answer {
+    slot: Slot,
+    key: VerifyingKey,
     signed: Arc<Vec<(Tier, SignedPartial)>>,
 }
 
@@ -125,7 +135,8 @@ enum Outcome {
 }
 
 fn not_judged(work: &CaseWork, case: &Case, scopes: &[Arc<TierScope>]) -> (Vec<Task>, bool) {
-    let (mut todo, mut waiting) = (Vec::new(), false);
+    let mut waiting = false;
+    let mut new: BTreeMap<Tier, Vec<Answer>> = BTreeMap::new();
     for (slot, item) in work.pile().items() {
         let (Some(member), Some(Unsealed::Signed(signed, announced))) =
             (work.member(slot.0), &item.unsealed)
@@ -139,43 +150,82 @@ fn not_judged(work: &CaseWork, case: &Case, scopes: &[Arc<TierScope>]) -> (Vec<T
             continue;
         }
         let inside: BTreeSet<Tier> = signed.iter().map(|(tier, _)| *tier).collect();
-        for scope in scopes {
-            let new = inside.contains(&scope.tier) && !item.verdicts.contains_key(&scope.tier);
-            if let (true, Some(opening)) = (new, &scope.opening) {
-                todo.push(Task {
+        for tier in inside {
+            if !item.verdicts.contains_key(&tier) {
+                new.entry(tier).or_default().push(Answer {
                     slot: *slot,
-                    tier: scope.tier,
                     key: member.key,
-                    opening: Arc::clone(opening),
                     signed: Arc::clone(signed),
                 });
             }
         }
     }
-    (todo, waiting)
+    let tasks = scopes.iter().filter_map(|scope| {
+        let opening = scope.opening.as_ref()?;
+        Some(tasks(scope.tier, opening, new.remove(&scope.tier)?))
+    });
+    (tasks.flatten().collect(), waiting)
+}
+
+/// All together when the scope is small, where the proof is what costs; else each by itself, on as many cores as there are.
+fn tasks(tier: Tier, opening: &Arc<Opening>, answers: Vec<Answer>) -> Vec<Task> {
+    let together = if opening.capsules() <= TOGETHER_CAPSULES_MAX {
+        vec![answers]
+    } else {
+        answers.into_iter().map(|answer| vec![answer]).collect()
+    };
+    let task = |answers| Task {
+        tier,
+        opening: Arc::clone(opening),
+        answers,
+    };
+    together.into_iter().map(task).collect()
 }
 
 impl Task {
-    fn run(self) -> Judged {
-        let found = self.signed.iter().find(|(tier, _)| *tier == self.tier);
-        let outcome = found.map_or(Outcome::Unsigned, |(_, signed)| self.verify(signed));
-        Judged {
-            slot: self.slot,
-            tier: self.tier,
-            outcome,
-        }
+    fn run(self) -> Vec<Judged> {
+        let tier = self.tier;
+        let answers: Vec<(&Answer, &SignedPartial)> = self
+            .answers
+            .iter()
+            .filter_map(|answer| {
+                let (_, signed) = answer.signed.iter().find(|(inside, _)| *inside == tier)?;
+                Some((answer, signed))
+            })
+            .collect();
+        let signed: Vec<(&SignedPartial, VerifyingKey)> = answers
+            .iter()
+            .map(|(answer, signed)| (*signed, answer.key))
+            .collect();
+        let verdicts = SignedPartial::check_all(&self.opening, &signed);
+        answers
+            .into_iter()
+            .zip(verdicts)
+            .map(|((answer, signed), verdict)| Judged {
+                slot: answer.slot,
+                tier,
+                outcome: answer.outcome(tier, signed, verdict),
+            })
+            .collect()
     }
+}
 
-    fn verify(&self, signed: &SignedPartial) -> Outcome {
+impl Answer {
+    fn outcome(
+        &self,
+        tier: Tier,
+        signed: &SignedPartial,
+        verdict: Result<CheckedPartial, ReleaseError>,
+    ) -> Outcome {
         let kin = KinId::of(&self.key);
         let forged = |fault: String| {
             Outcome::Forged(Box::new(Forgery {
                 kin,
                 fault,
-                partial: Some((self.tier, signed.clone())),
+                partial: Some((tier, signed.clone())),
             }))
         };
-        match signed.check(&self.opening, &self.key) {
+        match verdict {
             Ok(checked) if checked.index() == self.slot.0 => Outcome::Good(Arc::new(checked)),
             Ok(checked) => forged(format!(
                 "signed the partial opening of share {}",

@@ -5,10 +5,13 @@
 use super::figures::{Spent, timed};
 use super::scene::{Kin, Record, Scene};
 use kithkin_protocol::crypto::group::{BASE, PointBytes};
-use kithkin_protocol::crypto::{Sealed, Secret32, aead};
+use kithkin_protocol::crypto::{
+    Digest, Sealed, Secret32, Signature, VerifyingKey, aead, verify_each,
+};
 use kithkin_protocol::record::{CapsuleKey, CheckedCapsule, open};
 use kithkin_protocol::sharing::{
-    CheckedPartial, Opening, SignedPartial, check_partial, combine_checked, partial_open,
+    CheckedPartial, Opening, PartialOpening, SignedPartial, check_partial, check_partials,
+    combine_checked, partial_open,
 };
 use rand_chacha::ChaCha20Rng;
 use std::hint::black_box;
@@ -64,8 +67,8 @@ impl Step {
             Self::HospitalCapsules => "hospital: capsule check",
             Self::HospitalContext => "hospital: session proof, U + E",
             Self::HpkeOpen => "hospital: HPKE open",
-            Self::Signature => "hospital: digest and signature check",
-            Self::Judge => "hospital: DLEQ check",
+            Self::Signature => "hospital: digest and signature checks",
+            Self::Judge => "hospital: DLEQ checks",
             Self::Combine => "hospital: combination",
             Self::Record => "hospital: unwrap key, AES-GCM, zstd, digests",
         }
@@ -93,9 +96,14 @@ pub(crate) struct Steps {
 
 impl Steps {
     pub(crate) fn time<T>(&mut self, step: Step, work: impl FnOnce() -> T) -> T {
+        self.time_all(step, 1, work)
+    }
+
+    /// `work` that does as many at once.
+    pub(crate) fn time_all<T>(&mut self, step: Step, times: u32, work: impl FnOnce() -> T) -> T {
         let (value, took) = timed(work);
         self.spent[step as usize] += took;
-        self.times[step as usize] += 1;
+        self.times[step as usize] += times;
         value
     }
 
@@ -149,6 +157,13 @@ pub(crate) fn prepare(scene: &Scene, steps: &mut Steps) -> (Vec<CheckedCapsule>,
     (capsules, opening)
 }
 
+fn unseal(scene: &Scene, sealed: &Sealed, steps: &mut Steps) -> SignedPartial {
+    let signed = steps.time(Step::HpkeOpen, || {
+        SignedPartial::unseal(sealed, &scene.context, &scene.inbox)
+    });
+    signed.expect("unsealed")
+}
+
 /// Opens and checks what one kin sent; the last two steps are [`SignedPartial::check`].
 pub(crate) fn judge(
     scene: &Scene,
@@ -157,10 +172,7 @@ pub(crate) fn judge(
     sealed: &Sealed,
     steps: &mut Steps,
 ) -> CheckedPartial {
-    let signed = steps.time(Step::HpkeOpen, || {
-        SignedPartial::unseal(sealed, &scene.context, &scene.inbox)
-    });
-    let signed = signed.expect("unsealed");
+    let signed = unseal(scene, sealed, steps);
     let key = kin.key.verifying_key();
     let signature = steps.time(Step::Signature, || {
         let digest = signed.partial.digest(&scene.context.rho);
@@ -169,6 +181,42 @@ pub(crate) fn judge(
     signature.expect("a good signature");
     let checked = steps.time(Step::Judge, || check_partial(opening, &signed.partial));
     checked.expect("a good partial opening")
+}
+
+/// The same for what several kin sent, the last two steps for all at once, as in [`SignedPartial::check_all`].
+fn judge_all(
+    scene: &Scene,
+    opening: &Opening,
+    sealed: &[Sealed],
+    steps: &mut Steps,
+) -> Vec<CheckedPartial> {
+    let signed: Vec<SignedPartial> = sealed
+        .iter()
+        .map(|sealed| unseal(scene, sealed, steps))
+        .collect();
+    let keys = scene.kin.iter().map(|kin| kin.key.verifying_key());
+    let keys: Vec<VerifyingKey> = keys.take(sealed.len()).collect();
+    let number = u32::try_from(sealed.len()).expect("few");
+    let signatures = steps.time_all(Step::Signature, number, || {
+        let digests: Vec<Digest> = signed
+            .iter()
+            .map(|signed| signed.partial.digest(&scene.context.rho))
+            .collect();
+        let items: Vec<(VerifyingKey, &[u8], Signature)> = signed
+            .iter()
+            .zip(&keys)
+            .zip(&digests)
+            .map(|((signed, key), digest)| (*key, digest.as_ref(), signed.signature))
+            .collect();
+        verify_each(&items)
+    });
+    assert!(signatures.iter().all(|holds| *holds), "a good signature");
+    let checked = steps.time_all(Step::Judge, number, || {
+        let partials: Vec<&PartialOpening> = signed.iter().map(|signed| &signed.partial).collect();
+        check_partials(opening, &partials)
+    });
+    let checked: Result<Vec<CheckedPartial>, _> = checked.into_iter().collect();
+    checked.expect("good partial openings")
 }
 
 /// The capsules' keys from as many good partial openings as are needed.
@@ -209,13 +257,11 @@ pub(crate) fn in_series(scene: &Scene, rng: &mut ChaCha20Rng) -> Steps {
     let mut steps = Steps::default();
     let needed = scene.commitments.threshold();
     let (capsules, opening) = prepare(scene, &mut steps);
-    let partials: Vec<CheckedPartial> = scene.kin[..needed]
+    let sealed: Vec<Sealed> = scene.kin[..needed]
         .iter()
-        .map(|kin| {
-            let sealed = release(scene, kin, rng, &mut steps);
-            judge(scene, &opening, kin, &sealed, &mut steps)
-        })
+        .map(|kin| release(scene, kin, rng, &mut steps))
         .collect();
+    let partials = judge_all(scene, &opening, &sealed, &mut steps);
     let keys = combined(scene, &opening, &partials, &mut steps);
     plaintexts(scene, &keys, &capsules, &mut steps);
     steps

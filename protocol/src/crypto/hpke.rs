@@ -4,11 +4,11 @@
 
 use crate::bytes::byte_newtype;
 use crate::crypto::Secret32;
+use crate::crypto::dhkem::X25519HkdfSha256 as Kem;
 use hpke::{Deserializable as _, Kem as _, OpModeR, OpModeS, Serializable as _};
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 
-type Kem = hpke::kem::X25519HkdfSha256;
 type Kdf = hpke::kdf::HkdfSha256;
 type Aead = hpke::aead::AesGcm256;
 

@@ -1,13 +1,13 @@
 //! Combining partial openings into the capsules' keys (opening.md section 3).
 
+use super::interpolation::Interpolation;
 use super::{
     BadPartial, CheckedPartial, KIN_MAX, Opening, PartialFault, PartialOpening, SessionSecret,
-    SharingError, check_partial, lagrange_at_zero,
+    SharingError, check_partials,
 };
-use crate::crypto::group::{Point, Scalar};
+use crate::crypto::group::Point;
 use crate::record::CapsuleKey;
 use crate::units::ShareIndex;
-use curve25519_dalek::traits::VartimeMultiscalarMul as _;
 use std::collections::BTreeSet;
 use zeroize::Zeroizing;
 
@@ -126,12 +126,16 @@ fn keys(
     let needed = opening.commitments().threshold();
     let good = good.get(..needed).unwrap_or(good);
     let indices: Vec<ShareIndex> = good.iter().map(|partial| partial.index).collect();
-    let lambdas = lagrange_at_zero(&indices)?;
+    let interpolation = Interpolation::new(&indices)?;
     let public_key = opening.commitments().public_key().point();
     let mask = Zeroizing::new(public_key * secret.scalar());
     let mut columns: Vec<_> = good.iter().map(|partial| partial.points.iter()).collect();
     Ok((0..opening.capsules())
-        .map(|_| CapsuleKey::new(interpolate(&lambdas, &mut columns) - *mask))
+        .map(|_| {
+            // `D_ij` of all `i`, for the next `j`.
+            let next: Vec<&Point> = columns.iter_mut().filter_map(Iterator::next).collect();
+            CapsuleKey::new(interpolation.at_zero(&next) - *mask)
+        })
         .collect())
 }
 
@@ -141,13 +145,14 @@ fn sort_out(
 ) -> (Vec<CheckedPartial>, Vec<BadPartial>) {
     let (mut good, mut refused) = (Vec::new(), Vec::new());
     let mut seen = BTreeSet::new();
-    for partial in partials {
+    let all: Vec<&PartialOpening> = partials.iter().collect();
+    for (partial, verdict) in partials.iter().zip(check_partials(opening, &all)) {
         let index = partial.index;
         let verdict = if seen.contains(&index) {
             let fault = PartialFault::Duplicate;
             Err(BadPartial { index, fault })
         } else {
-            check_partial(opening, partial)
+            verdict
         };
         match verdict {
             Ok(checked) => {
@@ -158,10 +163,4 @@ fn sort_out(
         }
     }
     (good, refused)
-}
-
-/// `sum lambda_i D_ij` for the next `j`. The coefficients are public, so variable time gives nothing away.
-fn interpolate<'a>(lambdas: &[Scalar], columns: &mut [impl Iterator<Item = &'a Point>]) -> Point {
-    let next: Vec<&Point> = columns.iter_mut().filter_map(Iterator::next).collect();
-    Point::vartime_multiscalar_mul(lambdas, next)
 }

@@ -14,7 +14,7 @@
 //! | `threshold`, `polynomial`, `commitments`, `share`, `deal`, `lagrange` | 1 | the sharing itself |
 //! | `transport` | 1, 6 | sealing a share to a person and to the disk |
 //! | `session` | 3 | the requester's one-time point and its proof |
-//! | `context`, `opening`, `dleq`, `combine` | 3 | partial openings: making, checking, combining |
+//! | `context`, `opening`, `dleq`, `combine`, `interpolation` | 3 | partial openings: making, checking, combining |
 //! | `release` | 3 | a partial opening on its way to the requester: signed, then sealed |
 //! | `dealing`, `renewal` | 4, 5 | what kin deal to each other, complaints, sums over a set of dealings |
 //! | `refresh` | 4 | new shares of the same key for the same kin |
@@ -33,6 +33,7 @@ mod dealing;
 mod dleq;
 mod drill;
 mod encoding;
+mod interpolation;
 mod keys;
 mod lagrange;
 mod opening;
@@ -61,7 +62,7 @@ pub use keys::{TierKey, TierPublicKey, capsule_key_direct};
 pub use lagrange::lagrange_at_zero;
 pub use opening::{
     BadPartial, CheckedPartial, OPENING_CAPSULES_MAX, Opening, OpeningError, PartialFault,
-    PartialOpening, check_partial, partial_open, verify_partial,
+    PartialOpening, check_partial, check_partials, partial_open, verify_partial,
 };
 pub use reconstruct::{ReconstructError, Reconstructed, reconstruct};
 pub use refresh::{Refresh, ZeroDealing};

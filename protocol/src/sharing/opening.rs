@@ -4,7 +4,7 @@
 //! them (the batching of RFC 9497, 2.2.1). `E` masks the result: only who knows
 //! `eps` can use it, so a bad partial opening can be shown to anybody.
 
-use super::dleq::Statement;
+use super::dleq::{self, Statement};
 use super::{Commitments, DleqProof, OpeningContext, SessionError, Share, encoding};
 use crate::crypto::group::{GroupError, Point, PointBytes, Scalar, encode_doubles, hash_to_scalar};
 use crate::crypto::{Digest, HashWriter};
@@ -221,8 +221,8 @@ impl Opening {
             .collect()
     }
 
-    /// Checks a partial opening and returns its points decoded.
-    fn check(&self, partial: &PartialOpening) -> Result<Vec<Point>, PartialFault> {
+    /// Everything about a partial opening but whether its proof holds.
+    fn claim<'a>(&self, partial: &'a PartialOpening) -> Result<Claim<'a>, PartialFault> {
         let (found, expected) = (partial.points.len(), self.blinded.len());
         if found != expected {
             return Err(PartialFault::PointCount { found, expected });
@@ -234,17 +234,56 @@ impl Opening {
             .collect::<Result<Vec<_>, _>>()?;
         let seed = self.seed(partial.index, &partial.points);
         let coefficients = self.coefficients(&seed);
-        let statement = Statement {
-            seed: &seed,
-            share_key: self.commitments.share_key(partial.index),
-            m: weighted(&coefficients, &self.blinded),
-            z: weighted(&coefficients, &points),
-        };
+        let m = weighted(&coefficients, &self.blinded);
         // With M the identity the proof would say nothing. No honest seed leads there.
-        if statement.m.is_identity() || !statement.verify(&partial.proof)? {
+        if m.is_identity() {
             return Err(PartialFault::Proof);
         }
-        Ok(points)
+        Ok(Claim {
+            partial,
+            share_key: self.commitments.share_key(partial.index),
+            m,
+            z: weighted(&coefficients, &points),
+            seed,
+            points,
+        })
+    }
+}
+
+/// What a partial opening says, decoded.
+struct Claim<'a> {
+    partial: &'a PartialOpening,
+    seed: Digest,
+    share_key: Point,
+    m: Point,
+    z: Point,
+    points: Vec<Point>,
+}
+
+impl Claim<'_> {
+    fn statement(&self) -> Statement<'_> {
+        Statement {
+            seed: &self.seed,
+            share_key: self.share_key,
+            m: self.m,
+            z: self.z,
+        }
+    }
+
+    fn verify(&self) -> Result<(), PartialFault> {
+        if self.statement().verify(&self.partial.proof)? {
+            Ok(())
+        } else {
+            Err(PartialFault::Proof)
+        }
+    }
+
+    fn checked(self, opening: &Opening) -> CheckedPartial {
+        CheckedPartial {
+            index: self.partial.index,
+            points: self.points,
+            opening: opening.digest,
+        }
     }
 }
 
@@ -315,14 +354,43 @@ pub fn check_partial(
     partial: &PartialOpening,
 ) -> Result<CheckedPartial, BadPartial> {
     let index = partial.index;
-    match opening.check(partial) {
-        Ok(points) => Ok(CheckedPartial {
-            index,
-            points,
-            opening: opening.digest,
-        }),
-        Err(fault) => Err(BadPartial { index, fault }),
-    }
+    let claim = opening.claim(partial);
+    claim
+        .and_then(|claim| claim.verify().map(|()| claim.checked(opening)))
+        .map_err(|fault| BadPartial { index, fault })
+}
+
+/// [`check_partial`] for several at once, in their order: all proofs in one sum, which takes half the time. If that does not
+/// hold, each by itself, so that the bad ones are known.
+#[must_use]
+pub fn check_partials(
+    opening: &Opening,
+    partials: &[&PartialOpening],
+) -> Vec<Result<CheckedPartial, BadPartial>> {
+    let claims: Vec<_> = partials
+        .iter()
+        .map(|partial| opening.claim(partial))
+        .collect();
+    let proved: Vec<_> = claims
+        .iter()
+        .flatten()
+        .map(|claim| (claim.statement(), &claim.partial.proof))
+        .collect();
+    let all_hold = proved.len() > 1 && dleq::all_hold(&proved);
+    claims
+        .into_iter()
+        .zip(partials)
+        .map(|(claim, partial)| {
+            let index = partial.index;
+            let good = claim.and_then(|claim| {
+                if !all_hold {
+                    claim.verify()?;
+                }
+                Ok(claim.checked(opening))
+            });
+            good.map_err(|fault| BadPartial { index, fault })
+        })
+        .collect()
 }
 
 /// Checks one partial opening.

@@ -5,9 +5,11 @@
 
 use super::{
     BadPartial, CheckedPartial, Opening, OpeningContext, PartialOpening, Rho, check_partial,
+    check_partials,
 };
 use crate::crypto::{
     Digest, HashWriter, OpeningKey, Sealed, SealingKey, Signature, SigningKey, VerifyingKey,
+    verify_each,
 };
 use crate::wire;
 use rand_core::CryptoRng;
@@ -46,7 +48,7 @@ impl PartialOpening {
     /// `H(domain, rho, i, D, proof)`: what the kin signs and puts on chain.
     #[must_use]
     pub fn digest(&self, rho: &Rho) -> Digest {
-        let mut writer = HashWriter::new("kithkin/partial/1");
+        let mut writer = HashWriter::new("kithkin/partial/2");
         writer
             .field(rho)
             .number(u64::from(self.index.get()))
@@ -55,7 +57,8 @@ impl PartialOpening {
             writer.field(point);
         }
         writer
-            .field(self.proof.challenge)
+            .field(self.proof.on_base)
+            .field(self.proof.on_m)
             .field(self.proof.response);
         writer.finish()
     }
@@ -86,6 +89,38 @@ impl SignedPartial {
         kin.verify(digest.as_ref(), &self.signature)
             .map_err(|_| ReleaseError::Signature)?;
         Ok(check_partial(opening, &self.partial)?)
+    }
+
+    /// [`SignedPartial::check`] for several at once, in their order: signatures in one batch, proofs in one sum. If one of them
+    /// is bad, each is looked at by itself.
+    #[must_use]
+    pub fn check_all(
+        opening: &Opening,
+        answers: &[(&Self, VerifyingKey)],
+    ) -> Vec<Result<CheckedPartial, ReleaseError>> {
+        let rho = &opening.context().rho;
+        let digests: Vec<Digest> = answers
+            .iter()
+            .map(|(signed, _)| signed.partial.digest(rho))
+            .collect();
+        let items: Vec<(VerifyingKey, &[u8], Signature)> = answers
+            .iter()
+            .zip(&digests)
+            .map(|((signed, kin), digest)| (*kin, digest.as_ref(), signed.signature))
+            .collect();
+        let signatures = verify_each(&items);
+        let by_kin = || answers.iter().zip(&signatures);
+        let signed: Vec<&PartialOpening> = by_kin()
+            .filter(|(_, holds)| **holds)
+            .map(|((signed, _), _)| &signed.partial)
+            .collect();
+        let mut partials = check_partials(opening, &signed).into_iter();
+        by_kin()
+            .map(|(_, holds)| {
+                let partial = if *holds { partials.next() } else { None };
+                Ok(partial.ok_or(ReleaseError::Signature)??)
+            })
+            .collect()
     }
 
     /// [`SignedPartial::check`] for whom the verdict is enough.
