@@ -10,5 +10,5 @@ mod launch;
 mod liar;
 
 pub use founding::{FoundingError, Shape, ShapeError};
-pub use launch::{Cluster, ClusterConfig, LaunchError, VALIDATORS_IN_PROCESS_MAX};
+pub use launch::{ARCHIVE, Cluster, ClusterConfig, LaunchError, VALIDATORS_IN_PROCESS_MAX};
 pub use liar::{Lie, Lies, NoSuchLie};

@@ -9,6 +9,7 @@ use crate::hospital::disk::Disk;
 use crate::hospital::messages::HospitalError;
 use crate::identity::{Identity, Setting};
 use crate::ports::network::Port;
+use crate::ports::objects::Shelf;
 use crate::ports::random::SystemRng;
 use crate::ports::store::Space;
 use crate::ports::vault::{KeySpace, VaultError};
@@ -69,6 +70,7 @@ impl Desk {
         keys: KeySpace,
         port: Port,
         space: Space,
+        shelf: Shelf,
     ) -> Result<Self, HospitalError> {
         let fresh = || Secret32::random(&mut SystemRng);
         let clinician = keys.load_or_create("clinician", fresh).map_err(vault)?;
@@ -88,7 +90,7 @@ impl Desk {
             me: identity.account().into(),
             clinician: SigningKey::from_seed(clinician),
             encounter_salt: salt,
-            archive: Archive::new(disk.clone()),
+            archive: Archive::new(disk.clone(), shelf),
             books,
             cases: Cases::default(),
             consents: Consents::new(disk.clone(), keys.clone()),

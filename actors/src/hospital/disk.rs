@@ -3,7 +3,6 @@
 //! | key | value | owner |
 //! |---|---|---|
 //! | `u` root | upload | `archive` |
-//! | `c` root record | format byte, ciphertext | `archive` |
 //! | `h` root | receipts, header, where the upload stands | `books` |
 //! | `r` root | the upload is not finished: not on chain, or not with all kin | `books` |
 //! | `q` session point | a request that may not be on chain yet | `books` |

@@ -9,6 +9,7 @@ use crate::commands::Failure;
 use anyhow::{Context as _, anyhow};
 use kithkin_actors::cluster::{ClusterConfig, LaunchError, Lie, Shape};
 use kithkin_actors::ports::names::ActorName;
+use kithkin_actors::ports::objects::{Place, PlaceSettings};
 use kithkin_protocol::consensus::Timing;
 use kithkin_protocol::ids::ValidatorId;
 use kithkin_protocol::ledger::Profile;
@@ -45,6 +46,10 @@ struct Layer {
     consensus_max_ms: Option<u64>,
     heartbeat_ms: Option<u64>,
     liars: Option<Vec<String>>,
+    archive_url: Option<String>,
+    archive_endpoint: Option<String>,
+    archive_region: Option<String>,
+    archive_allow_http: Option<bool>,
 }
 
 /// The load that is to be written.
@@ -83,6 +88,8 @@ pub(super) struct Settings {
     pub(super) timing: Timing,
     /// Validators that lie.
     pub(super) liars: Vec<(ValidatorId, Lie)>,
+    /// Where hospitals keep ciphertexts; none means a folder in the data folder.
+    pub(super) archive: Option<Place>,
 }
 
 impl Settings {
@@ -99,11 +106,14 @@ impl Settings {
             Some(path) => read_file(path).map_err(Failure::Usage)?,
             None => Layer::default(),
         };
-        let env = read_env(env).map_err(Failure::Usage)?;
-        Self::checked(from_args(args).over(env).over(file), args.check)
+        let (ours, others): (Vec<_>, Vec<_>) =
+            env.partition(|(name, _)| name.starts_with(ENV_PREFIX));
+        let env = read_env(ours.into_iter()).map_err(Failure::Usage)?;
+        Self::checked(from_args(args).over(env).over(file), args.check, others)
     }
 
-    fn checked(layer: Layer, check: bool) -> Result<Self, Failure> {
+    /// `env` is what is in the environment beside settings.
+    fn checked(layer: Layer, check: bool, env: Vec<(String, String)>) -> Result<Self, Failure> {
         if check && layer.data.is_none() {
             let hint = "--check needs the data folder whose records it is to open: add --data DIR";
             return Err(Failure::Usage(anyhow!(hint)));
@@ -147,6 +157,7 @@ impl Settings {
                 .map(|ms| Duration::from_millis(ms.max(50))),
             timing: layer.timing(shape).map_err(Failure::Usage)?,
             liars: layer.liars(shape).map_err(Failure::Usage)?,
+            archive: layer.archive(env).map_err(Failure::Usage)?,
             data: layer.data,
         })
     }
@@ -190,6 +201,10 @@ impl Layer {
             consensus_max_ms: self.consensus_max_ms.or(lower.consensus_max_ms),
             heartbeat_ms: self.heartbeat_ms.or(lower.heartbeat_ms),
             liars: self.liars.or(lower.liars),
+            archive_url: self.archive_url.or(lower.archive_url),
+            archive_endpoint: self.archive_endpoint.or(lower.archive_endpoint),
+            archive_region: self.archive_region.or(lower.archive_region),
+            archive_allow_http: self.archive_allow_http.or(lower.archive_allow_http),
         }
     }
 
@@ -208,6 +223,17 @@ impl Layer {
             in_flight_max,
             patience: Duration::from_millis(self.load_patience_ms.unwrap_or(20_000)),
         }))
+    }
+
+    /// The place of ciphertexts; credentials are in `env`.
+    fn archive(&self, env: Vec<(String, String)>) -> anyhow::Result<Option<Place>> {
+        let settings = PlaceSettings {
+            url: self.archive_url.clone(),
+            endpoint: self.archive_endpoint.clone(),
+            region: self.archive_region.clone(),
+            allow_http: self.archive_allow_http,
+        };
+        Ok(settings.check(env)?)
     }
 
     /// Who lies: at most as many as the shape tolerates.
