@@ -3,6 +3,7 @@
 //! The patient's device is played by the tests, so that they hold the tier keys.
 
 mod accreditation;
+mod archive;
 mod opening;
 mod refusals;
 mod writing;
@@ -19,6 +20,7 @@ use crate::identity::Identity;
 use crate::observe::{Observer, Sight};
 use crate::ports::names::ActorName;
 use crate::ports::network::{AskError, Delivered, Port};
+use crate::ports::objects::Objects;
 use crate::ports::random::SystemRng;
 use crate::ports::vault::{KeySpace, Vault};
 use crate::supervisor::{Fault, Hold, Inject, Release, WhenRunning};
@@ -55,6 +57,11 @@ async fn house() -> House {
 }
 
 async fn house_of(validators: u16) -> House {
+    house_with(validators, None).await
+}
+
+/// The same, with the hospitals' ciphertexts in `archive`.
+async fn house_with(validators: u16, archive: Option<Objects>) -> House {
     let data = tempfile::tempdir().expect("a folder");
     let shape = Shape {
         validators,
@@ -65,6 +72,7 @@ async fn house_of(validators: u16) -> House {
     };
     let (saw, events) = mpsc::unbounded_channel();
     let mut config = ClusterConfig::new(data.path().to_owned(), shape);
+    config.archive = archive;
     config.observer = Observer::new(move |sight| {
         if let Sight::Block(seen, events) = sight
             && seen.validator.0 == 0

@@ -8,6 +8,8 @@
 //!   the same object, one after the other.
 //! * `place`: settings, checked. `s3`: how the client is set up: retries, limits, TLS. `error`: what can go wrong.
 
+#[cfg(test)]
+pub(crate) mod double;
 mod error;
 mod place;
 mod s3;
