@@ -52,7 +52,10 @@ impl From<StageError> for Failure {
         match error {
             StageError::Launch(LaunchError::Shape(_)) => Self::Usage(error.into()),
             StageError::Launch(
-                LaunchError::Store(_) | LaunchError::Founding(_) | LaunchError::LostDatabase { .. },
+                LaunchError::Store(_)
+                | LaunchError::Archive(_)
+                | LaunchError::Founding(_)
+                | LaunchError::LostDatabase { .. },
             ) => Self::Storage(error.into()),
             other => Self::Cluster(other.into()),
         }

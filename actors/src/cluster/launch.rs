@@ -12,6 +12,7 @@ use crate::patient::Patient;
 use crate::ports::clock::{SharedClock, SystemClock};
 use crate::ports::names::ActorName;
 use crate::ports::network::{Network, Port};
+use crate::ports::objects::{Objects, ObjectsError, Place};
 use crate::ports::random::SystemRng;
 use crate::ports::store::{Store, StoreError, StoreOptions};
 use crate::ports::vault::Vault;
@@ -35,6 +36,9 @@ use tokio::sync::watch;
 
 /// Most validators of one process: every one sends every other each vote.
 pub const VALIDATORS_IN_PROCESS_MAX: u16 = 200;
+
+/// Name of the folder of ciphertexts in the data folder, unless another place is named.
+pub const ARCHIVE: &str = "archive";
 
 /// What the kin of a patient of this cluster are to it, in their order.
 const RELATIONS: [Relation; 6] = [
@@ -72,6 +76,8 @@ pub struct ClusterConfig {
     pub review_within_ms: Millis,
     /// How much a friend or relative keeps for each patient.
     pub quota: Quota,
+    /// Where hospitals keep ciphertexts; none means the folder [`ARCHIVE`] in the data folder.
+    pub archive: Option<Objects>,
     /// The clock.
     pub clock: SharedClock,
     /// Who is told what validators see.
@@ -104,6 +110,7 @@ impl ClusterConfig {
             quota: Quota {
                 bytes_max: QUOTA_BYTES,
             },
+            archive: None,
             clock: Arc::new(SystemClock),
             observer: Observer::none(),
             lies: None,
@@ -129,6 +136,9 @@ pub enum LaunchError {
         /// The folder.
         dir: PathBuf,
     },
+    /// The place of the hospitals' ciphertexts.
+    #[error(transparent)]
+    Archive(#[from] ObjectsError),
     /// Keys, genesis or `cluster.toml`.
     #[error(transparent)]
     Founding(#[from] FoundingError),
@@ -153,6 +163,7 @@ pub struct Cluster {
     network: Network,
     supervisor: Addr<Supervisor>,
     store: Store,
+    archive: Objects,
     members: Vec<(ActorName, Member)>,
     /// Their keys sign amendments.
     pub(super) validators: Vec<Arc<consensus::Identity>>,
@@ -174,6 +185,11 @@ impl Cluster {
             return Err(LaunchError::LostDatabase { dir: dir.clone() });
         }
         let store = Store::open(&config.data, StoreOptions::default())?;
+        let archive = match &config.archive {
+            Some(archive) => archive.clone(),
+            None => Objects::open(&Place::Folder(dir.join(ARCHIVE)))?,
+        };
+        tracing::info!(%archive, "where the hospitals' ciphertexts are");
         let (failed, failure) = watch::channel(None);
         store.on_failure(move |error| {
             failed.send_replace(Some(error.clone()));
@@ -203,6 +219,7 @@ impl Cluster {
             network,
             supervisor,
             store,
+            archive,
             members,
             validators: founded.validators.clone(),
             reviewer: founded.reviewer.signing.clone(),
@@ -294,13 +311,15 @@ impl Cluster {
     fn role(&self, name: ActorName, identity: Identity, vault: &Vault) -> Spec {
         let keys = vault.keys_of(&name.to_string());
         let (store, setting) = (self.store.clone(), self.setting.clone());
+        let archive = self.archive.clone();
         Spec::new(name, move |birth| {
             let space = store.space(&name.to_string()).map_err(StartError::new)?;
             let (setting, identity, keys) = (setting.clone(), identity.clone(), keys.clone());
             let port = birth.port();
             match name {
                 ActorName::Hospital(_) => {
-                    let hospital = Hospital::open(setting, identity, keys, port, space)
+                    let shelf = archive.shelf(&name.to_string()).map_err(StartError::new)?;
+                    let hospital = Hospital::open(setting, identity, keys, port, space, shelf)
                         .map_err(StartError::new)?;
                     Ok(birth.start(|_| hospital))
                 }

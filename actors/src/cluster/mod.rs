@@ -10,5 +10,7 @@ mod launch;
 mod liar;
 
 pub use founding::{FoundingError, Shape, ShapeError};
-pub use launch::{Cluster, ClusterConfig, LaunchError, QUOTA_BYTES, VALIDATORS_IN_PROCESS_MAX};
+pub use launch::{
+    ARCHIVE, Cluster, ClusterConfig, LaunchError, QUOTA_BYTES, VALIDATORS_IN_PROCESS_MAX,
+};
 pub use liar::{Lie, Lies, NoSuchLie};

@@ -9,6 +9,7 @@ use crate::hospital::{consent, erase, lend, partials, read, repair, request, wri
 use crate::identity::{Identity, Setting};
 use crate::ports::names::ActorName;
 use crate::ports::network::{Delivered, Port};
+use crate::ports::objects::Shelf;
 use crate::ports::store::Space;
 use crate::ports::vault::KeySpace;
 use crate::validator::messages::{Concern, Notice};
@@ -38,7 +39,7 @@ pub struct Hospital {
 }
 
 impl Hospital {
-    /// Comes back from vault and store as it was, or starts anew.
+    /// Comes back from vault and store as it was, or starts anew. Ciphertexts are on the `shelf`.
     ///
     /// # Errors
     /// [`HospitalError::Store`] when vault or store cannot be read or written.
@@ -48,8 +49,9 @@ impl Hospital {
         keys: KeySpace,
         port: Port,
         space: Space,
+        shelf: Shelf,
     ) -> Result<Self, HospitalError> {
-        let desk = Desk::open(setting, identity, keys, port, space)?;
+        let desk = Desk::open(setting, identity, keys, port, space, shelf)?;
         Ok(Self {
             desk: Arc::new(desk),
             life: watch::channel(()).0,

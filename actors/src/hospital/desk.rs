@@ -10,6 +10,7 @@ use crate::hospital::messages::HospitalError;
 use crate::identity::{Identity, Setting};
 use crate::keybook::KeyBook;
 use crate::ports::network::Port;
+use crate::ports::objects::Shelf;
 use crate::ports::random::SystemRng;
 use crate::ports::store::Space;
 use crate::ports::vault::{KeySpace, VaultError};
@@ -74,6 +75,7 @@ impl Desk {
         keys: KeySpace,
         port: Port,
         space: Space,
+        shelf: Shelf,
     ) -> Result<Self, HospitalError> {
         let fresh = || Secret32::random(&mut SystemRng);
         let clinician = keys.load_or_create("clinician", fresh).map_err(vault)?;
@@ -95,7 +97,7 @@ impl Desk {
             me: identity.account().into(),
             clinician: SigningKey::from_seed(clinician),
             encounter_salt: salt,
-            archive: Archive::new(disk.clone(), book),
+            archive: Archive::new(disk.clone(), book, shelf),
             books,
             cases: Cases::default(),
             consents: Consents::new(disk.clone(), keys.clone()),

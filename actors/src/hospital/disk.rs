@@ -5,7 +5,6 @@
 //! | `u` root | upload, under a key of its own | `archive` |
 //! | `y` patient root | that key, wrapped (`crate::keybook`) | `archive` |
 //! | `z` root | receipt of deletion for copies that were erased by order | `books` |
-//! | `c` root record | format byte, ciphertext | `archive` |
 //! | `h` root | receipts, header, where the upload stands | `books` |
 //! | `r` root | the upload is not finished: not on chain, or not with all kin | `books` |
 //! | `q` session point | a request that may not be on chain yet | `books` |

@@ -5,6 +5,7 @@
 
 use crate::friend_relative::FriendRelative;
 use crate::friend_relative::messages::{FetchShards, Ground};
+use crate::hospital::archive::Ciphertexts;
 use crate::hospital::books::Forgery;
 use crate::hospital::capsules::{TierScope, borrow};
 use crate::hospital::case::CaseWork;
@@ -24,6 +25,8 @@ use std::time::{Duration, Instant};
 
 /// Most uploads that are gathered at a time.
 const UPLOADS_AT_ONCE: usize = 4;
+/// How long the own copies are waited for, at most half of the time that there is: the rest is for the kin.
+const OWN_WITHIN: Duration = Duration::from_secs(10);
 /// How long one kin may take to send shards.
 const TRY: Duration = Duration::from_secs(5);
 /// Pause before a kin is asked again that answered, but would not give them yet.
@@ -137,12 +140,9 @@ pub(super) async fn of_upload(
     upload: &Arc<Upload>,
     deadline: Instant,
 ) -> Result<(Gathered, BTreeSet<KinId>), HospitalError> {
-    if upload.author == desk.me
-        && let Ok(own) = desk.archive.ciphertexts(upload).await
-    {
-        let own = own.into_iter().filter(|(id, _)| wanted.contains(id));
+    if let Some(own) = own(desk, &wanted, upload, deadline).await {
         let gathered = Gathered {
-            ciphertexts: own.collect(),
+            ciphertexts: own.into_iter().collect(),
             missing: BTreeMap::new(),
         };
         return Ok((gathered, BTreeSet::new()));
@@ -158,6 +158,28 @@ pub(super) async fn of_upload(
     let mut puzzle = Puzzle::new(upload, &wanted, era.shape);
     let forged = from_kin(desk, ground, era, upload.root(), &mut puzzle, deadline).await?;
     Ok((puzzle.finish(), forged))
+}
+
+/// The own copies of an upload that was written here. None when it was not, or when they cannot be read: the kin have them too.
+async fn own(
+    desk: &Desk,
+    wanted: &BTreeSet<RecordId>,
+    upload: &Arc<Upload>,
+    deadline: Instant,
+) -> Option<Ciphertexts> {
+    if upload.author != desk.me {
+        return None;
+    }
+    let now = Instant::now();
+    let share = deadline.saturating_duration_since(now) / 2;
+    let until = now + share.min(OWN_WITHIN);
+    match desk.archive.some(upload, wanted, until).await {
+        Ok(own) => Some(own),
+        Err(error) => {
+            tracing::warn!(upload = %upload.root(), %error, "the own copies cannot be read; asking the kin");
+            None
+        }
+    }
 }
 
 /// Asks all kin at once until every record is whole or nobody is left to answer. Returns who sent what was not stored.

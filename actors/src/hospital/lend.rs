@@ -9,7 +9,10 @@ use crate::ports::names::ActorName;
 use kithkin_protocol::ids::RecordId;
 use kithkin_protocol::units::CircleKind;
 use std::collections::BTreeSet;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// How long reading some of the ciphertexts may take.
+const LENT_WITHIN: Duration = Duration::from_secs(10);
 
 /// Lends an upload: to the hospital whose case it is with the ciphertexts in scope, to the kin who are asked without.
 pub(super) async fn lend(
@@ -37,8 +40,13 @@ pub(super) async fn lend(
     let only: BTreeSet<RecordId> = scope.only.iter().copied().collect();
     let mut ciphertexts = Vec::new();
     if is_hospital {
-        ciphertexts = desk.archive.ciphertexts(&upload).await?;
-        ciphertexts.retain(|(record, _)| only.is_empty() || only.contains(record));
+        ciphertexts = match only.is_empty() {
+            true => desk.archive.ciphertexts(&upload).await?,
+            false => {
+                let until = Instant::now() + LENT_WITHIN;
+                desk.archive.some(&upload, &only, until).await?
+            }
+        };
     }
     Ok(Fetched {
         upload,

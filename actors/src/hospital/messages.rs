@@ -1,5 +1,6 @@
 //! What a hospital is asked and told.
 
+use crate::hospital::archive::ArchiveError;
 use crate::upload::{OpenedRecord, Upload};
 use actix::Message;
 use kithkin_protocol::crypto::{Digest, Sealed, Signature, VerifyingKey};
@@ -318,6 +319,9 @@ pub enum HospitalError {
         /// Why.
         reason: String,
     },
+    /// The own copies of sealed records.
+    #[error("the archive: {0}")]
+    Archive(#[source] ArchiveError),
     /// The own store or vault failed.
     #[error("the store: {reason}")]
     Store {

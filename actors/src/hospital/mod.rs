@@ -4,7 +4,8 @@
 //! |---|---|
 //! | `actor` | the mailbox: one short handler for each message, and the ticks |
 //! | `desk` | what every flow shares: keys, ledger, port, stores |
-//! | `disk`, `archive`, `books` | RocksDB: ciphertexts and uploads; receipts, repairs, cases, partial openings |
+//! | `disk`, `books` | RocksDB: receipts, repairs, cases, partial openings |
+//! | `archive` | uploads in RocksDB, their ciphertexts in the object store |
 //! | `sealing`, `spread`, `write` | a bundle becomes sealed uploads, which kin receipt and the ledger anchors |
 //! | `repair` | uploads that some kin has not signed for yet |
 //! | `request`, `case` | asking to open records, and ending it; a case in memory |
@@ -45,3 +46,4 @@ mod tests;
 mod write;
 
 pub use actor::Hospital;
+pub use archive::ArchiveError;

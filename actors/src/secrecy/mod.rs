@@ -1,6 +1,6 @@
 //! Nothing secret leaves: a patient's whole story on a real cluster, and then a search through everything that was written and said.
 //!
-//! Searched are the database (every key and value, and its files as they lie on the disk), the log at its finest, and every message
+//! Searched are the database (every key and value, and its files as they lie on the disk), the hospitals' archive, the log at its finest, and every message
 //! between actors. Searched for are the plaintexts, the records' keys, the shares of two epochs, and every key that lay in
 //! the vault at any time. A secret that is planted in each of these places shows that the search would find one.
 //!
@@ -12,6 +12,7 @@ mod transport;
 
 use self::search::Needles;
 use self::story::{Story, Told};
+use crate::cluster::ARCHIVE;
 use crate::ports::random::SystemRng;
 use crate::ports::store::{Batch, Store, StoreOptions};
 use kithkin_protocol::crypto::{Digest, Secret32};
@@ -73,6 +74,14 @@ async fn nothing_secret_is_stored_logged_or_sent() {
     let (files, bytes) = search.find_in_files(folder.path(), "keys");
     println!("files: {bytes} bytes");
     assert_eq!(files, planted_only, "in the files of the database");
+    let archive = folder.path().join(ARCHIVE);
+    let (packs, bytes) = search.find_in_files(&archive, "keys");
+    println!("archive: {bytes} bytes");
+    assert!(bytes > 10_000, "too little was archived");
+    assert_eq!(packs, BTreeSet::new(), "in the archive");
+    std::fs::write(archive.join("hospital-0/planted"), planted.expose()).expect("written");
+    let (packs, _) = search.find_in_files(&archive, "keys");
+    assert_eq!(packs, planted_only, "in the archive");
     let (values, count) = entries(&folder.path().join("db"), &search);
     println!("database: {count} entries");
     assert!(count > 500, "too little was stored");

@@ -25,6 +25,7 @@ use acknowledged::{AckLog, Recorder};
 use anyhow::{Context as _, anyhow};
 use kithkin_actors::cluster::{ClusterConfig, Lie, Lies};
 use kithkin_actors::ports::names::ActorName;
+use kithkin_actors::ports::objects::Objects;
 use kithkin_actors::ports::store::StoreError;
 use kithkin_protocol::ids::ValidatorId;
 use load::{Figures, Loader, Writing};
@@ -59,6 +60,8 @@ pub async fn run(args: ClusterArgs) -> Result<(), Failure> {
     config.timing = settings.timing;
     config.quota = settings.quota;
     config.lies = lies(&settings.liars);
+    let archive = settings.archive.as_ref().map(Objects::open).transpose();
+    config.archive = archive.map_err(|error| Failure::Storage(error.into()))?;
     let stage = Rc::new(Stage::launch(config).await?);
     let session = Session {
         failure: stage.cluster().failure(),

@@ -9,6 +9,7 @@ use crate::commands::Failure;
 use anyhow::{Context as _, anyhow};
 use kithkin_actors::cluster::{ClusterConfig, LaunchError, Lie, QUOTA_BYTES, Shape};
 use kithkin_actors::ports::names::ActorName;
+use kithkin_actors::ports::objects::{Place, PlaceSettings};
 use kithkin_protocol::consensus::Timing;
 use kithkin_protocol::ids::ValidatorId;
 use kithkin_protocol::ledger::Profile;
@@ -47,6 +48,10 @@ struct Layer {
     heartbeat_ms: Option<u64>,
     liars: Option<Vec<String>>,
     kin_quota_mib: Option<u64>,
+    archive_url: Option<String>,
+    archive_endpoint: Option<String>,
+    archive_region: Option<String>,
+    archive_allow_http: Option<bool>,
 }
 
 /// The load that is to be written.
@@ -87,6 +92,8 @@ pub(super) struct Settings {
     pub(super) liars: Vec<(ValidatorId, Lie)>,
     /// How much each of the kin keeps for a patient.
     pub(super) quota: Quota,
+    /// Where hospitals keep ciphertexts; none means a folder in the data folder.
+    pub(super) archive: Option<Place>,
 }
 
 impl Settings {
@@ -103,11 +110,14 @@ impl Settings {
             Some(path) => read_file(path).map_err(Failure::Usage)?,
             None => Layer::default(),
         };
-        let env = read_env(env).map_err(Failure::Usage)?;
-        Self::checked(from_args(args).over(env).over(file), args.check)
+        let (ours, others): (Vec<_>, Vec<_>) =
+            env.partition(|(name, _)| name.starts_with(ENV_PREFIX));
+        let env = read_env(ours.into_iter()).map_err(Failure::Usage)?;
+        Self::checked(from_args(args).over(env).over(file), args.check, others)
     }
 
-    fn checked(layer: Layer, check: bool) -> Result<Self, Failure> {
+    /// `env` is what is in the environment beside settings.
+    fn checked(layer: Layer, check: bool, env: Vec<(String, String)>) -> Result<Self, Failure> {
         if check && layer.data.is_none() {
             let hint = "--check needs the data folder whose records it is to open: add --data DIR";
             return Err(Failure::Usage(anyhow!(hint)));
@@ -152,6 +162,7 @@ impl Settings {
             timing: layer.timing(shape).map_err(Failure::Usage)?,
             liars: layer.liars(shape).map_err(Failure::Usage)?,
             quota: layer.quota().map_err(Failure::Usage)?,
+            archive: layer.archive(env).map_err(Failure::Usage)?,
             data: layer.data,
         })
     }
@@ -196,6 +207,10 @@ impl Layer {
             heartbeat_ms: self.heartbeat_ms.or(lower.heartbeat_ms),
             liars: self.liars.or(lower.liars),
             kin_quota_mib: self.kin_quota_mib.or(lower.kin_quota_mib),
+            archive_url: self.archive_url.or(lower.archive_url),
+            archive_endpoint: self.archive_endpoint.or(lower.archive_endpoint),
+            archive_region: self.archive_region.or(lower.archive_region),
+            archive_allow_http: self.archive_allow_http.or(lower.archive_allow_http),
         }
     }
 
@@ -223,6 +238,17 @@ impl Layer {
             Some(mib) => mib.saturating_mul(1 << 20),
         };
         Ok(Quota { bytes_max })
+    }
+
+    /// The place of ciphertexts; credentials are in `env`.
+    fn archive(&self, env: Vec<(String, String)>) -> anyhow::Result<Option<Place>> {
+        let settings = PlaceSettings {
+            url: self.archive_url.clone(),
+            endpoint: self.archive_endpoint.clone(),
+            region: self.archive_region.clone(),
+            allow_http: self.archive_allow_http,
+        };
+        Ok(settings.check(env)?)
     }
 
     /// Who lies: at most as many as the shape tolerates.

@@ -3,6 +3,7 @@
 //! The patient's device is played by the tests, so that they hold the tier keys.
 
 mod accreditation;
+mod archive;
 mod erasing;
 mod opening;
 mod refusals;
@@ -22,6 +23,7 @@ use crate::identity::Identity;
 use crate::observe::{Observer, Sight};
 use crate::ports::names::ActorName;
 use crate::ports::network::{AskError, Delivered, Port};
+use crate::ports::objects::Objects;
 use crate::ports::random::SystemRng;
 use crate::ports::vault::{KeySpace, Vault};
 use crate::supervisor::{Fault, Hold, Inject, Release, WhenRunning};
@@ -59,11 +61,11 @@ async fn house() -> House {
 }
 
 async fn house_of(validators: u16) -> House {
-    house_with(validators, QUOTA_BYTES).await
+    house_with(validators, QUOTA_BYTES, None).await
 }
 
-/// With kin that keep so many bytes for each patient.
-async fn house_with(validators: u16, bytes_max: u64) -> House {
+/// With kin that keep so many bytes for each patient, and the hospitals' ciphertexts in `archive`.
+async fn house_with(validators: u16, bytes_max: u64, archive: Option<Objects>) -> House {
     let data = tempfile::tempdir().expect("a folder");
     let shape = Shape {
         validators,
@@ -75,6 +77,7 @@ async fn house_with(validators: u16, bytes_max: u64) -> House {
     let (saw, events) = mpsc::unbounded_channel();
     let mut config = ClusterConfig::new(data.path().to_owned(), shape);
     config.quota = Quota { bytes_max };
+    config.archive = archive;
     config.observer = Observer::new(move |sight| {
         if let Sight::Block(seen, events) = sight
             && seen.validator.0 == 0

@@ -148,7 +148,7 @@ async fn with_too_few_kin_nothing_goes_on_chain() {
 /// Kin that have no room say so, and the hospital says it to whoever wanted to write.
 #[actix::test]
 async fn kin_that_are_full_are_named_with_the_reason() {
-    let house = house_with(1, 3_000).await;
+    let house = house_with(1, 3_000, None).await;
     let answer = house.write(demo_bundle(), 30_000).await;
     let Err(error @ HospitalError::TooFewReceipts { .. }) = answer else {
         panic!("{answer:?}");

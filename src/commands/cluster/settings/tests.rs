@@ -109,3 +109,37 @@ fn few_validators_are_warned_about() {
         None
     );
 }
+
+#[test]
+fn the_archive_is_a_folder_or_a_bucket_and_credentials_come_from_the_environment() {
+    assert_eq!(resolve(&[], &[]).unwrap().archive, None);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("cluster.toml");
+    let config = path.to_str().unwrap();
+    std::fs::write(&path, "archive_url = \"/srv/archive\"\n").unwrap();
+    let folder = Place::Folder(PathBuf::from("/srv/archive"));
+    let settings = resolve(&["--config", config], &[]).unwrap();
+    assert_eq!(settings.archive, Some(folder));
+
+    let file = "archive_url = \"s3://sealed/ward\"\narchive_endpoint = \"http://127.0.0.1:9000\"\n";
+    std::fs::write(&path, file).unwrap();
+    let keys = [
+        ("AWS_ACCESS_KEY_ID", "AKIAEXAMPLEKEY01"),
+        ("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI"),
+    ];
+    let error = resolve(&["--config", config], &keys).unwrap_err();
+    assert!(error.contains("archive_allow_http = true"), "{error}");
+    let http = ("KITHKIN_CLUSTER_ARCHIVE_ALLOW_HTTP", "true");
+    let error = resolve(&["--config", config], &[http]).unwrap_err();
+    assert!(error.contains("AWS_ACCESS_KEY_ID"), "{error}");
+    let settings = resolve(&["--config", config], &[http, keys[0], keys[1]]).unwrap();
+    let Some(Place::S3(s3)) = &settings.archive else {
+        panic!("{:?}", settings.archive);
+    };
+    assert_eq!(s3.to_string(), "s3://sealed/ward at http://127.0.0.1:9000");
+    assert!(!format!("{settings:?}").contains("wJalr"));
+
+    std::fs::write(&path, "archive_secret = \"wJalrXUtnFEMI\"\n").unwrap();
+    let error = resolve(&["--config", config], &[]).unwrap_err();
+    assert!(error.contains("archive_secret"), "{error}");
+}
