@@ -15,6 +15,9 @@ use std::time::Duration;
 /// A proof older than this says little about now: also when nobody writes there is a block every ten seconds, as nodes are set by themselves.
 const AGE_MS_MAX: u64 = 600_000;
 
+/// The point about the age of the proof.
+const NEWEST: &str = "newest";
+
 /// What the genesis says.
 pub(super) struct Founded {
     /// The ledger.
@@ -103,18 +106,38 @@ impl Judgement {
         }
     }
 
-    /// Why it does not count; empty when nothing is known against it.
-    pub(super) fn failures(&self) -> Vec<&str> {
-        let fails = self.findings.iter();
-        let fails = fails.filter(|finding| finding.result == Outcome::Fails);
-        fails.map(|finding| finding.words.as_str()).collect()
+    /// Whether nothing fails.
+    pub(super) fn holds(&self) -> bool {
+        self.with(Outcome::Fails).next().is_none()
+    }
+
+    /// The points that came out so.
+    pub(super) fn with(&self, result: Outcome) -> impl Iterator<Item = &Finding> {
+        let findings = self.findings.iter();
+        findings.filter(move |finding| finding.result == result)
     }
 
     /// What was not checked.
     pub(super) fn unchecked(&self) -> Vec<&'static str> {
-        let open = self.findings.iter();
-        let open = open.filter(|finding| finding.result == Outcome::NotChecked);
+        let open = self.with(Outcome::NotChecked);
         open.map(|finding| finding.check).collect()
+    }
+
+    /// What all points come to. That a proof is old says nothing against the credential, and nothing for it.
+    pub(super) fn verdict(&self) -> String {
+        let mut failing = self.with(Outcome::Fails).peekable();
+        let open = self.unchecked();
+        match (failing.peek().is_some(), open.is_empty()) {
+            (true, _) if failing.all(|finding| finding.check == NEWEST) => {
+                "it is not shown that it counts".to_owned()
+            }
+            (true, _) => "it does not count".to_owned(),
+            (false, true) => "it counts".to_owned(),
+            (false, false) => format!(
+                "it holds as far as it was checked; not checked: {}",
+                open.join(", ")
+            ),
+        }
     }
 }
 
@@ -221,11 +244,11 @@ fn age(clock: Millis, as_of: &Proved) -> Finding {
             let words = format!(
                 "the newest proof is by {block}, {age} ago; what came later was not seen: ask other nodes as well"
             );
-            (Outcome::NotChecked, words)
+            (Outcome::Fails, words)
         }
     };
     Finding {
-        check: "newest",
+        check: NEWEST,
         result,
         words,
     }

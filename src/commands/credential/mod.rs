@@ -14,7 +14,7 @@ use super::keys::{self, hospital_id};
 use super::{Failure, genesis};
 use crate::cli::{CredentialCommand, CredentialVerifyArgs, IssueArgs};
 use anyhow::anyhow;
-use judge::{Founded, Judgement};
+use judge::{Founded, Judgement, Outcome};
 use kithkin_actors::node::credential::{CredentialFileError, IssuedCredential, Statement};
 use kithkin_actors::node::{IssuerKeys, file};
 use kithkin_protocol::emergency::{CREDENTIAL_MS_MAX, CredentialError};
@@ -106,13 +106,16 @@ async fn verify(args: &CredentialVerifyArgs) -> Result<(), Failure> {
         true => println!("{}", words::judgement_json(&issued, &judgement)),
         false => println!("{}", words::judgement(&judgement)),
     }
-    match judgement.failures() {
-        reasons if reasons.is_empty() => Ok(()),
-        reasons => Err(Failure::NotHeld(anyhow!(
-            "the credential does not count: {}",
-            reasons.join("; ")
-        ))),
+    if judgement.holds() {
+        return Ok(());
     }
+    let reasons = judgement.with(Outcome::Fails);
+    let reasons: Vec<&str> = reasons.map(|finding| finding.words.as_str()).collect();
+    Err(Failure::NotHeld(anyhow!(
+        "the credential: {}: {}",
+        judgement.verdict(),
+        reasons.join("; ")
+    )))
 }
 
 fn read_genesis(path: &Path) -> Result<Genesis, Failure> {

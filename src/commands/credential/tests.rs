@@ -87,8 +87,7 @@ fn judged(issued: &IssuedCredential, ledger: Option<&OnLedger>) -> Judgement {
 }
 
 fn failing(judgement: &Judgement) -> Vec<&'static str> {
-    let all = judgement.findings.iter();
-    let failing = all.filter(|finding| finding.result == Outcome::Fails);
+    let failing = judgement.with(Outcome::Fails);
     failing.map(|finding| finding.check).collect()
 }
 
@@ -206,15 +205,19 @@ fn an_old_block_and_a_slow_clock_prove_nothing_about_now() {
     let mut ledger = ledger(mary(), chamber());
     let late = BEGIN.plus(90 * DAY_MS + 1);
     let judgement = Judgement::of(&issued, &founded, late, Some(&ledger));
-    assert_eq!(failing(&judgement), ["time"]);
-    assert_eq!(judgement.unchecked(), ["newest"]);
+    assert_eq!(failing(&judgement), ["time", "newest"]);
+    assert_eq!(judgement.verdict(), "it does not count");
     ledger.as_of.time_ms = late;
     let judgement = Judgement::of(&issued, &founded, BEGIN, Some(&ledger));
     assert_eq!(failing(&judgement), ["time"]);
     let edge = BEGIN.plus(600_000);
     ledger.as_of.time_ms = BEGIN;
-    for (clock, unchecked) in [(edge, &[][..]), (edge.plus(1), &["newest"][..])] {
+    for (clock, expected, verdict) in [
+        (edge, &[][..], "it counts"),
+        (edge.plus(1), &["newest"], "it is not shown that it counts"),
+    ] {
         let judgement = Judgement::of(&issued, &founded, clock, Some(&ledger));
-        assert_eq!(judgement.unchecked(), unchecked);
+        assert_eq!(failing(&judgement), expected);
+        assert_eq!(judgement.verdict(), verdict);
     }
 }

@@ -57,15 +57,7 @@ pub(super) fn judgement(judgement: &Judgement) -> String {
             format!("{:<11} {result:<12} {}", finding.check, finding.words)
         })
         .collect();
-    let open = judgement.unchecked();
-    lines.push(match (judgement.failures().is_empty(), open.is_empty()) {
-        (false, _) => "it does not count".to_owned(),
-        (true, true) => "it counts".to_owned(),
-        (true, false) => format!(
-            "it holds as far as it was checked; not checked: {}",
-            open.join(", ")
-        ),
-    });
+    lines.push(judgement.verdict());
     lines.join("\n")
 }
 
@@ -75,7 +67,7 @@ pub(super) fn judgement_json(issued: &IssuedCredential, judgement: &Judgement) -
         .as_of
         .map(|proved| json!({ "height": proved.height, "time_ms": proved.time_ms }));
     json!({
-        "holds": judgement.failures().is_empty(),
+        "holds": judgement.holds(),
         "not_checked": judgement.unchecked(),
         "checks": judgement.findings,
         "as_of": as_of,
