@@ -35,25 +35,27 @@ key which signs the request is a clinician's, with a role, at one hospital, unti
 issuer and hospital (kithkin governance), from the moment it is signed, for at most 366 days. Single credentials are not revoked: issue \
 them for short times; whoever's issuer is revoked has none. Until the first issuer is accredited hospitals vouch for their own clinicians.
 
-A chamber vouches for a physician:
-  the chamber     kithkin keys new --role issuer --name 'Chamber of physicians' --out chamber    hands out chamber/public.toml
-  the validators  kithkin governance propose --accredit-issuer chamber/public.toml ...           sign and submit it
-  the chamber     kithkin credential issue --keys chamber --genesis genesis.toml --hospital mary/public.toml \\
-                    --clinician HEX --role physician --days 90 --out lee.toml                    sends it to the hospital
-  the hospital    kithkin credential verify lee.toml --genesis genesis.toml --node 127.0.0.1:4800
+A chamber vouches for a physician. It makes its key and hands out chamber/public.toml:
+  kithkin keys new --role issuer --name 'Chamber of physicians' --out chamber
+The validators accredit it, that is propose, sign and submit:
+  kithkin governance propose --accredit-issuer chamber/public.toml ...
+The chamber signs, and sends lee.toml to the hospital, which looks:
+  kithkin credential issue --keys chamber --genesis genesis.toml --days 90 --out lee.toml \\
+    --hospital mary/public.toml --clinician HEX --role physician
+  kithkin credential verify lee.toml --genesis genesis.toml --node 127.0.0.1:4800
 
 The issuer's key never leaves its machine; credentials are public.
 
-Exit codes: 0 done, or everything that could be checked holds; 1 the credential does not count, or what a node says does not follow from the \
-genesis; 2 a file or the command line is wrong; 3 a file cannot be written; 4 no node answers.";
+Exit codes: 0 done, or everything that could be checked holds; 1 the credential does not count, or is not shown to, or what a node says does not \
+follow from the genesis; 2 a file or the command line is wrong; 3 a file cannot be written; 4 no node answers.";
 
 /// `kithkin credential issue`
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("ledger").required(true).args(["genesis", "chain"]))]
 #[command(group = ArgGroup::new("end").required(true).args(["until", "days"]))]
 #[command(after_help = "Example:
-  kithkin credential issue --keys chamber --genesis genesis.toml --hospital mary/public.toml --clinician HEX --role nurse \\
-    --until 2027-03-31 --out lee.toml
+  kithkin credential issue --keys chamber --genesis genesis.toml --until 2027-03-31 \\
+    --hospital mary/public.toml --clinician HEX --role nurse --out lee.toml
 
 Nothing is signed when the credential would not count for its time. That issuer and hospital are accredited is not looked up: kithkin \
 credential verify does it.")]
