@@ -4,7 +4,7 @@ use super::judge::{OnLedger, Standing};
 use crate::commands::Failure;
 use crate::commands::governance::{ANSWER_WITHIN, connect, unproved};
 use kithkin_actors::node::NodeClient;
-use kithkin_actors::node::light::LightClient;
+use kithkin_actors::node::light::{LightClient, LightFailure};
 use kithkin_protocol::emergency::Credential;
 use kithkin_protocol::ids::AccountId;
 use kithkin_protocol::ledger::light::Proved;
@@ -59,7 +59,7 @@ impl Asked {
     async fn entry<T: DeserializeOwned>(&mut self, key: Vec<u8>) -> Result<Option<T>, Failure> {
         let entry = self.light.entry(&self.client, key, ANSWER_WITHIN);
         let (found, proved) = entry.await.map_err(unproved)?;
-        self.as_of.get_or_insert(proved);
+        self.as_of = Some(older(self.as_of, proved));
         Ok(found)
     }
 
@@ -74,6 +74,12 @@ impl Asked {
             None => Standing::Never,
         })
     }
+}
+
+/// A node may prove one entry by a new block and another by an old one, which conceals what came between.
+pub(super) fn older(before: Option<Proved>, proved: Proved) -> Proved {
+    let before = before.filter(|before| before.height < proved.height);
+    before.unwrap_or(proved)
 }
 
 async fn ask_one(
@@ -100,9 +106,8 @@ async fn ask_one(
             (asked.absent(credential.issuer).await?, since.is_some())
         }
     };
-    let as_of = asked
-        .as_of
-        .ok_or_else(|| unproved(kithkin_actors::node::light::LightFailure::Other))?;
+    let as_of = asked.as_of;
+    let as_of = as_of.ok_or_else(|| unproved(LightFailure::Other))?;
     Ok(OnLedger {
         hospital,
         issuer,

@@ -1,7 +1,7 @@
 //! What is said of a credential, against the pages in `golden/`, and what makes one fail.
 
 use super::judge::{Founded, Judgement, OnLedger, Outcome, Standing};
-use super::{DAY_MS, words};
+use super::{DAY_MS, ledger::older, words};
 use crate::cli::Cli;
 use crate::golden;
 use clap::{Command, CommandFactory as _};
@@ -219,5 +219,20 @@ fn an_old_block_and_a_slow_clock_prove_nothing_about_now() {
         let judgement = Judgement::of(&issued, &founded, clock, Some(&ledger));
         assert_eq!(failing(&judgement), expected);
         assert_eq!(judgement.verdict(), verdict);
+    }
+}
+
+#[test]
+fn of_several_proofs_the_oldest_counts() {
+    let at = |height| Proved {
+        height: Height(height),
+        ..ledger(mary(), chamber()).as_of
+    };
+    for heights in [[40, 41, 42], [42, 40, 41], [41, 42, 40]] {
+        let mut as_of = None;
+        for height in heights {
+            as_of = Some(older(as_of, at(height)));
+        }
+        assert_eq!(as_of, Some(at(40)));
     }
 }
