@@ -1,11 +1,14 @@
 //! The command line, as it is typed. What the words mean is checked in [`crate::commands`].
 
 mod audit;
+mod credential;
 mod governance;
 
 pub use audit::{AuditCommand, ExportArgs, ListArgs, Origin, VerifyArgs};
+pub use credential::{CredentialCommand, CredentialVerifyArgs, IssueArgs};
 pub use governance::{
-    CombineArgs, GovernanceCommand, ProposeArgs, ShowArgs, SignArgs, StateArgs, SubmitArgs,
+    CombineArgs, GovernanceCommand, IssuerArg, ProposeArgs, ShowArgs, SignArgs, StateArgs,
+    SubmitArgs,
 };
 
 use crate::bench::security::{Adversary, Rule};
@@ -52,7 +55,7 @@ pub enum Command {
     Demo(DemoArgs),
     /// Runs a whole cluster in this process
     Cluster(ClusterArgs),
-    /// Makes the keys of a validator or a hospital
+    /// Makes the keys of a validator, a hospital or an issuer of clinicians' credentials
     Keys {
         /// What to do.
         #[command(subcommand)]
@@ -72,6 +75,13 @@ pub enum Command {
         /// What to do.
         #[command(subcommand)]
         command: GovernanceCommand,
+    },
+    /// Makes and checks credentials: an issuer's word that a key is a clinician's
+    #[command(after_help = credential::CREDENTIAL_HELP)]
+    Credential {
+        /// What to do.
+        #[command(subcommand)]
+        command: CredentialCommand,
     },
     /// Shows afterwards, to somebody who trusts nobody, what happened in an emergency
     #[command(after_help = audit::AUDIT_HELP)]
@@ -169,7 +179,7 @@ pub enum KeysCommand {
         /// Whose keys
         #[arg(long, value_enum, default_value_t = KeyRole::Validator)]
         role: KeyRole,
-        /// The hospital's name for people
+        /// The hospital's or the issuer's name for people
         #[arg(long, value_name = "NAME")]
         name: Option<String>,
         /// Keep the network key of the validator's keys in this folder: a running node can go over to such keys (next_keys)
@@ -199,6 +209,8 @@ pub enum KeyRole {
     Validator,
     /// A hospital's: signing and opening key
     Hospital,
+    /// The key of an issuer of clinicians' credentials
+    Issuer,
 }
 
 /// `kithkin genesis`

@@ -10,6 +10,8 @@ pub mod commands;
 pub mod compare;
 pub mod disclosure;
 pub mod faults;
+#[cfg(test)]
+mod golden;
 pub mod logging;
 pub mod scenario;
 pub mod stage;

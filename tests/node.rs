@@ -6,6 +6,8 @@
 mod attack;
 #[path = "node/audit.rs"]
 mod audit;
+#[path = "node/credential.rs"]
+mod credential;
 #[path = "node/flood.rs"]
 mod flood;
 #[path = "node/founding.rs"]

@@ -89,9 +89,9 @@ pub struct ProposeArgs {
     /// validators, --remove or --rekey them in the same amendment
     #[arg(long, value_name = "HOSPITAL")]
     pub revoke_hospital: Vec<String>,
-    /// An issuer of clinicians' credentials that is to be accredited: its public key and its name
-    #[arg(long, value_name = "HEX=NAME", value_parser = issuer)]
-    pub accredit_issuer: Vec<(VerifyingKey, String)>,
+    /// An issuer of clinicians' credentials that is to be accredited: its public.toml or the folder, or its public key and its name
+    #[arg(long, value_name = "FILE|HEX=NAME", value_parser = issuer)]
+    pub accredit_issuer: Vec<IssuerArg>,
     /// An issuer that is to be accredited no more, by its public key
     #[arg(long, value_name = "HEX", value_parser = super::verifying_key)]
     pub revoke_issuer: Vec<VerifyingKey>,
@@ -187,11 +187,25 @@ fn rekey(text: &str) -> Result<(ValidatorId, String), String> {
     Ok((number(id)?, keys.to_owned()))
 }
 
-fn issuer(text: &str) -> Result<(VerifyingKey, String), String> {
+/// An issuer, as it is named on the command line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IssuerArg {
+    /// By its public key and its name.
+    Named(VerifyingKey, String),
+    /// By its public parts, as `kithkin keys new` writes them, or their folder.
+    File(PathBuf),
+}
+
+fn issuer(text: &str) -> Result<IssuerArg, String> {
+    let path = PathBuf::from(text);
+    if path.exists() {
+        return Ok(IssuerArg::File(path));
+    }
     let (key, name) = text
         .split_once('=')
-        .ok_or("write HEX=NAME: the issuer's public key and its name")?;
-    Ok((super::verifying_key(key)?, name.to_owned()))
+        .ok_or("there is no such file; write FILE, the issuer's public.toml, or HEX=NAME: its public key and its name")?;
+    let key = super::verifying_key(key)?;
+    Ok(IssuerArg::Named(key, name.to_owned()))
 }
 
 /// A reviewer's key, and after `=` where the reviewer works.
@@ -229,7 +243,10 @@ mod tests {
         assert!(rekey("2").unwrap_err().contains("N=FILE"));
         let (key, hex) = (VerifyingKey([7; 32]), "07".repeat(32));
         let named = issuer(&format!("{hex}=North = South"));
-        assert_eq!(named, Ok((key, "North = South".to_owned())));
+        let expected = IssuerArg::Named(key, "North = South".to_owned());
+        assert_eq!(named, Ok(expected));
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+        assert_eq!(issuer(file), Ok(IssuerArg::File(file.into())));
         assert_eq!(reviewer(&hex), Ok((key, None)));
         let works = reviewer(&format!("{hex}=keys/mary"));
         assert_eq!(works, Ok((key, Some("keys/mary".to_owned()))));

@@ -2,11 +2,9 @@
 
 use super::Failure;
 use super::governance::reviewer_info;
-use super::keys::read_public;
+use super::keys::{read_hospital, read_validator};
 use crate::cli::{GenesisArgs, GenesisCommand};
-use anyhow::anyhow;
 use kithkin_actors::node::file::{self, GenesisFileError};
-use kithkin_actors::node::keys::Public;
 use kithkin_actors::ports::clock::{Clock as _, SystemClock};
 use kithkin_protocol::credit::ValidatorSet;
 use kithkin_protocol::ids::ValidatorId;
@@ -29,17 +27,11 @@ pub fn run(command: &GenesisCommand) -> Result<(), Failure> {
 fn new(args: &GenesisArgs) -> Result<(), Failure> {
     let mut validators = Vec::new();
     for (id, path) in (0_u16..).zip(&args.validator) {
-        match read_public(path)? {
-            Public::Validator(keys) => validators.push(keys.validator(ValidatorId(id))),
-            Public::Hospital(_) => return Err(wrong_role(path, "a hospital's", "--hospital")),
-        }
+        validators.push(read_validator(path)?.validator(ValidatorId(id)));
     }
     let mut hospitals = Vec::new();
     for path in &args.hospital {
-        match read_public(path)? {
-            Public::Hospital(keys) => hospitals.push(keys.info()),
-            Public::Validator(_) => return Err(wrong_role(path, "a validator's", "--validator")),
-        }
+        hospitals.push(read_hospital(path)?.info());
     }
     let reviewers = args.reviewer.iter().map(reviewer_info);
     let genesis = Genesis {
@@ -54,11 +46,6 @@ fn new(args: &GenesisArgs) -> Result<(), Failure> {
     file::write(&args.out, &genesis).map_err(failure)?;
     println!("{}", genesis.chain_id().to_hex());
     Ok(())
-}
-
-fn wrong_role(path: &Path, whose: &str, flag: &str) -> Failure {
-    let path = path.display();
-    Failure::Usage(anyhow!("{path} holds {whose} keys: give it with {flag}"))
 }
 
 fn show(path: &Path, json: bool) -> Result<(), Failure> {

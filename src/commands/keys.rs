@@ -1,12 +1,13 @@
-//! `kithkin keys`: the secrets of a validator or a hospital, in a folder of their own.
+//! `kithkin keys`: the secrets of a validator, a hospital or an issuer, in a folder of their own.
 
 use super::Failure;
 use crate::cli::{KeyRole, KeysCommand};
 use anyhow::{Context as _, anyhow};
-use kithkin_actors::node::keys::{KeysError, Public};
-use kithkin_actors::node::{HospitalKeys, NodeKeys};
+use kithkin_actors::node::keys::{KeysError, Public, PublicHospital, PublicKeys};
+use kithkin_actors::node::{HospitalKeys, IssuerKeys, NodeKeys};
 use kithkin_actors::ports::vault::VaultError;
 use kithkin_protocol::ids::HospitalId;
+use kithkin_protocol::ledger::IssuerInfo;
 use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::Path;
@@ -45,7 +46,7 @@ fn new(
             };
             Public::Validator(made.map_err(failure)?.public())
         }
-        (KeyRole::Hospital, _) if network_of.is_some() => {
+        (KeyRole::Hospital | KeyRole::Issuer, _) if network_of.is_some() => {
             return Err(Failure::Usage(anyhow!(
                 "only a validator has a network key to keep: leave out --network-of"
             )));
@@ -53,14 +54,17 @@ fn new(
         (KeyRole::Hospital, Some(name)) => {
             Public::Hospital(HospitalKeys::create(out).map_err(failure)?.public(name))
         }
+        (KeyRole::Issuer, Some(name)) => {
+            Public::Issuer(IssuerKeys::create(out).map_err(failure)?.public(name))
+        }
         (KeyRole::Validator, Some(_)) => {
             return Err(Failure::Usage(anyhow!(
-                "only a hospital has a --name; a validator has a number"
+                "only a hospital or an issuer has a --name; a validator has a number"
             )));
         }
-        (KeyRole::Hospital, None) => {
+        (KeyRole::Hospital | KeyRole::Issuer, None) => {
             return Err(Failure::Usage(anyhow!(
-                "a hospital needs a name for people: add --name NAME"
+                "a hospital or an issuer needs a name for people: add --name NAME"
             )));
         }
     };
@@ -95,6 +99,10 @@ fn show(dir: &Path) -> Result<(), Failure> {
                 Public::Hospital(hospital) => {
                     let keys = HospitalKeys::load(dir).map_err(failure)?;
                     Public::Hospital(keys.public(&hospital.name))
+                }
+                Public::Issuer(issuer) => {
+                    let keys = IssuerKeys::load(dir).map_err(failure)?;
+                    Public::Issuer(keys.public(&issuer.name))
                 }
                 Public::Validator(_) => NodeKeys::load(dir)
                     .map(|keys| Public::Validator(keys.public()))
@@ -133,12 +141,38 @@ pub(super) fn hospital_id(text: &str) -> Result<HospitalId, Failure> {
     {
         return Ok(id);
     }
+    Ok(read_hospital(path)?.info().id())
+}
+
+/// The public parts of a hospital, as [`read_public`] takes them.
+pub(super) fn read_hospital(path: &Path) -> Result<PublicHospital, Failure> {
     match read_public(path)? {
-        Public::Hospital(hospital) => Ok(hospital.info().id()),
-        Public::Validator(_) => Err(Failure::Usage(anyhow!(
-            "{text} holds a validator's keys; a hospital's are needed here"
-        ))),
+        Public::Hospital(keys) => Ok(keys),
+        other => Err(wrong_role(path, &other, "a hospital's")),
     }
+}
+
+/// The public parts of a validator, as [`read_public`] takes them.
+pub(super) fn read_validator(path: &Path) -> Result<PublicKeys, Failure> {
+    match read_public(path)? {
+        Public::Validator(keys) => Ok(keys),
+        other => Err(wrong_role(path, &other, "a validator's")),
+    }
+}
+
+/// The public parts of an issuer, as [`read_public`] takes them.
+pub(super) fn read_issuer(path: &Path) -> Result<IssuerInfo, Failure> {
+    match read_public(path)? {
+        Public::Issuer(info) => Ok(info),
+        other => Err(wrong_role(path, &other, "an issuer's")),
+    }
+}
+
+fn wrong_role(path: &Path, found: &Public, needed: &str) -> Failure {
+    let (path, found) = (path.display(), found.whose());
+    Failure::Usage(anyhow!(
+        "{path} holds {found} keys; {needed} are needed here"
+    ))
 }
 
 fn text(public: &Public) -> Result<String, Failure> {

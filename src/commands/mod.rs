@@ -5,6 +5,7 @@
 pub mod audit;
 pub mod bench;
 pub mod cluster;
+pub mod credential;
 pub mod demo;
 pub mod genesis;
 pub mod governance;
@@ -75,6 +76,7 @@ pub fn run(cli: Cli) -> ExitCode {
             Command::Genesis { command } => genesis::run(&command),
             Command::Node(args) => node::run(args).await,
             Command::Governance { command } => governance::run(command).await,
+            Command::Credential { command } => credential::run(command).await,
             Command::Audit { command } => audit::run(command).await,
             Command::Bench { command } => bench::run(command).await,
             Command::Simulate(args) => simulate::run(&args),

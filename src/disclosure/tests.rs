@@ -1,6 +1,7 @@
 //! Reports against the pages in `golden/`. `KITHKIN_BLESS=1` writes them anew; read the difference before committing it.
 
 use super::Page;
+use crate::golden;
 use kithkin_protocol::crypto::VerifyingKey;
 use kithkin_protocol::emergency::{
     Advice, Asked, ClinicalRole, ClosedBy, Disclosure, KinLine, Outcome, Phase, Purpose, Reading,
@@ -9,7 +10,6 @@ use kithkin_protocol::emergency::{
 use kithkin_protocol::ids::{AccountId, CaseId, HospitalId, KinId, PatientId};
 use kithkin_protocol::roster::Relation;
 use kithkin_protocol::units::{CircleKind, Height, Millis, Tier};
-use std::path::Path;
 
 /// 27 November 2026, 21:30:00 UTC.
 const BEGIN: u64 = 1_795_815_000_000;
@@ -109,14 +109,7 @@ fn named(disclosure: Disclosure) -> Page {
 }
 
 fn agrees_with(name: &str, found: &str) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/disclosure/golden");
-    let path = folder.join(name);
-    if std::env::var_os("KITHKIN_BLESS").is_some() {
-        std::fs::create_dir_all(&folder).expect("a folder");
-        std::fs::write(&path, found).expect("written");
-    }
-    let expected = std::fs::read_to_string(&path).unwrap_or_default();
-    assert_eq!(found, expected, "{}", path.display());
+    golden::agrees("src/disclosure/golden", name, found);
 }
 
 #[test]

@@ -21,11 +21,11 @@ pub(crate) fn refused(args: &[&str], code: i32) -> String {
 }
 
 impl Town {
-    fn at(&self, name: &str) -> String {
+    pub(crate) fn at(&self, name: &str) -> String {
         self.path(name).display().to_string()
     }
 
-    fn door(&self, n: usize) -> String {
+    pub(crate) fn door(&self, n: usize) -> String {
         self.doors[n].to_string()
     }
 
@@ -36,7 +36,7 @@ impl Town {
     }
 
     /// Has these validators sign, each at its own node, and puts it together.
-    fn sign_all(&self, amendment: &str, signers: &[usize]) -> String {
+    pub(crate) fn sign_all(&self, amendment: &str, signers: &[usize]) -> String {
         let whole = self.at(&format!("{amendment}-whole.toml"));
         let file = self.at(&format!("{amendment}.toml"));
         let mut args = vec!["combine".to_owned(), "--out".to_owned(), whole.clone()];
@@ -66,7 +66,7 @@ impl Town {
     }
 
     /// Hands an amendment in at the first node; what was said when it was final.
-    fn adopt(&self, whole: &str) -> Value {
+    pub(crate) fn adopt(&self, whole: &str) -> Value {
         let (keys, door) = (self.at("validator-0"), self.door(0));
         let genesis = self.at("genesis.toml");
         let said = govern(&[

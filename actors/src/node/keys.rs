@@ -1,4 +1,4 @@
-//! The keys of a validator and of a hospital: made once, read at every start, public parts for the genesis.
+//! The keys of a validator, of a hospital and of an issuer: made once, read at every start, public parts for the genesis.
 //!
 //! They lie in a vault ([`crate::ports::vault`]): files that only their owner can read, refused otherwise.
 
@@ -9,7 +9,7 @@ use kithkin_protocol::consensus;
 use kithkin_protocol::crypto::vrf::{VrfPublicKey, VrfSecretKey};
 use kithkin_protocol::crypto::{SealingKey, Secret32, SigningKey, VerifyingKey};
 use kithkin_protocol::ids::{ChainId, HospitalId, ValidatorId};
-use kithkin_protocol::ledger::{Genesis, HospitalInfo, ValidatorInfo};
+use kithkin_protocol::ledger::{Genesis, HospitalInfo, IssuerInfo, ValidatorInfo};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -19,6 +19,8 @@ use std::sync::Arc;
 const VALIDATOR: &str = "validator";
 /// The owner of a hospital's keys in the vault.
 const HOSPITAL: &str = "hospital";
+/// The owner of an issuer's key in the vault.
+const ISSUER: &str = "issuer";
 
 /// Why keys cannot be made or read.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +44,17 @@ pub enum KeysError {
         dir: PathBuf,
         /// Which key.
         name: &'static str,
+    },
+    /// Somebody else's keys, where an issuer's are needed.
+    #[error(
+        "{} holds a {found}'s keys, and an issuer's are needed here: make them with kithkin keys new --role issuer --name NAME --out DIR",
+        dir.display()
+    )]
+    NotIssuer {
+        /// The folder.
+        dir: PathBuf,
+        /// Whose keys there are.
+        found: &'static str,
     },
     /// No validator of the genesis has these keys.
     #[error(
@@ -154,6 +167,20 @@ pub enum Public {
     Validator(PublicKeys),
     /// Of a hospital.
     Hospital(PublicHospital),
+    /// Of an issuer of clinicians' credentials.
+    Issuer(IssuerInfo),
+}
+
+impl Public {
+    /// Whose they are, for a sentence: `a validator's`.
+    #[must_use]
+    pub fn whose(&self) -> &'static str {
+        match self {
+            Self::Validator(_) => "a validator's",
+            Self::Hospital(_) => "a hospital's",
+            Self::Issuer(_) => "an issuer's",
+        }
+    }
 }
 
 /// A validator's keys.
@@ -368,9 +395,56 @@ impl HospitalKeys {
     }
 }
 
+/// The key of an issuer of clinicians' credentials.
+#[derive(Debug)]
+pub struct IssuerKeys(SigningKey);
+
+impl IssuerKeys {
+    /// Makes the key in `dir`, which may not hold any.
+    ///
+    /// # Errors
+    /// [`KeysError::Exist`], [`KeysError::Vault`].
+    pub fn create(dir: &Path) -> Result<Self, KeysError> {
+        let space = fresh(dir, ISSUER)?;
+        let seed = Secret32::random(&mut SystemRng);
+        space.create("signing", &seed)?;
+        Ok(Self(SigningKey::from_seed(seed)))
+    }
+
+    /// Reads the key in `dir`.
+    ///
+    /// # Errors
+    /// [`KeysError::NotIssuer`], [`KeysError::Missing`], [`KeysError::Vault`] when others may read it or the file is damaged.
+    pub fn load(dir: &Path) -> Result<Self, KeysError> {
+        let mut others = [VALIDATOR, HOSPITAL].into_iter();
+        let other = others.find(|owner| dir.join(owner).exists());
+        if let Some(found) = other {
+            let dir = dir.to_owned();
+            return Err(KeysError::NotIssuer { dir, found });
+        }
+        let space = existing(dir, ISSUER, "signing")?;
+        Ok(Self(SigningKey::from_seed(read(dir, &space, "signing")?)))
+    }
+
+    /// What it signs credentials with.
+    #[must_use]
+    pub fn signing(&self) -> &SigningKey {
+        &self.0
+    }
+
+    /// The public part, with a name for people.
+    #[must_use]
+    pub fn public(&self, name: &str) -> IssuerInfo {
+        IssuerInfo {
+            key: self.0.verifying_key(),
+            name: name.to_owned(),
+        }
+    }
+}
+
 fn fresh(dir: &Path, owner: &str) -> Result<KeySpace, KeysError> {
     let vault = Vault::open(dir)?;
-    for owner in [VALIDATOR, HOSPITAL] {
+    for owner in [VALIDATOR, HOSPITAL, ISSUER] {
         if dir.join(owner).exists() {
             return Err(KeysError::Exist {
                 dir: dir.to_owned(),

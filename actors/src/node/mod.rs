@@ -2,6 +2,7 @@
 //!
 //! * [`keys`]: the three secrets of a validator, in a folder of their own. [`mod@file`]: the genesis as a file.
 //!   [`amendment`]: what validators decide about the ledger, as a file that they sign one after the other.
+//!   [`credential`]: what an issuer says of a clinician, as a file for the hospital.
 //! * [`launch`](Node): database, supervisor, transport, validator and leader, in this order; and back.
 //! * [`door`]: TCP for hospitals, kin, load generators and commands. [`protocol`]: what is said there.
 //!   [`client`]: the other side of the door.
@@ -10,6 +11,7 @@
 
 pub mod amendment;
 pub mod client;
+pub mod credential;
 pub mod door;
 pub mod file;
 mod genesis_text;
@@ -23,5 +25,6 @@ pub mod protocol;
 mod seats;
 
 pub use client::{ClientFailure, NodeClient};
-pub use keys::{HospitalKeys, NodeKeys};
+pub use credential::IssuedCredential;
+pub use keys::{HospitalKeys, IssuerKeys, NodeKeys};
 pub use launch::{Node, NodeConfig, NodeError};

@@ -162,6 +162,18 @@ impl Credential {
             let found = self.hospital;
             return Err(CredentialError::Hospital { found });
         }
+        self.check_time(now)?;
+        let nobody = CredentialError::Issuer {
+            issuer: self.issuer,
+        };
+        self.check_signature(chain, issuer.ok_or(nobody)?)
+    }
+
+    /// Whether it counts at block time `now`, as far as its time goes.
+    ///
+    /// # Errors
+    /// [`CredentialError::Expired`], [`CredentialError::TooLong`].
+    pub fn check_time(&self, now: Millis) -> Result<(), CredentialError> {
         let until = self.valid_until_ms;
         if until < now {
             return Err(CredentialError::Expired { until, now });
@@ -169,9 +181,23 @@ impl Credential {
         if until > now.plus(CREDENTIAL_MS_MAX.0) {
             return Err(CredentialError::TooLong { until, now });
         }
-        let key = issuer.filter(|key| AccountId::of(key) == self.issuer);
-        let issuer = self.issuer;
-        key.ok_or(CredentialError::Issuer { issuer })?
+        Ok(())
+    }
+
+    /// Whether whoever has the key `issuer` has signed it, for this ledger, and is the one it names.
+    ///
+    /// # Errors
+    /// [`CredentialError::Issuer`], [`CredentialError::Signature`].
+    pub fn check_signature(
+        &self,
+        chain: ChainId,
+        issuer: &VerifyingKey,
+    ) -> Result<(), CredentialError> {
+        if AccountId::of(issuer) != self.issuer {
+            let issuer = self.issuer;
+            return Err(CredentialError::Issuer { issuer });
+        }
+        issuer
             .verify(self.digest(chain).as_ref(), &self.signature)
             .map_err(|_| CredentialError::Signature)
     }

@@ -7,19 +7,21 @@ mod state;
 mod submit;
 mod words;
 
-use super::keys::{self, hospital_id, read_public};
+use super::keys::{self, hospital_id, read_hospital, read_issuer, read_validator};
 use super::{Failure, genesis};
-use crate::cli::{CombineArgs, GovernanceCommand, ProposeArgs, ShowArgs, SignArgs};
+use crate::cli::{CombineArgs, GovernanceCommand, IssuerArg, ProposeArgs, ShowArgs, SignArgs};
 use anyhow::anyhow;
 use kithkin_actors::node::NodeKeys;
 use kithkin_actors::node::amendment::{AmendmentError, Draft};
-use kithkin_actors::node::keys::{Public, PublicKeys};
+use kithkin_actors::node::keys::PublicKeys;
 use kithkin_protocol::credit::Standings;
 use kithkin_protocol::crypto::VerifyingKey;
 use kithkin_protocol::ids::{AccountId, ValidatorId};
 use kithkin_protocol::ledger::{Accredited, Change, Clause, IssuerInfo, ReviewerInfo, Role};
 use state::LedgerView;
+pub(super) use state::{ANSWER_WITHIN, connect, now, unproved};
 use std::path::Path;
+pub(super) use words::time;
 
 /// Does one step of an amendment's way.
 ///
@@ -67,19 +69,17 @@ async fn propose(args: &ProposeArgs) -> Result<(), Failure> {
 fn accreditations(args: &ProposeArgs) -> Result<Vec<Clause>, Failure> {
     let mut parties = Vec::new();
     for path in &args.accredit_hospital {
-        match read_public(path)? {
-            Public::Hospital(keys) => parties.push(Accredited::Hospital(keys.info())),
-            Public::Validator(_) => {
-                return Err(Failure::Usage(anyhow!(
-                    "{} holds a validator's keys; a hospital's are needed here",
-                    path.display()
-                )));
-            }
-        }
+        parties.push(Accredited::Hospital(read_hospital(path)?.info()));
     }
-    for (key, name) in &args.accredit_issuer {
-        let (key, name) = (*key, name.clone());
-        parties.push(Accredited::Issuer(IssuerInfo { key, name }));
+    for issuer in &args.accredit_issuer {
+        let info = match issuer {
+            IssuerArg::Named(key, name) => IssuerInfo {
+                key: *key,
+                name: name.clone(),
+            },
+            IssuerArg::File(path) => read_issuer(path)?,
+        };
+        parties.push(Accredited::Issuer(info));
     }
     for reviewer in &args.accredit_reviewer {
         parties.push(Accredited::Reviewer(reviewer_info(reviewer)?));
@@ -147,25 +147,9 @@ pub(super) fn validator_keys(text: &str) -> Result<PublicKeys, Failure> {
         Some((path, hospital)) if !whole.exists() => (Path::new(path), Some(Path::new(hospital))),
         _ => (whole, None),
     };
-    let mut keys = match read_public(path)? {
-        Public::Validator(keys) => keys,
-        Public::Hospital(_) => {
-            return Err(Failure::Usage(anyhow!(
-                "{} holds a hospital's keys; a validator's are needed here",
-                path.display()
-            )));
-        }
-    };
+    let mut keys = read_validator(path)?;
     if let Some(path) = hospital {
-        keys.hospital = match read_public(path)? {
-            Public::Hospital(hospital) => Some(hospital.info().id()),
-            Public::Validator(_) => {
-                return Err(Failure::Usage(anyhow!(
-                    "{} holds a validator's keys; after = comes the hospital that runs it",
-                    path.display()
-                )));
-            }
-        };
+        keys.hospital = Some(read_hospital(path)?.info().id());
     }
     Ok(keys)
 }

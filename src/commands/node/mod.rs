@@ -198,9 +198,10 @@ fn guests(settings: &Settings) -> Result<Vec<Guest>, Failure> {
     let guest = |(name, observer): (&String, &settings::Observer)| {
         let network_key = match keys::read_public(&observer.keys)? {
             Public::Validator(keys) => keys.network_key,
-            Public::Hospital(_) => {
+            other @ (Public::Hospital(_) | Public::Issuer(_)) => {
+                let whose = other.whose();
                 return Err(Failure::Usage(anyhow!(
-                    "the observer '{name}' has a hospital's keys: only nodes have a network key"
+                    "the observer '{name}' has {whose} keys: only nodes have a network key"
                 )));
             }
         };
