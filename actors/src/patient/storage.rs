@@ -17,6 +17,7 @@ use kithkin_protocol::ledger;
 use kithkin_protocol::record::{Capsule, RewrapTree, RewrappedBatch};
 use kithkin_protocol::roster::Plan;
 use kithkin_protocol::sharing::TierKey;
+use kithkin_protocol::units::{Epoch, Millis};
 use kithkin_protocol::wire;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -28,11 +29,15 @@ const WRAPPED: u8 = b'w';
 /// What a new device has dealt.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Redealt {
+    /// The epoch whose shares it replaces.
+    pub(super) from: Epoch,
     pub(super) plan: Plan,
     pub(super) sealed: Bundle,
     /// One for each batch, in order.
     pub(super) leaves: Vec<Digest>,
     pub(super) rebuilt: Rebuilt,
+    /// Until when a proposal of it may become final whose end is not known; none when there is no such proposal.
+    pub(super) may_stand_until: Option<Millis>,
 }
 
 /// New capsules of one upload, and its place among all batches.

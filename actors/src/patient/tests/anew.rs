@@ -22,11 +22,11 @@ use kithkin_protocol::roster::Plan;
 use kithkin_protocol::units::{Epoch, Millis, Tier};
 use std::time::Instant;
 
-const NEW: ActorName = ActorName::Patient(1);
+pub(super) const NEW: ActorName = ActorName::Patient(1);
 const ALL: [u8; 5] = [0, 1, 2, 3, 4];
 
 /// Enrolled, with so short a delay for a veto; three records.
-async fn house(veto_ms: u64) -> House {
+pub(super) async fn house(veto_ms: u64) -> House {
     let house = House::open(1).await;
     let mut wish = house.wish();
     wish.rules.veto_ms = Millis(veto_ms);
@@ -53,7 +53,7 @@ async fn rebuild(house: &House) -> Result<Rebuilt, PatientError> {
 }
 
 /// Three kin vouch for the new device.
-async fn vouch(house: &House) {
+pub(super) async fn vouch(house: &House) {
     let keys = ask_new(house, ShowKeys).await.expect("shown");
     let plan = Plan::Recover {
         device: keys.signing,
@@ -84,7 +84,7 @@ async fn until(house: &House, is: impl Fn(&ledger::Patient) -> bool) -> ledger::
     }
 }
 
-async fn replaced(house: &House) {
+pub(super) async fn replaced(house: &House) {
     let account = house.identity(NEW).account();
     let entry = until(house, |entry| entry.device == account).await;
     assert!(entry.is_recovering);
