@@ -11,7 +11,8 @@ use crate::patient::messages::{
     Source,
 };
 use crate::ports::names::ActorName;
-use crate::ports::network::Delivered;
+use crate::ports::network::{Delivered, LinkRule};
+use crate::rewrapped::Asker;
 use crate::testing::{AUTHOR, House, PATIENCE, PATIENT, SPONSOR, kin};
 use actix::{Handler, Message};
 use kithkin_protocol::crypto::Digest;
@@ -301,6 +302,21 @@ async fn new_capsules_are_handed_out_like_the_upload_that_they_belong_to() {
         sent.verify(&anew.rewrap, &upload.root())
             .expect("under the root");
     }
+    // Nobody waits for a kin that does not answer: the next one's answer is as good.
+    let network = house.cluster.network();
+    network.set_link_both(NEW, kin(0), LinkRule::severed());
+    let (port, directory) = (house.port(NEW), &house.cluster.setting().directory);
+    let asker = Asker {
+        port: &port,
+        directory,
+        ground: None,
+        within: PATIENCE * 2,
+    };
+    let roster = ALL.map(|n| house.kin(n));
+    let fetched = crate::rewrapped::fetch(asker, roster, anew, upload.root());
+    let fetched = tokio::time::timeout(PATIENCE, fetched).await;
+    fetched.expect("in time").expect("the others have it");
+    network.clear_links();
     for from in [PATIENT, SPONSOR, ActorName::Driver] {
         let refused = house.ask_kin_as(from, 0, question).await;
         assert!(
