@@ -21,6 +21,7 @@ use kithkin_protocol::units::{Epoch, Millis};
 use kithkin_protocol::wire;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::sync::{Arc, PoisonError};
 
 const SPEAKS_FOR: &[u8] = b"speaks-for";
 const REDEALT: &[u8] = b"redealt";
@@ -72,13 +73,17 @@ impl Device {
     pub(super) async fn put_redealt(&self, redealt: &Redealt) -> Result<(), PatientError> {
         let mut batch = Batch::default();
         batch.put(REDEALT, wire::encode(redealt));
-        Ok(self.space.write(batch).await?)
+        self.space.write(batch).await?;
+        self.forget_tree();
+        Ok(())
     }
 
     pub(super) async fn forget_redealt(&self) -> Result<(), PatientError> {
         let mut batch = Batch::default();
         batch.delete(REDEALT).delete_prefix([WRAPPED]);
-        Ok(self.space.write(batch).await?)
+        self.space.write(batch).await?;
+        self.forget_tree();
+        Ok(())
     }
 
     /// Durable on return.
@@ -98,12 +103,10 @@ impl Device {
         under: &Digest,
         root: &Digest,
     ) -> Result<Option<RewrappedBatch>, PatientError> {
-        let (Some(redealt), Some(wrapping)) =
-            (self.redealt()?, self.kept::<Wrapping>(&wrapped_key(root))?)
-        else {
+        let Some(wrapping) = self.kept::<Wrapping>(&wrapped_key(root))? else {
             return Ok(None);
         };
-        let tree = RewrapTree::new(&redealt.leaves);
+        let tree = self.tree()?;
         let path = tree
             .filter(|tree| tree.rewrap().root == *under)
             .and_then(|tree| tree.path(wrapping.position));
@@ -111,6 +114,22 @@ impl Device {
             capsules: wrapping.capsules,
             path,
         }))
+    }
+
+    /// The tree over all batches of the plan that is kept: built once, for every kin asks for every batch.
+    pub(super) fn tree(&self) -> Result<Option<Arc<RewrapTree>>, PatientError> {
+        let mut kept = self.tree.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.is_none() {
+            let redealt = self.redealt()?;
+            let tree = redealt.and_then(|redealt| RewrapTree::new(&redealt.leaves));
+            *kept = tree.map(Arc::new);
+        }
+        Ok(kept.clone())
+    }
+
+    /// What is kept has changed, or will in a moment.
+    fn forget_tree(&self) {
+        *self.tree.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Destroys every tier key that does not belong to the present commitments.

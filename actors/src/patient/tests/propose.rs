@@ -61,6 +61,8 @@ async fn a_proposal_that_may_still_become_final_is_made_again_and_keeps_its_keys
     let store = Store::open(folder.path(), StoreOptions::default()).expect("opens");
     let (house, device) = recovering(&store).await;
     rebuild(device.clone()).await.expect("rebuilt");
+    let built = [device.tree(), device.tree()].map(|tree| tree.expect("read").expect("dealt"));
+    assert!(Arc::ptr_eq(&built[0], &built[1]), "built once");
     let in_a_while = house.now().plus(600_000);
     let first = lose(&device, in_a_while).await;
     let again = rebuild(device.clone()).await.expect("proposed again");
@@ -86,6 +88,8 @@ async fn a_proposal_that_may_still_become_final_is_made_again_and_keeps_its_keys
     let fresh = rebuild(device.clone()).await.expect("dealt anew");
     assert_eq!(fresh.batches, first.rebuilt.batches + 1);
     let second = proposed(&device).await;
+    let tree = device.tree().expect("read").expect("dealt");
+    assert!(matches!(&second, Plan::Redeal { rewrap, .. } if *rewrap == Some(tree.rewrap())));
     assert_eq!(
         (keys_here(&device, &first.plan), keys_here(&device, &second)),
         (0, 3)
