@@ -125,6 +125,17 @@ impl KeyBook {
         Ok(self.space.write_blocking(batch)?)
     }
 
+    /// Whether something of an upload is kept at `key` with its key; it is not opened.
+    pub(crate) fn has(
+        &self,
+        patient: PatientId,
+        root: Digest,
+        key: &[u8],
+    ) -> Result<bool, KeyBookError> {
+        let is_there = |key: &[u8]| Ok::<_, KeyBookError>(self.space.get(key)?.is_some());
+        Ok(is_there(&self.entry(patient, root))? && is_there(key)?)
+    }
+
     /// Reads what was kept at `key`. None when nothing is there, or when it was shredded.
     pub(crate) fn read(&self, root: Digest, key: &[u8]) -> Result<Option<Vec<u8>>, KeyBookError> {
         let Some(value) = self.space.get(key)? else {
@@ -383,9 +394,12 @@ mod tests {
         for n in [2, 3] {
             assert!(book.space.get(&key(n)).expect("readable").is_some());
             assert_eq!(read(&book, n), None);
+            assert!(!book.has(ADA, root(n), &key(n)).expect("readable"));
         }
         for n in [1, 4, 5, 6] {
             assert_eq!(read(&book, n), Some(vec![n; 50]), "{n}");
+            let patient = if n == 6 { BEN } else { ADA };
+            assert!(book.has(patient, root(n), &key(n)).expect("readable"));
         }
         // Even the wrapped key of before opens nothing: what wrapped it is gone.
         let old = book.unwrap((ADA, root(2)), &before);

@@ -6,6 +6,7 @@ use crate::friend_relative::messages::{FetchRewrapped, Ground};
 use crate::ports::directory::Directory;
 use crate::ports::network::Port;
 use crate::upload::{Upload, UploadError};
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use kithkin_protocol::crypto::Digest;
 use kithkin_protocol::ids::KinId;
 use kithkin_protocol::record::{
@@ -60,11 +61,11 @@ pub struct Asker<'a> {
     pub directory: &'a Directory,
     /// What allows it; the patient and its kin need none.
     pub ground: Option<Ground>,
-    /// How long one kin may take.
+    /// How long the kin, who are asked at the same time, may take.
     pub within: Duration,
 }
 
-/// The new capsules of one upload, from the first of `kin` that sends those that stand under the root on chain.
+/// The new capsules of one upload, from whichever of `kin` is the first to send those that stand under the root on chain.
 ///
 /// # Errors
 /// [`RewrappedError::Nowhere`].
@@ -75,19 +76,22 @@ pub async fn fetch(
     root: Digest,
 ) -> Result<Arc<RewrappedBatch>, RewrappedError> {
     let mut last = String::from("no kin was asked");
-    for kin in kin {
-        let Some(name) = asker.directory.name(kin) else {
-            continue;
-        };
-        let question = FetchRewrapped {
-            under: rewrapped.rewrap.root,
-            root,
-            ground: asker.ground,
-        };
-        let asked = asker
-            .port
-            .ask::<FriendRelative, _>(name, question, asker.within);
-        match asked.await {
+    let question = FetchRewrapped {
+        under: rewrapped.rewrap.root,
+        root,
+        ground: asker.ground,
+    };
+    let names = kin.into_iter().filter_map(|kin| asker.directory.name(kin));
+    let mut answers: FuturesUnordered<_> = names
+        .map(|name| async move {
+            let asked = asker
+                .port
+                .ask::<FriendRelative, _>(name, question, asker.within);
+            (name, asked.await)
+        })
+        .collect();
+    while let Some((name, answer)) = answers.next().await {
+        match answer {
             Ok(Ok(batch)) => match batch.verify(&rewrapped.rewrap, &root) {
                 Ok(()) => return Ok(batch),
                 Err(error) => {

@@ -66,7 +66,7 @@ pub(super) async fn reach(
             match (fellow, ground, directory.kin(from)) {
                 (true, ..) => Ok(Reach::new()),
                 (false, Some(Ground::Case(case)), Some(kin)) if wanted == Wanted::Upload => {
-                    by_second(desk, kin, kept, case).await
+                    by_second(desk, (from, kin), kept, case).await
                 }
                 _ => Err(forbidden(format!("{from} is no kin of this patient"))),
             }
@@ -79,9 +79,9 @@ pub(super) async fn reach(
                 return Ok(Reach::new());
             }
             match ground {
-                Some(Ground::Case(case)) => by_case(desk, hospital, kept, case).await,
+                Some(Ground::Case(case)) => by_case(desk, (from, hospital), kept, case).await,
                 Some(Ground::Grant(grant, batch)) => {
-                    consent::by_grant(desk, hospital, (root, kept), grant, batch).await
+                    consent::by_grant(desk, (from, hospital), (root, kept), grant, batch).await
                 }
                 None => Err(forbidden("a hospital needs a case or a grant")),
             }
@@ -94,11 +94,11 @@ pub(super) async fn reach(
 
 async fn by_case(
     desk: &Desk,
-    hospital: HospitalId,
+    (from, hospital): (ActorName, HospitalId),
     kept: &Kept,
     id: CaseId,
 ) -> Result<Reach, KinError> {
-    let case = desk.recent_case(id).await?;
+    let case = desk.recent_case(from, id).await?;
     if case.hospital != hospital {
         return Err(forbidden(format!("case {id} is another hospital's")));
     }
@@ -106,8 +106,13 @@ async fn by_case(
 }
 
 /// The second circle holds no capsules: it needs those of a case that is granted, to open them (ADR 35).
-async fn by_second(desk: &Desk, kin: KinId, kept: &Kept, id: CaseId) -> Result<Reach, KinError> {
-    let case = desk.recent_case(id).await?;
+async fn by_second(
+    desk: &Desk,
+    (from, kin): (ActorName, KinId),
+    kept: &Kept,
+    id: CaseId,
+) -> Result<Reach, KinError> {
+    let case = desk.recent_case(from, id).await?;
     if case.circle() != CircleKind::Second || !case.roster.contains(&kin) {
         return Err(forbidden(format!("case {id} does not ask {kin}")));
     }

@@ -24,7 +24,7 @@ use actix::{
     WrapFuture as _,
 };
 use kithkin_protocol::crypto::Signature;
-use kithkin_protocol::emergency::{Case, CaseEvent, Phase};
+use kithkin_protocol::emergency::{Case, CaseEvent, Phase, Stage};
 use kithkin_protocol::ids::{CaseId, PatientId, RecordId};
 use kithkin_protocol::ledger::{BatchPlace, What};
 use kithkin_protocol::record::{Erasure, Receipt, Shard};
@@ -39,6 +39,8 @@ const TICK: Duration = Duration::from_millis(1_500);
 const FOLLOW_TICKS: u32 = 4;
 /// Most requests that are proved early at a time: a lying validator may list any number.
 const PROVING_MAX: usize = 16;
+/// Most requests that are remembered as shown again.
+const REMINDED_MAX: usize = 1_024;
 /// After failures a case is left alone for so many ticks at most.
 const PAUSE_TICKS_MAX: u32 = 16;
 /// For so many ticks after something happened to a roster it is looked at in each.
@@ -59,6 +61,8 @@ pub struct FriendRelative {
     looking: bool,
     /// Requests that are being proved before anybody asks.
     proving: BTreeSet<CaseId>,
+    /// Requests that were shown again, or are being so.
+    reminded: BTreeSet<CaseId>,
     /// Rosters that are seen to, or have to be.
     rosters: BTreeMap<PatientId, Keeping>,
     ticks: u32,
@@ -109,6 +113,7 @@ impl FriendRelative {
             tasks,
             looking: false,
             proving: BTreeSet::new(),
+            reminded: BTreeSet::new(),
             rosters: BTreeMap::new(),
             ticks: 0,
         })
@@ -226,7 +231,34 @@ impl FriendRelative {
             .filter(|case| case.phase.is_live() && !said(case))
         {
             self.prove_early(case.id, ctx);
+            if case.stage > Stage::Asked {
+                self.remind(case.id, ctx);
+            }
         }
+        if self.reminded.len() >= REMINDED_MAX {
+            // What is over needs no reminder any more.
+            let listed: BTreeSet<CaseId> = hints.iter().map(|case| case.id).collect();
+            self.reminded.retain(|case| listed.contains(case));
+        }
+    }
+
+    /// Shows a request that was proved again, once: the ledger has reminded the kin who have not answered (ADR 35). The look that follows
+    /// a notice, or any later one, finds it.
+    fn remind(&mut self, case: CaseId, ctx: &mut Context<Self>) {
+        if self.desk.request(case).is_none()
+            || self.reminded.len() >= REMINDED_MAX
+            || !self.reminded.insert(case)
+        {
+            return;
+        }
+        let desk = self.desk.clone();
+        let remind = async move { requests::remind(&desk, case).await };
+        ctx.spawn(remind.into_actor(self).map(move |shown, this, _| {
+            if let Err(error) = shown {
+                tracing::debug!(kin = %this.desk.me, %case, %error, "not shown again yet");
+                this.reminded.remove(&case);
+            }
+        }));
     }
 
     /// Has a request proved before anybody asks, so that showing and signing it is quick.

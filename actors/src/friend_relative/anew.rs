@@ -291,6 +291,23 @@ pub(super) async fn capsules(
     Ok(Some(batch))
 }
 
+/// Gets the capsules of an upload that were made anew, unless they are kept here already.
+pub(super) async fn have_capsules(
+    desk: &Arc<Desk>,
+    ward: &Ward,
+    header: &BatchHeader,
+) -> Result<(), KinError> {
+    let anew = of_epoch(ward.rewrapped, header.epoch);
+    let is_here = |anew: Rewrapped| {
+        let (under, root) = (anew.rewrap.root, header.manifest_root);
+        desk.store.has_rewrapped(ward.patient, &under, &root)
+    };
+    if anew.map(is_here).transpose()? == Some(false) {
+        capsules(desk, ward, header).await?;
+    }
+    Ok(())
+}
+
 /// Hands out capsules that were made anew.
 pub(super) async fn fetch(
     desk: Arc<Desk>,

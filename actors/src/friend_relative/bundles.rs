@@ -11,27 +11,33 @@ use kithkin_protocol::crypto::Sealed;
 use kithkin_protocol::ids::KinId;
 use kithkin_protocol::ledger::Member;
 use kithkin_protocol::roster::Handover;
-use kithkin_protocol::units::Tier;
+use kithkin_protocol::units::{ShareIndex, Tier};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a fellow kin may take to send a bundle.
 const FETCH_WITHIN: Duration = Duration::from_secs(3);
 
-/// Gets every dealer's bundle, from the dealer or from whoever has it; whether all are here.
+/// Whether the bundle that a dealer has committed to is here.
+pub(super) fn is_here(handover: &Handover, passage: &Passage, dealer: ShareIndex) -> bool {
+    let kept = passage.bundles.get(&dealer);
+    let dealt = handover.dealings.get(&dealer);
+    kept.zip(dealt)
+        .is_some_and(|(bundle, dealt)| bundle.digest() == dealt.sealed)
+}
+
+/// Gets every dealer's bundle that is not here yet, from the dealer or from whoever has it.
 pub(super) async fn fetch(
     desk: &Arc<Desk>,
     circle: &Circle,
     handover: &Handover,
     passage: &mut Passage,
-) -> bool {
-    let mut all = true;
+) {
     let roster = &circle.entry.enrolment.roster;
     let present = circle.entry.present(circle.patient);
     let recipients = handover.plan.roster(&present).len();
     for (dealer, dealt) in &handover.dealings {
-        let kept = passage.bundles.get(dealer);
-        if kept.is_some_and(|bundle| bundle.digest() == dealt.sealed) {
+        if is_here(handover, passage, *dealer) {
             continue;
         }
         let question = FetchBundle {
@@ -51,12 +57,10 @@ pub(super) async fn fetch(
                 break;
             }
         }
-        match found {
-            Some(bundle) => _ = passage.bundles.insert(*dealer, bundle),
-            None => all = false,
+        if let Some(bundle) = found {
+            passage.bundles.insert(*dealer, bundle);
         }
     }
-    all
 }
 
 /// Whether a bundle has the shape that an honest dealer gives it: nobody keeps more than that for anybody.

@@ -4,21 +4,18 @@
 //! any more. Questions that arrive while a proof is under way share the next one.
 
 use super::access::{Reach, forbidden};
-use super::desk::{Desk, PROVE_WITHIN, decode, remember};
+use super::desk::{Desk, PROVE_WITHIN, decode};
 use super::messages::KinError;
 use super::prepare::batch;
+use super::recent::Seen;
 use super::storage::Kept;
+use crate::ports::names::ActorName;
 use kithkin_protocol::consent::Grant;
 use kithkin_protocol::crypto::Digest;
 use kithkin_protocol::ids::{GrantId, HospitalId};
 use kithkin_protocol::ledger::{BatchPlace, State};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
-
-/// Grants that were proved lately, with the moment at which the proof was asked for.
-#[derive(Default)]
-pub(super) struct Grants(tokio::sync::Mutex<BTreeMap<GrantId, (Instant, Arc<Grant>)>>);
 
 /// Decides over a hospital that names a grant. The batch is where the hospital says that the upload stands on chain: it
 /// is proved once, and then its height is known.
@@ -27,7 +24,7 @@ pub(super) struct Grants(tokio::sync::Mutex<BTreeMap<GrantId, (Instant, Arc<Gran
 /// [`KinError::Forbidden`], [`KinError::Grant`], [`KinError::Ledger`].
 pub(super) async fn by_grant(
     desk: &Arc<Desk>,
-    hospital: HospitalId,
+    (from, hospital): (ActorName, HospitalId),
     (root, kept): (Digest, &Kept),
     id: GrantId,
     place: BatchPlace,
@@ -35,7 +32,7 @@ pub(super) async fn by_grant(
     if (place.0, place.1) != (kept.patient, kept.tier) {
         return Err(forbidden("the batch is of another patient or tier"));
     }
-    let grant = fresh(desk, id).await?;
+    let grant = fresh(desk, from, id).await?;
     if grant.patient() != kept.patient {
         return Err(forbidden(format!("grant {id} is about another patient")));
     }
@@ -50,21 +47,16 @@ pub(super) async fn by_grant(
 }
 
 /// The grant as it stands, by a proof that was begun after this was asked.
-async fn fresh(desk: &Desk, id: GrantId) -> Result<Arc<Grant>, KinError> {
+async fn fresh(desk: &Desk, asker: ActorName, id: GrantId) -> Result<Arc<Grant>, KinError> {
     let asked = Instant::now();
-    let mut grants = desk.grants.0.lock().await;
-    if let Some((begun, grant)) = grants.get(&id)
-        && *begun >= asked
-    {
-        return Ok(grant.clone());
-    }
-    let begun = Instant::now();
-    let key = State::grant_key(id);
-    let (value, _) = desk.client.prove(key, begun + PROVE_WITHIN).await?;
-    let value = value.ok_or_else(|| refused(id, "it does not stand on the ledger"))?;
-    let grant: Arc<Grant> = Arc::new(decode(&value)?);
-    remember(&mut grants, id, (begun, grant.clone()));
-    Ok(grant)
+    let prove = async {
+        let deadline = Instant::now() + PROVE_WITHIN;
+        let (value, _) = desk.client.prove(State::grant_key(id), deadline).await?;
+        let value = value.ok_or_else(|| refused(id, "it does not stand on the ledger"))?;
+        decode(&value)
+    };
+    let is_good = |seen: &Seen<Grant>| seen.is_since(asked);
+    desk.grants.get(asker, id, is_good, prove).await
 }
 
 fn refused(grant: GrantId, reason: impl core::fmt::Display) -> KinError {

@@ -42,7 +42,8 @@ pub(super) fn said(desk: &Desk, case: &Case) -> Option<bool> {
 /// Carries a person's decision out. Asked again, it answers the same.
 pub(super) async fn decide(desk: Arc<Desk>, message: Decide) -> Result<Decided, KinError> {
     let Decide { case: id, decision } = message;
-    let alone = desk.deciding.lock().await;
+    let turn = desk.deciding.of(id);
+    let alone = turn.lock().await;
     let (_, case, _, head) = standing(&desk, id, Height(0)).await?;
     let approves = decision == Decision::Approve;
     match said(&desk, &case) {

@@ -4,20 +4,24 @@
 //! meanwhile. What must survive is in [`Storage`]; everything else here can be
 //! rebuilt from it.
 
-use super::consent::Grants;
+use super::devices::Devices;
 use super::messages::{Conduct, Held, KinError};
+use super::recent::{Recent, Seen};
 use super::requests::ProvedRequest;
 use super::room::{self, Room};
 use super::storage::{Put as _, Storage, Ward};
+use super::turns::Turns;
 use crate::clients::{ClientError, LedgerClient};
 use crate::identity::{Identity, Setting};
+use crate::ports::names::ActorName;
 use crate::ports::network::Port;
 use crate::ports::store::{Batch, Space};
 use crate::ports::vault::KeySpace;
 use crate::scope::prove_at;
 use crate::validator::messages::Concern;
+use kithkin_protocol::consent::Grant;
 use kithkin_protocol::emergency::Case;
-use kithkin_protocol::ids::{AccountId, CaseId, KinId, PatientId};
+use kithkin_protocol::ids::{AccountId, CaseId, GrantId, KinId, PatientId};
 use kithkin_protocol::ledger::{self, State};
 use kithkin_protocol::units::Height;
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,7 +34,7 @@ use tokio::sync::Semaphore;
 pub(super) const PATIENTS_MAX: usize = 64;
 /// Checks that run beside the mailbox at a time; further ones wait.
 const HEAVY_MAX: usize = 4;
-/// Most proved requests and proved cases that are remembered.
+/// Most proved requests that are remembered.
 const REMEMBERED_MAX: usize = 256;
 /// For how long a case that was proved to be open lets a hospital fetch: far below the 30 s that a head may be old.
 const OPEN_FRESH: Duration = Duration::from_secs(3);
@@ -54,8 +58,8 @@ pub(super) struct Desk {
     pub(super) offers: tokio::sync::Mutex<()>,
     /// Each roster is seen to by one flow at a time. With the newest height at which something was proved of it.
     rosters: Mutex<BTreeMap<PatientId, Arc<tokio::sync::Mutex<Height>>>>,
-    /// Decisions are submitted one at a time, so that an older try cannot undo what the person said since.
-    pub(super) deciding: tokio::sync::Mutex<()>,
+    /// Decisions about one case are submitted one at a time, so that an older try cannot undo what the person said since.
+    pub(super) deciding: Turns<CaseId>,
     /// Patients whose invitation the person has accepted.
     pub(super) joining: Mutex<BTreeSet<PatientId>>,
     /// How many uploads are kept.
@@ -67,11 +71,10 @@ pub(super) struct Desk {
     heavy: Arc<Semaphore>,
     conduct: Mutex<Conduct>,
     wards: Mutex<BTreeMap<PatientId, Arc<Ward>>>,
-    /// The device that speaks for a patient, as it was last proved.
-    devices: Mutex<BTreeMap<PatientId, AccountId>>,
+    devices: Devices,
     requests: Mutex<BTreeMap<CaseId, Arc<ProvedRequest>>>,
-    cases: tokio::sync::Mutex<BTreeMap<CaseId, (Instant, Arc<Case>)>>,
-    pub(super) grants: Grants,
+    cases: Recent<CaseId, Case>,
+    pub(super) grants: Recent<GrantId, Grant>,
 }
 
 impl Desk {
@@ -130,12 +133,12 @@ impl Desk {
             client,
             offers: tokio::sync::Mutex::new(()),
             rosters: Mutex::default(),
-            deciding: tokio::sync::Mutex::default(),
+            deciding: Turns::default(),
             heavy: Arc::new(Semaphore::new(HEAVY_MAX)),
-            devices: Mutex::default(),
+            devices: Devices::default(),
             requests: Mutex::default(),
-            cases: tokio::sync::Mutex::default(),
-            grants: Grants::default(),
+            cases: Recent::default(),
+            grants: Recent::default(),
         })
     }
 
@@ -171,19 +174,18 @@ impl Desk {
         lock(&self.wards).insert(ward.patient, ward);
     }
 
-    /// Takes over which device was proved to speak for a patient.
+    /// Takes over which device was proved to speak for a patient just now.
     pub(super) fn put_device(&self, patient: PatientId, device: AccountId) {
-        lock(&self.devices).insert(patient, device);
+        self.devices.put(patient, device, Instant::now());
     }
 
-    /// Whether `device` speaks for one of this kin's patients: as was proved last, and anew for who would otherwise be refused.
+    /// Whether `device` speaks for one of this kin's patients: as was proved a moment ago, else as is proved now.
     pub(super) async fn speaks_for(
         &self,
         device: AccountId,
         patient: PatientId,
     ) -> Result<bool, KinError> {
-        let known = lock(&self.devices).get(&patient).copied();
-        if known == Some(device) {
+        if self.devices.know(patient, device, Instant::now()) {
             return Ok(true);
         }
         let Some(entry) = self.enrolled(patient, Duration::ZERO).await? else {
@@ -293,21 +295,19 @@ impl Desk {
         Ok((decode(&value)?, head.height))
     }
 
-    /// A case that was proved a moment ago, or is proved now: for who fetches many things in a row. One proof is under
-    /// way at a time, however many ask.
-    pub(super) async fn recent_case(&self, id: CaseId) -> Result<Arc<Case>, KinError> {
-        let mut cases = self.cases.lock().await;
-        if let Some((when, case)) = cases.get(&id) {
+    /// A case that was proved a moment ago, or is proved now: for who fetches many things in a row.
+    pub(super) async fn recent_case(
+        &self,
+        asker: ActorName,
+        id: CaseId,
+    ) -> Result<Arc<Case>, KinError> {
+        let for_how_long = |case: &Case| {
             let open = case.opens_at(self.client.now());
-            let fresh = if open { OPEN_FRESH } else { SHUT_FRESH };
-            if when.elapsed() < fresh {
-                return Ok(case.clone());
-            }
-        }
-        let (case, _) = self.case_at(id, Height(0)).await?;
-        let case = Arc::new(case);
-        remember(&mut cases, id, (Instant::now(), case.clone()));
-        Ok(case)
+            if open { OPEN_FRESH } else { SHUT_FRESH }
+        };
+        let prove = async { Ok(self.case_at(id, Height(0)).await?.0) };
+        let is_good = |seen: &Seen<Case>| seen.is_fresh(for_how_long);
+        self.cases.get(asker, id, is_good, prove).await
     }
 
     pub(super) fn request(&self, case: CaseId) -> Option<Arc<ProvedRequest>> {
@@ -391,7 +391,7 @@ pub(super) fn decode<T: serde::de::DeserializeOwned>(value: &[u8]) -> Result<T, 
 }
 
 /// Remembers a bounded number of things; which one goes first does not matter, all can be had again.
-pub(super) fn remember<K: Ord, V>(memory: &mut BTreeMap<K, V>, key: K, value: V) {
+fn remember<K: Ord, V>(memory: &mut BTreeMap<K, V>, key: K, value: V) {
     if memory.len() >= REMEMBERED_MAX && !memory.contains_key(&key) {
         memory.pop_first();
     }

@@ -24,6 +24,7 @@ use kithkin_protocol::record::{
 };
 use kithkin_protocol::roster::RosterStep;
 use kithkin_protocol::units::{Height, Millis, ShareIndex, Tier};
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -45,7 +46,7 @@ pub(super) async fn mend(desk: &Arc<Desk>, circle: &Circle, head: Height) -> Res
     for tier in Tier::ALL {
         for header in headers(desk, circle, tier, head).await? {
             // Kept by whoever asks for them; one that was away when the keys were replaced asks now.
-            if let Err(error) = super::anew::capsules(desk, ward, &header).await {
+            if let Err(error) = super::anew::have_capsules(desk, ward, &header).await {
                 tracing::warn!(kin = %desk.me, patient = %circle.patient, %tier, %error, "new capsules are still missing");
             }
             let Some(era) = circle.entry.era_of(header.epoch) else {
@@ -386,9 +387,14 @@ fn answer(
     };
     let mut proofs = Vec::new();
     let mut lost = BTreeSet::new();
+    let mut uploads: BTreeMap<Digest, Option<Upload>> = BTreeMap::new();
     for place in challenge.places(&duties) {
         let root = place.duty.header.manifest_root;
-        let proof = match desk.store.upload(&root)? {
+        let upload = match uploads.entry(root) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => unknown.insert(desk.store.upload(&root)?),
+        };
+        let proof = match upload {
             Some(upload) => {
                 let record = place.record(&upload.manifest);
                 let shard = match record {

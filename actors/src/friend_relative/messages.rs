@@ -169,7 +169,7 @@ pub enum RosterWish {
 #[rtype(result = "Result<Vec<PendingRequest>, KinError>")]
 pub struct Pending;
 
-/// What a kin is shown before it decides; every field is covered by its signature.
+/// What a kin is shown before it decides; every field but the last is covered by its signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PendingRequest {
     /// The case.
@@ -188,6 +188,8 @@ pub struct PendingRequest {
     pub tiers: Vec<Tier>,
     /// Until when an answer counts.
     pub expires_ms: Millis,
+    /// Whether the kin who have not answered have been reminded: the patient's rules say when that is due.
+    pub reminded: bool,
 }
 
 /// Driver (the kin's screen) -> FriendRelative. The person has decided. The reply comes when the decision is final.

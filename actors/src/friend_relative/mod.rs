@@ -5,6 +5,7 @@
 //! | [`messages`] | what others may say to it |
 //! | `actor` | the shell: mailbox, timers, which cases have unfinished business |
 //! | `desk` | what every flow works with: keys, store, ledger client; small caches |
+//! | `turns`, `recent`, `devices` | one flow for each id; what was proved a moment ago |
 //! | `storage` | what it keeps in RocksDB, and how it comes back after a crash |
 //! | `offers` | becoming a patient's kin: checking and keeping shares |
 //! | `shards` | keeping and handing out shards of sealed records |
@@ -33,12 +34,14 @@ mod combine;
 mod consent;
 mod decide;
 mod desk;
+mod devices;
 mod erase;
 mod mend;
 pub mod messages;
 mod offers;
 mod passage;
 mod prepare;
+mod recent;
 mod release;
 mod requests;
 mod room;
@@ -48,6 +51,7 @@ mod shards;
 mod storage;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 pub use actor::FriendRelative;
 #[cfg(test)]

@@ -5,7 +5,7 @@
 //! cannot reach a dealer asks the others, for everybody keeps what everybody got.
 
 use super::anew;
-use super::bundles::fetch;
+use super::bundles::{fetch, is_here};
 use super::combine::combine;
 use super::desk::Desk;
 use super::messages::{Bundle, Conduct, KinError};
@@ -26,9 +26,6 @@ use kithkin_protocol::sharing::{
 use kithkin_protocol::units::{Height, ShareIndex, Tier};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// After so many looks at a quiet handover a kin complains of a dealer whose bundle nobody has.
-const COMPLAIN_TICKS: u32 = 4;
 
 /// What the patient's own device deals to this kin.
 pub(super) struct Taking<'a> {
@@ -261,12 +258,11 @@ fn open(
 }
 
 /// Gets the sub-shares for this kin, computes and keeps the new shares, and accepts. Complains of a dealer whose sub-share does
-/// not fit.
+/// not fit, and late of one from whom nothing has come.
 pub(super) async fn take(
     desk: &Arc<Desk>,
     circle: &Circle,
     handover: &Handover,
-    waited: u32,
     at: Height,
 ) -> Result<(), KinError> {
     let patient = circle.patient;
@@ -290,18 +286,21 @@ pub(super) async fn take(
         let next = take_redealt(desk, circle, handover, &mut passage, (recipient, at)).await?;
         replace(desk, patient, &mut passage, dealt, next).await?;
     } else if is_new {
-        let all = fetch(desk, circle, handover, &mut passage).await;
+        fetch(desk, circle, handover, &mut passage).await;
         put(desk, patient, &passage).await?;
-        // A dealer that cannot be reached for a moment needs no complaint: its answer would stand in the clear.
-        if !all && waited < COMPLAIN_TICKS {
-            return Err(bad(
-                patient,
-                "nobody has what a dealer has sealed; will ask again",
-            ));
-        }
         let subs = match open_all(desk, circle, handover, &passage, recipient) {
             Ok(subs) => subs,
-            Err(complaints) => return complain(desk, patient, handover, complaints).await,
+            Err(complaints) => {
+                let is_here = |dealer| is_here(handover, &passage, dealer);
+                let is_late = desk.client.now() >= handover.complain_of_silence_ms(&present);
+                let (due, waits) = due(complaints, is_here, is_late);
+                complain(desk, patient, handover, due).await?;
+                if waits {
+                    let reason = "nobody has what a dealer has sealed; will ask again";
+                    return Err(bad(patient, reason));
+                }
+                return Ok(());
+            }
         };
         let (entry, handover_now) = (circle.entry.clone(), handover.clone());
         let ward = circle.ward.clone();
@@ -370,6 +369,20 @@ async fn replace(
         erase(desk, Arc::new(before)).await;
     }
     Ok(())
+}
+
+/// What to complain of now: of what has come and does not fit; of what has not come only when it is late. And whether something is
+/// still waited for.
+fn due(
+    complaints: Vec<Complaint>,
+    is_here: impl Fn(ShareIndex) -> bool,
+    is_late: bool,
+) -> (Vec<Complaint>, bool) {
+    let all = complaints.len();
+    let mut due = complaints;
+    due.retain(|complaint| is_late || is_here(complaint.dealer));
+    let waits = due.len() < all;
+    (due, waits)
 }
 
 async fn complain(
@@ -474,5 +487,26 @@ fn shown_share(
     match verdict {
         Verdict::Cleared(sub) => Some(sub),
         Verdict::Named(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_dealer_from_whom_nothing_has_come_a_kin_complains_late() {
+        let index = |n| ShareIndex::new(n).expect("not zero");
+        let of = |dealer| Complaint {
+            dealer: index(dealer),
+            recipient: index(3),
+            tier: Tier::Summary,
+        };
+        let is_here = |dealer| dealer == index(2);
+        let both = vec![of(1), of(2)];
+        assert_eq!(due(both.clone(), is_here, false), (vec![of(2)], true));
+        assert_eq!(due(both.clone(), is_here, true), (both, false));
+        assert_eq!(due(vec![of(2)], is_here, false), (vec![of(2)], false));
+        assert_eq!(due(vec![of(1)], is_here, false), (vec![], true));
     }
 }

@@ -43,7 +43,8 @@ pub(super) async fn pursue(
     id: CaseId,
     height: Height,
 ) -> Result<Outcome, KinError> {
-    let alone = desk.deciding.lock().await;
+    let turn = desk.deciding.of(id);
+    let alone = turn.lock().await;
     let Some(docket) = desk.store.docket(id)? else {
         return Ok(Outcome::Settled);
     };

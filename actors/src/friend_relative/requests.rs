@@ -9,7 +9,7 @@ use super::second::active_ward;
 use super::storage::Ward;
 use crate::validator::messages::{Answer, Concern, Look};
 use futures_util::stream::{self, StreamExt as _};
-use kithkin_protocol::emergency::{Case, Request};
+use kithkin_protocol::emergency::{Case, Request, Stage};
 use kithkin_protocol::ids::{CaseId, HospitalId, TxId};
 use kithkin_protocol::ledger::{LIVE_CASES_MAX, TxBody};
 use kithkin_protocol::units::Height;
@@ -153,6 +153,17 @@ pub(super) async fn pending(desk: Arc<Desk>) -> Result<Vec<PendingRequest>, KinE
     Ok(pending)
 }
 
+/// Shows a request again of which the ledger has reminded this kin. Whether that was so; a decision may have come in between.
+pub(super) async fn remind(desk: &Arc<Desk>, id: CaseId) -> Result<bool, KinError> {
+    let (_, case, ..) = standing(desk, id, Height(0)).await?;
+    let waits = case.phase.is_live() && case.stage > Stage::Asked && !decided(desk, &case);
+    if waits {
+        let (kin, hospital, until) = (desk.me, case.hospital, case.request.expires_ms);
+        tracing::info!(%kin, case = %id, %hospital, %until, "a request still waits for an answer");
+    }
+    Ok(waits)
+}
+
 fn decided(desk: &Desk, case: &Case) -> bool {
     case.approvals.contains_key(&desk.me) || case.refusals.contains_key(&desk.me)
 }
@@ -168,5 +179,6 @@ fn shown(case: &Case) -> PendingRequest {
         reason: case.request.reason,
         tiers: case.request.scopes.iter().map(|scope| scope.tier).collect(),
         expires_ms: case.request.expires_ms,
+        reminded: case.stage > Stage::Asked,
     }
 }

@@ -240,7 +240,7 @@ async fn go_on(
                 _ => Ok(()),
             }
         }
-        Stage::Accepting => take(desk, circle, handover, waited, at).await,
+        Stage::Accepting => take(desk, circle, handover, at).await,
     }
 }
 

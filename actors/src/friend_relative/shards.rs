@@ -69,6 +69,9 @@ fn keep(desk: &Desk, ward: &Ward, message: &StoreShards) -> Result<Receipt, KinE
         {
             return Err(refused("another upload has the same manifest"));
         }
+        if kept.damaged {
+            return repair(desk, ward, message, root, kept);
+        }
         return Ok(receipt(desk, ward, upload, root, kept.held));
     }
     if desk.upload_count() >= UPLOADS_MAX {
@@ -91,6 +94,44 @@ fn keep(desk: &Desk, ward: &Ward, message: &StoreShards) -> Result<Receipt, KinE
     written
 }
 
+/// Something of the upload was lost here: nothing is signed for that is not on this disk again, checked.
+fn repair(
+    desk: &Desk,
+    ward: &Ward,
+    message: &StoreShards,
+    root: Digest,
+    kept: Kept,
+) -> Result<Receipt, KinError> {
+    // Other slots that have become this kin's duty come from their holders.
+    if kept.slots != [ward.index] {
+        return Err(refused(
+            "pieces of it are lost here and are being made anew",
+        ));
+    }
+    let held = check(ward, message)?;
+    let batch = shards(desk, root, message)?;
+    let kept = Kept {
+        damaged: false,
+        held,
+        ..kept
+    };
+    desk.keep(root, &message.upload, &kept, batch)?;
+    Ok(receipt(desk, ward, &message.upload, root, held))
+}
+
+/// Writes shards that have been checked; the last ones are in the batch that comes back, to be written with the mark.
+fn shards(desk: &Desk, root: Digest, message: &StoreShards) -> Result<Batch, KinError> {
+    let mut batch = Batch::default();
+    let entries = message.upload.manifest.entries().iter();
+    for (entry, shard) in entries.zip(&message.shards) {
+        batch.shard(&root, &entry.record, shard);
+        if batch.len_bytes() >= WRITE_BYTES {
+            desk.store.write_blocking(std::mem::take(&mut batch))?;
+        }
+    }
+    Ok(batch)
+}
+
 /// Writes what has been checked, and signs.
 fn write(
     desk: &Desk,
@@ -100,13 +141,7 @@ fn write(
     slot_bytes: u64,
 ) -> Result<Receipt, KinError> {
     let upload = &*message.upload;
-    let mut batch = Batch::default();
-    for (entry, shard) in upload.manifest.entries().iter().zip(&message.shards) {
-        batch.shard(&root, &entry.record, shard);
-        if batch.len_bytes() >= WRITE_BYTES {
-            desk.store.write_blocking(std::mem::take(&mut batch))?;
-        }
-    }
+    let batch = shards(desk, root, message)?;
     // The mark comes last: a crash in between leaves shards that nobody was told of.
     let kept = Kept {
         patient: upload.patient,

@@ -383,6 +383,17 @@ impl Storage {
         content.map(|content| decode(&content)).transpose()
     }
 
+    /// Whether these new capsules are kept; they are not opened.
+    pub(super) fn has_rewrapped(
+        &self,
+        patient: PatientId,
+        under: &Digest,
+        root: &Digest,
+    ) -> Result<bool, KinError> {
+        let place = key(REWRAPPED, &[under.as_ref(), root.as_ref()]);
+        Ok(self.1.has(patient, rewrapped_name(under, root), &place)?)
+    }
+
     /// Keeps new capsules, under a key of their own. Durable on return; for threads that may wait.
     pub(super) fn keep_rewrapped(
         &self,

@@ -1,26 +1,26 @@
 //! A new device for a patient who has lost the old one: rebuilding the keys, dealing others, wrapping every record's key anew
 //! (opening.md section 6).
 //!
-//! The rebuilt keys are never on disk. What is dealt is durable before it is proposed,
-//! and kin fetch it from here until all of them hold it; until then the old shares
-//! and capsules stand.
+//! The rebuilt keys are never on disk. What is dealt is durable before it is proposed
+//! (in `propose`), and kin fetch it from here until all of them hold it; until then the
+//! old shares and capsules stand.
 
 use super::collect::upload_from_kin;
 use super::device::{Device, lost, tier_key_name};
 use super::messages::{Keys, PatientError, Rebuilt};
+use super::propose::{propose, resume};
 use super::read::{capsules, headers};
 use super::roster::{bad, under_way};
 use super::storage::{Redealt, Wrapping};
-use crate::clients::ClientError;
 use crate::friend_relative::FriendRelative;
 use crate::friend_relative::messages::{Bundle, ReleaseShares, ReleasedShares};
 use crate::ports::random::SystemRng;
 use futures_util::future::join_all;
 use kithkin_protocol::crypto::{Digest, Sealed, Secret32};
 use kithkin_protocol::ids::{HandoverId, KinId, PatientId};
-use kithkin_protocol::ledger::{self, TxBody};
+use kithkin_protocol::ledger;
 use kithkin_protocol::record::{BatchHeader, RewrapTree, rewrap, rewrap_leaf};
-use kithkin_protocol::roster::{Plan, RosterStep};
+use kithkin_protocol::roster::Plan;
 use kithkin_protocol::sharing::{
     Commitments, Rho, Share, ShareContext, Threshold, TierKey, deal, open_released_share,
     reconstruct, seal_share,
@@ -33,8 +33,6 @@ use std::time::{Duration, Instant};
 const RELEASE_WITHIN: Duration = Duration::from_secs(10);
 /// How long a proof may take.
 const PROVE_WITHIN: Duration = Duration::from_secs(20);
-/// How long the proposal may take to become final.
-const FINAL_WITHIN: Duration = Duration::from_secs(30);
 /// How often capsules are made anew for records that came meanwhile.
 const ATTEMPTS: usize = 3;
 
@@ -75,14 +73,12 @@ pub(super) async fn rebuild(device: Arc<Device>) -> Result<Rebuilt, PatientError
     let mut last = bad("records keep coming; try again later");
     for _ in 0..ATTEMPTS {
         let (entry, height) = recovering(&device).await?;
-        if let Some(redealt) = device.redealt()?
-            && standing(&device, &redealt).await?
-        {
-            return Ok(redealt.rebuilt);
+        if let Some(rebuilt) = resume(&device, &entry).await? {
+            return Ok(rebuilt);
         }
         let gathered = gather(&device, &entry).await?;
-        let (plan, redealt) = prepare(&device, &entry, height, gathered).await?;
-        match propose(&device, plan).await {
+        let mut redealt = prepare(&device, &entry, height, gathered).await?;
+        match propose(&device, &mut redealt).await {
             Ok(height) => {
                 let rebuilt = Rebuilt {
                     height,
@@ -111,12 +107,6 @@ async fn recovering(device: &Device) -> Result<(ledger::Patient, Height), Patien
         return Err(bad("the keys are this device's already"));
     }
     Ok((entry, height))
-}
-
-/// Whether what was dealt before is being accepted now.
-async fn standing(device: &Device, redealt: &Redealt) -> Result<bool, PatientError> {
-    let handover = under_way(device).await?;
-    Ok(handover.is_some_and(|handover| handover.plan == redealt.plan))
 }
 
 /// Asks every kin for its shares, and rebuilds the keys. A wrong share names its author.
@@ -253,7 +243,7 @@ async fn prepare(
     entry: &ledger::Patient,
     height: Height,
     gathered: Gathered,
-) -> Result<(Plan, Redealt), PatientError> {
+) -> Result<Redealt, PatientError> {
     let fresh = Arc::new(draw_keys(device, entry).await?);
     let old = Arc::new(gathered.keys);
     device.forget_redealt().await?;
@@ -269,7 +259,7 @@ async fn prepare(
     }
     let tree = RewrapTree::new(&leaves).ok_or_else(|| bad("too many batches"))?;
     let batches = leaves.len();
-    let entry = entry.clone();
+    let (entry, from) = (entry.clone(), entry.epoch);
     let dealing = device.heavy(move |device| {
         let (commitments, sealed) = deal_all(device, &entry, &fresh)?;
         let plan = Plan::Redeal {
@@ -281,9 +271,11 @@ async fn prepare(
     });
     let (plan, sealed) = dealing.await?;
     let redealt = Redealt {
-        plan: plan.clone(),
+        from,
+        plan,
         sealed,
         leaves,
+        may_stand_until: None,
         rebuilt: Rebuilt {
             height,
             wrong: gathered.wrong,
@@ -294,7 +286,7 @@ async fn prepare(
         },
     };
     device.put_redealt(&redealt).await?;
-    Ok((plan, redealt))
+    Ok(redealt)
 }
 
 /// Makes the capsules of one upload anew and keeps them. Returns how many there are, how many held no key, and their leaf.
@@ -355,19 +347,6 @@ fn deal_all(
         all.push(commitments);
     }
     Ok((all, Bundle(bundle)))
-}
-
-async fn propose(device: &Device, plan: Plan) -> Result<Height, PatientError> {
-    let body = TxBody::Roster {
-        patient: device.me,
-        step: Box::new(RosterStep::Propose(Box::new(plan))),
-    };
-    let deadline = Instant::now() + FINAL_WITHIN;
-    match device.client.submit(body, deadline).await {
-        Ok(finalized) => Ok(finalized.proof.header.height),
-        Err(ClientError::Rejected { reason }) => Err(bad(reason)),
-        Err(error) => Err(error.into()),
-    }
 }
 
 /// The kin hold everything: what was kept for them goes, and so do keys that are none of the present ones.

@@ -11,10 +11,11 @@ use crate::ports::vault::{KeySpace, VaultError};
 use kithkin_protocol::crypto::Digest;
 use kithkin_protocol::ids::PatientId;
 use kithkin_protocol::ledger::{self, State};
+use kithkin_protocol::record::RewrapTree;
 use kithkin_protocol::sharing::{SharingError, TierKey, TierPublicKey};
 use kithkin_protocol::units::{Height, Tier};
 use kithkin_protocol::wire;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 /// Keys in the key space: an enrolment on its way, and receipts of deletion by manifest root.
@@ -34,6 +35,8 @@ pub(super) struct Device {
     /// Keys of grants are handed over by one flow at a time.
     pub(super) delivering: tokio::sync::Mutex<()>,
     pub(super) space: Space,
+    /// The tree over what was dealt, once somebody has asked for a path in it.
+    pub(super) tree: Mutex<Option<Arc<RewrapTree>>>,
 }
 
 impl Device {
@@ -60,6 +63,7 @@ impl Device {
             enrolling: tokio::sync::Mutex::new(()),
             delivering: tokio::sync::Mutex::new(()),
             space,
+            tree: Mutex::default(),
         };
         Ok(match device.stands_in_for()? {
             Some(patient) => device.speaking_for(patient),
@@ -79,6 +83,7 @@ impl Device {
             enrolling: tokio::sync::Mutex::new(()),
             delivering: tokio::sync::Mutex::new(()),
             space: self.space.clone(),
+            tree: Mutex::default(),
         }
     }
 

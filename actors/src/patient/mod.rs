@@ -14,6 +14,7 @@
 //! | `read` | opening records with the own keys |
 //! | `roster` | proposing and stopping changes of the roster |
 //! | `anew` | a new device: rebuilding the keys, dealing others, wrapping the records' keys anew |
+//! | `propose` | having what a new device dealt stand on chain, whatever happens to it meanwhile |
 //! | `storage` | what a new device keeps until all kin hold what it dealt |
 //!
 //! The rules are in `kithkin_protocol::{sharing, record, ledger}`.
@@ -28,6 +29,7 @@ mod draft;
 mod enrol;
 mod erase;
 pub mod messages;
+mod propose;
 mod read;
 mod roster;
 mod storage;

@@ -17,9 +17,11 @@ use kithkin_protocol::ledger;
 use kithkin_protocol::record::{Capsule, RewrapTree, RewrappedBatch};
 use kithkin_protocol::roster::Plan;
 use kithkin_protocol::sharing::TierKey;
+use kithkin_protocol::units::{Epoch, Millis};
 use kithkin_protocol::wire;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::sync::{Arc, PoisonError};
 
 const SPEAKS_FOR: &[u8] = b"speaks-for";
 const REDEALT: &[u8] = b"redealt";
@@ -28,11 +30,15 @@ const WRAPPED: u8 = b'w';
 /// What a new device has dealt.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Redealt {
+    /// The epoch whose shares it replaces.
+    pub(super) from: Epoch,
     pub(super) plan: Plan,
     pub(super) sealed: Bundle,
     /// One for each batch, in order.
     pub(super) leaves: Vec<Digest>,
     pub(super) rebuilt: Rebuilt,
+    /// Until when a proposal of it may become final whose end is not known; none when there is no such proposal.
+    pub(super) may_stand_until: Option<Millis>,
 }
 
 /// New capsules of one upload, and its place among all batches.
@@ -67,13 +73,17 @@ impl Device {
     pub(super) async fn put_redealt(&self, redealt: &Redealt) -> Result<(), PatientError> {
         let mut batch = Batch::default();
         batch.put(REDEALT, wire::encode(redealt));
-        Ok(self.space.write(batch).await?)
+        self.space.write(batch).await?;
+        self.forget_tree();
+        Ok(())
     }
 
     pub(super) async fn forget_redealt(&self) -> Result<(), PatientError> {
         let mut batch = Batch::default();
         batch.delete(REDEALT).delete_prefix([WRAPPED]);
-        Ok(self.space.write(batch).await?)
+        self.space.write(batch).await?;
+        self.forget_tree();
+        Ok(())
     }
 
     /// Durable on return.
@@ -93,12 +103,10 @@ impl Device {
         under: &Digest,
         root: &Digest,
     ) -> Result<Option<RewrappedBatch>, PatientError> {
-        let (Some(redealt), Some(wrapping)) =
-            (self.redealt()?, self.kept::<Wrapping>(&wrapped_key(root))?)
-        else {
+        let Some(wrapping) = self.kept::<Wrapping>(&wrapped_key(root))? else {
             return Ok(None);
         };
-        let tree = RewrapTree::new(&redealt.leaves);
+        let tree = self.tree()?;
         let path = tree
             .filter(|tree| tree.rewrap().root == *under)
             .and_then(|tree| tree.path(wrapping.position));
@@ -106,6 +114,22 @@ impl Device {
             capsules: wrapping.capsules,
             path,
         }))
+    }
+
+    /// The tree over all batches of the plan that is kept: built once, for every kin asks for every batch.
+    pub(super) fn tree(&self) -> Result<Option<Arc<RewrapTree>>, PatientError> {
+        let mut kept = self.tree.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.is_none() {
+            let redealt = self.redealt()?;
+            let tree = redealt.and_then(|redealt| RewrapTree::new(&redealt.leaves));
+            *kept = tree.map(Arc::new);
+        }
+        Ok(kept.clone())
+    }
+
+    /// What is kept has changed, or will in a moment.
+    fn forget_tree(&self) {
+        *self.tree.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Destroys every tier key that does not belong to the present commitments.

@@ -1,6 +1,7 @@
 //! The patient's device as an actor, in a whole cluster with real hospitals and kin.
 
 mod anew;
+mod propose;
 
 use crate::friend_relative::messages::{Decide, Decision};
 use crate::hospital::Hospital;

@@ -8,6 +8,17 @@ use crate::ids::KinId;
 use crate::units::{Millis, ShareIndex, Tier};
 
 impl Handover {
+    /// From when on a recipient should complain of a dealer from whom nothing has come; of what has come and does not fit it complains at
+    /// once. The answer stands in the clear for ever, so a phone that sleeps is left time: all that the rules give for accepting, but for
+    /// what the answer may take and half of the rest.
+    #[must_use]
+    pub fn complain_of_silence_ms(&self, present: &Present<'_>) -> Millis {
+        let rules = present.rules();
+        let after = rules.step_ms.0.saturating_sub(rules.answer_ms.0) / 2;
+        let begun = self.expires_ms.0.saturating_sub(rules.step_ms.0);
+        Millis(begun.saturating_add(after))
+    }
+
     pub(crate) fn on_complain(
         &mut self,
         kin: KinId,

@@ -91,6 +91,8 @@ pub struct Handover {
     pub not_before_ms: Option<Millis>,
     /// Whether the patient's device has spoken against a new device; it counts unless every kin supports that in the end.
     pub vetoed: bool,
+    /// Whether it ended a plan of the patient's device that was waiting for objections.
+    pub displaced: bool,
     /// Over without effect at this time.
     pub expires_ms: Millis,
     /// Dealings by the dealer's present index.
@@ -148,6 +150,7 @@ impl Handover {
             objections: BTreeSet::new(),
             not_before_ms: not_before_ms.filter(|_| !is_refresh),
             vetoed: false,
+            displaced: false,
             expires_ms: now.plus(rules.objection_ms.0).plus(rules.step_ms.0),
             dealings: BTreeMap::new(),
             barred: BTreeMap::new(),
@@ -164,6 +167,26 @@ impl Handover {
             handover.authorise(present, now, &mut events);
         }
         Ok((handover, events))
+    }
+
+    /// Whether another plan takes its place. A refresh waits for every kin; one that is gone must not stand in the way of its
+    /// replacement. And a stolen device must not keep itself in office by proposing one thing after the other: a new device that
+    /// a kin proposes ends what it has proposed, as long as that waits for objections.
+    pub(crate) fn gives_way(&self, plan: &Plan, proposer: Proposer) -> bool {
+        match self.plan {
+            Plan::Refresh => *plan != Plan::Refresh,
+            Plan::Reshare { .. } | Plan::Redeal { .. } | Plan::Recover { .. } => {
+                self.gives_way_to_a_device() && is_device_of_kin(plan, proposer)
+            }
+        }
+    }
+
+    fn gives_way_to_a_device(&self) -> bool {
+        // What the kin have just vouched for waits for no objection.
+        let waits = self
+            .not_before_ms
+            .is_some_and(|until| until > self.proposed_ms);
+        self.proposer == Proposer::Patient && self.stage == Stage::Proposed && waits
     }
 
     /// The next time at which something happens by itself. None when all have accepted: then it waits for a case to end.
@@ -420,6 +443,10 @@ impl Handover {
             .then_some(())
             .ok_or(RosterError::Stage { stage: found })
     }
+}
+
+fn is_device_of_kin(plan: &Plan, proposer: Proposer) -> bool {
+    matches!((plan, proposer), (Plan::Recover { .. }, Proposer::Kin(_)))
 }
 
 /// The share index of a member.

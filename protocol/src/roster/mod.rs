@@ -182,7 +182,7 @@ pub enum Failure {
     TooFewDealers,
     /// The new device's key is somebody else's by now.
     DeviceTaken,
-    /// A refresh that gave way to a change of the roster.
+    /// It gave way: a refresh to any other plan, what the patient's device proposed to a new device that a kin proposed.
     Superseded,
     /// The dealings do not add up to usable commitments; nobody's fault, and as unlikely as guessing a key.
     Unusable,

@@ -4,6 +4,7 @@ mod deciding;
 mod erasing;
 mod offers;
 mod releasing;
+mod reminding;
 mod second;
 mod shards;
 

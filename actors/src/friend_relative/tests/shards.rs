@@ -1,15 +1,19 @@
 //! Keeping shards and handing them out.
 
+use crate::friend_relative::desk::Desk;
 use crate::friend_relative::messages::{
     Decide, Decision, FetchShards, FetchUpload, Ground, KinError, StoreShards,
 };
+use crate::friend_relative::shards;
+use crate::friend_relative::storage::{Kept, Put as _, Ward};
 use crate::ports::names::ActorName;
+use crate::ports::store::{Batch, Store, StoreOptions};
 use crate::testing::{AUTHOR, House, PATIENT, SPONSOR, TestUpload, kin};
 use crate::upload::shard_threshold;
 use kithkin_protocol::crypto::Digest;
 use kithkin_protocol::ids::CaseId;
 use kithkin_protocol::record::held_digest;
-use kithkin_protocol::units::{Epoch, Tier};
+use kithkin_protocol::units::{CircleKind, Epoch, ShareIndex, Tier};
 use std::sync::Arc;
 
 #[actix::test]
@@ -34,6 +38,86 @@ async fn a_receipt_covers_what_is_durable_and_is_given_again() {
     assert_eq!((held.uploads, held.shards), (1, 3));
     assert_eq!(house.store(&upload, 2).await, Ok(receipt));
     assert_eq!(house.held(2).await, held);
+}
+
+/// A kin's flows over a store of the test's own; its shares are elsewhere.
+async fn kin_beside(house: &House, store: &Store) -> Arc<Desk> {
+    let name = kin(0);
+    let desk = Desk::open(
+        house.cluster.setting().clone(),
+        house.identity(name),
+        house.keys_of(ActorName::Patient(1)),
+        house.port(name),
+        store.space("kin").expect("a space"),
+    );
+    let desk = desk.expect("opens");
+    let entry = house.on_chain().await.expect("enrolled");
+    let patient = house.patient();
+    desk.put_ward(Arc::new(Ward {
+        patient,
+        circle: CircleKind::First,
+        index: ShareIndex::from_position(0).expect("the first"),
+        epoch: entry.epoch,
+        since: entry.roster_since,
+        digest: entry.enrolment.digest(house.chain(), patient),
+        active: true,
+        enrolment: entry.enrolment,
+        shares: Vec::new(),
+        rewrapped: None,
+    }));
+    Arc::new(desk)
+}
+
+#[actix::test]
+async fn nothing_is_signed_for_that_was_lost_until_it_is_here_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = Store::open(folder.path(), StoreOptions::default()).expect("opens");
+    let house = House::enrolled(1).await;
+    let desk = kin_beside(&house, &store).await;
+    let upload = house.seal(Tier::Chart, &["one", "two"]).await;
+    let (root, message) = (upload.root(), upload.of_kin(0));
+    let hand_in = |message| shards::store(desk.clone(), AUTHOR, message);
+    let receipt = hand_in(message.clone()).await.expect("stored");
+    // A drill has found that a piece is gone.
+    let record = message.upload.manifest.entries()[0].record;
+    let slot = message.shards[0].index;
+    let kept = desk.store.kept(&root).expect("read").expect("kept");
+    let mut lose = Batch::default();
+    let damaged = true;
+    lose.no_shard(&root, &record, slot)
+        .kept(&root, &Kept { damaged, ..kept });
+    desk.store.write(lose).await.expect("lost");
+    let mut empty = message.clone();
+    empty.shards.clear();
+    let refused = hand_in(empty).await;
+    assert!(
+        matches!(&refused, Err(KinError::Shards { reason }) if reason.contains("0 shards for 2")),
+        "{refused:?}"
+    );
+    assert_eq!(hand_in(message.clone()).await, Ok(receipt));
+    let again = desk.store.shard(&root, &record, slot).expect("read");
+    assert_eq!(again.as_ref(), message.shards.first());
+    let kept = desk.store.kept(&root).expect("read").expect("kept");
+    assert!(!kept.damaged);
+    // What the kin should hold besides is made anew from the others' before it signs.
+    let mut more = Batch::default();
+    let other = ShareIndex::from_position(4).expect("the fifth");
+    let slots = vec![slot, other];
+    let damaged = true;
+    more.kept(
+        &root,
+        &Kept {
+            damaged,
+            slots,
+            ..kept
+        },
+    );
+    desk.store.write(more).await.expect("lost");
+    let refused = hand_in(message).await;
+    assert!(
+        matches!(refused, Err(KinError::Shards { .. })),
+        "{refused:?}"
+    );
 }
 
 #[actix::test]

@@ -10,6 +10,8 @@ use crate::patient::messages::{
     AboutRoster as OwnRoster, FetchCapsules, PatientError, ReadAll, Rebuild, Rebuilt, Source,
 };
 use crate::ports::names::ActorName;
+use crate::ports::network::LinkRule;
+use crate::rewrapped::Asker;
 use crate::testing::{AUTHOR, House, NEW, PATIENCE, PATIENT, SPONSOR, kin};
 use kithkin_protocol::crypto::Digest;
 use kithkin_protocol::emergency::{Purpose, Reason};
@@ -19,7 +21,7 @@ use std::time::Instant;
 const ALL: [u8; 5] = [0, 1, 2, 3, 4];
 
 /// Enrolled, with so short a delay for a veto; three records.
-async fn house(veto_ms: u64) -> House {
+pub(super) async fn house(veto_ms: u64) -> House {
     let house = House::open(1).await;
     let mut wish = house.wish();
     wish.rules.veto_ms = Millis(veto_ms);
@@ -34,7 +36,7 @@ async fn rebuild(house: &House) -> Result<Rebuilt, PatientError> {
     house.ask_new_device(Rebuild { patient }).await
 }
 
-async fn replaced(house: &House) {
+pub(super) async fn replaced(house: &House) {
     let account = house.identity(NEW).account();
     let entry = house.until_on_chain(|entry| entry.device == account).await;
     assert!(entry.is_recovering);
@@ -253,6 +255,21 @@ async fn new_capsules_are_handed_out_like_the_upload_that_they_belong_to() {
         sent.verify(&anew.rewrap, &upload.root())
             .expect("under the root");
     }
+    // Nobody waits for a kin that does not answer: the next one's answer is as good.
+    let network = house.cluster.network();
+    network.set_link_both(NEW, kin(0), LinkRule::severed());
+    let (port, directory) = (house.port(NEW), &house.cluster.setting().directory);
+    let asker = Asker {
+        port: &port,
+        directory,
+        ground: None,
+        within: PATIENCE * 2,
+    };
+    let roster = ALL.map(|n| house.kin(n));
+    let fetched = crate::rewrapped::fetch(asker, roster, anew, upload.root());
+    let fetched = tokio::time::timeout(PATIENCE, fetched).await;
+    fetched.expect("in time").expect("the others have it");
+    network.clear_links();
     for from in [PATIENT, SPONSOR, ActorName::Driver] {
         let refused = house.ask_kin_as(from, 0, question).await;
         assert!(

@@ -76,18 +76,17 @@ impl State {
         entry: &Patient,
         plan: &Plan,
     ) -> Result<(), RosterError> {
-        let busy = self.handovers.get(&patient);
-        // A refresh waits for every kin; one that is gone must not stand in the way of its replacement.
-        let is_superseded = |busy: &Handover| busy.plan == Plan::Refresh && *plan != Plan::Refresh;
-        if let Some(busy) = busy.filter(|busy| !is_superseded(busy)) {
-            let since = busy.proposed_ms;
-            return Err(RosterError::Busy { since });
-        }
         let proposer = if entry.device == signer {
             Proposer::Patient
         } else {
             Proposer::Kin(signer.into())
         };
+        let busy = self.handovers.get(&patient);
+        if let Some(busy) = busy.filter(|busy| !busy.gives_way(plan, proposer)) {
+            let since = busy.proposed_ms;
+            return Err(RosterError::Busy { since });
+        }
+        let displaces = busy.is_some_and(|busy| busy.plan != Plan::Refresh);
         if let Proposer::Kin(kin) = proposer
             && *plan != Plan::Refresh
             && let Some(until) = entry.unheard.get(&kin).copied()
@@ -113,8 +112,9 @@ impl State {
         }
         let id = HandoverId(cause.0.0);
         let present = entry.present(patient);
-        let (handover, steps) =
+        let (mut handover, steps) =
             Handover::propose(id, entry.epoch, plan.clone(), proposer, &present, run.now)?;
+        handover.displaced = displaces;
         if self.handovers.contains(&patient) {
             self.fail(run, Some(cause), patient, Failure::Superseded);
         }
@@ -432,6 +432,8 @@ fn deadline(patient: PatientId, entry: &Patient, handover: Option<&Handover>) ->
 }
 
 /// A kin whose proposal found no quorum is quiet for as long as a proposal may stand. A veto alone silences nobody: it may be a thief's.
+/// Who ended a plan of the patient's device with it is quiet so long once for each kin: those who are no quorum, one after the other,
+/// must not keep the patient from ever being heard.
 fn note_unheard(entry: &mut Patient, handover: &Handover, failure: &Failure, now: Millis) {
     let Proposer::Kin(kin) = handover.proposer else {
         return;
@@ -441,7 +443,13 @@ fn note_unheard(entry: &mut Patient, handover: &Handover, failure: &Failure, now
         return;
     }
     let rules = entry.enrolment.rules;
-    let until = now.plus(rules.objection_ms.0).plus(rules.step_ms.0);
+    let stands = rules.objection_ms.0.saturating_add(rules.step_ms.0);
+    let times = if handover.displaced {
+        entry.enrolment.roster.len() as u64
+    } else {
+        1
+    };
+    let until = now.plus(stands.saturating_mul(times));
     entry.unheard.retain(|_, quiet| *quiet > now);
     entry.unheard.insert(kin, until);
 }

@@ -56,6 +56,24 @@ fn a_dealer_that_sent_something_wrong_is_named_and_replaced() {
 }
 
 #[test]
+fn who_hears_nothing_from_a_dealer_waits_and_leaves_time_for_an_answer() {
+    let mut house = House::new();
+    house.propose(PATIENT, new_roster());
+    house.pass(1_000);
+    house.deal(KIN[0]);
+    house.deal(KIN[1]);
+    assert_eq!(house.handover().stage, Stage::Accepting);
+    let since = house.chain.ledger.head_time();
+    let entry = house.entry();
+    let at = house
+        .handover()
+        .complain_of_silence_ms(&entry.present(patient()));
+    // Half of 5 s less 500 ms.
+    assert_eq!(at, since.plus(2_250));
+    assert!(at.plus(RULES.answer_ms.0) < house.handover().expires_ms);
+}
+
+#[test]
 fn a_false_complaint_excludes_nobody() {
     let mut house = House::new();
     house.refresh_dealt();

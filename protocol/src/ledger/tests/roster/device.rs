@@ -51,6 +51,70 @@ fn another_device_speaks_for_the_patient_and_deals_anew() {
     redeal(&mut house);
 }
 
+/// What a thief proposes from the old device, one plan after the other, does not keep the new one off.
+#[test]
+fn a_new_device_takes_the_place_of_whatever_a_stolen_one_has_proposed() {
+    let mut house = House::new();
+    let theirs = || Plan::Reshare {
+        roster: [21, 22, 23].map(member).to_vec(),
+        thresholds: [2; 3],
+    };
+    house.propose(PATIENT, theirs());
+    // Nothing else does: neither another plan of the kin, nor one of the device.
+    for (signer, plan) in [(KIN[0], new_roster()), (PATIENT, new_roster())] {
+        let refused = house.refused(signer, RosterStep::Propose(Box::new(plan)));
+        assert!(matches!(refused, RosterError::Busy { .. }), "{refused}");
+    }
+    assert_eq!(
+        house.propose(KIN[0], recover()),
+        [
+            RosterEvent::Failed(Failure::Superseded),
+            RosterEvent::Proposed(Proposer::Kin(kin(KIN[0]))),
+        ]
+    );
+    let refused = house.refused(PATIENT, RosterStep::Propose(Box::new(theirs())));
+    assert!(matches!(refused, RosterError::Busy { .. }), "{refused}");
+    let handover = house.id();
+    house.act(KIN[1], RosterStep::Support { handover });
+    assert_eq!(house.pass(1_000), [RosterEvent::DeviceReplaced]);
+}
+
+#[test]
+fn kin_without_a_quorum_do_not_keep_the_patient_from_being_heard() {
+    let mut house = House::new();
+    let stands = RULES.objection_ms.0 + RULES.step_ms.0;
+    for lone in [KIN[0], KIN[1]] {
+        house.propose(PATIENT, new_roster());
+        house.propose(lone, recover());
+        house.pass(stands);
+    }
+    // Each is quiet for three times as long, so that this one comes through.
+    house.propose(PATIENT, new_roster());
+    for lone in [KIN[0], KIN[1]] {
+        let refused = house.refused(lone, RosterStep::Propose(Box::new(recover())));
+        assert!(matches!(refused, RosterError::Unheard { .. }), "{refused}");
+    }
+    assert_eq!(house.pass(1_000), [RosterEvent::Dealing]);
+    let refused = house.refused(KIN[2], RosterStep::Propose(Box::new(recover())));
+    assert!(matches!(refused, RosterError::Busy { .. }), "{refused}");
+}
+
+#[test]
+fn what_the_kin_have_just_vouched_for_does_not_give_way() {
+    let mut house = recovering();
+    let keys = fresh_keys(&mut house);
+    let (commitments, _) = dealt(&mut house, &keys);
+    let other = plan(&house, commitments, Some(1));
+    house.propose(NEW_DEVICE, other);
+    assert_eq!(house.handover().stage, Stage::Proposed);
+    let another = Plan::Recover {
+        device: key(NEWCOMER).verifying_key(),
+        sealing: OpeningKey::from_seed(Secret32::new([NEWCOMER; 32])).sealing_key(),
+    };
+    let refused = house.refused(KIN[2], RosterStep::Propose(Box::new(another)));
+    assert!(matches!(refused, RosterError::Busy { .. }), "{refused}");
+}
+
 /// Three kin, one batch of two records, and a new device that speaks for the patient.
 fn recovering() -> House {
     let mut house = House::new();
