@@ -72,12 +72,6 @@ impl Disk {
         self.judge(written)
     }
 
-    /// As [`Self::write`], for the blocking pool only.
-    pub(super) fn write_blocking(&self, batch: Batch) -> Result<(), HospitalError> {
-        let written = self.space.write_blocking(batch);
-        self.judge(written)
-    }
-
     /// As [`Self::write`], for what the book of keys has written or read.
     pub(super) fn judge_book<T>(&self, done: Result<T, KeyBookError>) -> Result<T, HospitalError> {
         done.map_err(|error| {

@@ -77,7 +77,7 @@ async fn nothing_secret_is_stored_logged_or_sent() {
     let archive = folder.path().join(ARCHIVE);
     let (packs, bytes) = search.find_in_files(&archive, "keys");
     println!("archive: {bytes} bytes");
-    assert!(bytes > 10_000, "too little was archived");
+    assert!(bytes > 1_000, "too little was archived");
     assert_eq!(packs, BTreeSet::new(), "in the archive");
     std::fs::write(archive.join("hospital-0/planted"), planted.expose()).expect("written");
     let (packs, _) = search.find_in_files(&archive, "keys");

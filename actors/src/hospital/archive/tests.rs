@@ -173,9 +173,9 @@ async fn damage_names_the_record_and_the_object() {
     let [first, second, third] = [0, 1, 2].map(|at| ciphertexts[at].0);
     let object = archive.shelf.describe(&pack::name(upload.root()));
     let whole = || archive.ciphertexts(&upload);
-    let one = |record| {
+    let one = async |record| {
         let wanted = BTreeSet::from([record]);
-        async move { archive.some(&upload.clone(), &wanted, soon()).await }
+        archive.some(&upload, &wanted, soon()).await
     };
     let damaged = |record| {
         let object = object.clone();

@@ -3,10 +3,10 @@
 use super::{House, house_with, join};
 use crate::cluster::QUOTA_BYTES;
 use crate::friend_relative::messages::FetchShards;
+use crate::hospital::ArchiveError;
 use crate::hospital::messages::{
     FetchRecords, HospitalError, ReadCase, RequestOpening, Requested, Written,
 };
-use crate::hospital::{ArchiveError, Hospital};
 use crate::ports::names::ActorName;
 use crate::ports::objects::Deed;
 use crate::ports::objects::double::{Done, Double, Writes};

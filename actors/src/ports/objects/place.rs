@@ -185,7 +185,7 @@ impl PlaceSettings {
         env: impl IntoIterator<Item = (String, String)>,
     ) -> Result<S3Place, PlaceError> {
         let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-        if bucket.contains('@') {
+        if bucket.contains(['@', ':']) {
             return Err(PlaceError::UserInfo);
         }
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.".contains(c);

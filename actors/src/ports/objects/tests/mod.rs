@@ -179,7 +179,6 @@ async fn a_removal_waits_for_a_write_that_nobody_waits_for_any_more() {
     drop(put);
     let mut remove = Box::pin(shelf.remove(NAME));
     assert_eq!(remove.as_mut().now_or_never(), None);
-    // Another object is not waited for.
     double.set(Writes::Work);
     remove.await.expect("removed");
     let done = double.done();
