@@ -31,8 +31,8 @@ pub enum CredentialCommand {
 
 /// Text under `kithkin credential --help`.
 pub(super) const CREDENTIAL_HELP: &str = "An emergency request carries a credential: an issuer's word, say a chamber's of \
-physicians, that the key which signs the request is a clinician's, with a role, at one hospital, until a day. It counts when the validators have accredited \
-issuer and hospital (kithkin governance), from the moment it is signed, for at most 366 days. Single credentials are not revoked: issue \
+physicians, that the key which signs the request is a clinician's, with a role, at one hospital, until a day. It counts when the validators \
+have accredited issuer and hospital (kithkin governance), from the moment it is signed, for at most 366 days. Single credentials are not revoked: issue \
 them for short times; whoever's issuer is revoked has none. Until the first issuer is accredited hospitals vouch for their own clinicians.
 
 A chamber vouches for a physician. It makes its key and hands out chamber/public.toml:
@@ -96,8 +96,8 @@ pub struct IssueArgs {
 #[derive(Debug, Args)]
 #[command(
     after_help = "Without a node: that the issuer's key has signed it, for this ledger, and that its time, by this machine's \
-clock, is not over. Who is accredited only a ledger can tell: --node has it proved from the genesis, which waits for a block or two. A node cannot lie about \
-that, but it can conceal the newest blocks: of several nodes the newest proof counts, so one honest one is enough.
+clock, is not over. Who is accredited only a ledger can tell: --node has it proved from the genesis, which waits for a block or two. A node \
+cannot lie about that, but it can conceal the newest blocks: of several nodes the newest proof counts, so one honest one is enough.
 
 A credential counts in requests of the hospital that it names, signed with the clinician's key that it names."
 )]
