@@ -1,6 +1,6 @@
 //! `kithkin credential`, as it is typed.
 
-use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgGroup, Args, Subcommand};
 use jiff::civil::Date;
 use jiff::{Timestamp, tz::TimeZone};
@@ -30,9 +30,9 @@ pub enum CredentialCommand {
 }
 
 /// Text under `kithkin credential --help`.
-pub(super) const CREDENTIAL_HELP: &str = "An emergency request carries a credential: an issuer's word, say a chamber's of physicians, that the \
-key which signs the request is a clinician's, with a role, at one hospital, until a day. It counts when the validators have accredited \
-issuer and hospital (kithkin governance), from the moment it is signed, for at most 366 days. Single credentials are not revoked: issue \
+pub(super) const CREDENTIAL_HELP: &str = "An emergency request carries a credential: an issuer's word, say a chamber's of \
+physicians, that the key which signs the request is a clinician's, with a role, at one hospital, until a day. It counts when the validators \
+have accredited issuer and hospital (kithkin governance), from the moment it is signed, for at most 366 days. Single credentials are not revoked: issue \
 them for short times; whoever's issuer is revoked has none. Until the first issuer is accredited hospitals vouch for their own clinicians.
 
 A chamber vouches for a physician. It makes its key and hands out chamber/public.toml:
@@ -46,8 +46,8 @@ The chamber signs, and sends lee.toml to the hospital, which looks:
 
 The issuer's key never leaves its machine; credentials are public.
 
-Exit codes: 0 done, or everything that could be checked holds; 1 the credential does not count, or is not shown to, or what a node says does not \
-follow from the genesis; 2 a file or the command line is wrong; 3 a file cannot be written; 4 no node answers.";
+Exit codes: 0 done, or everything that could be checked holds; 1 the credential does not count, or is not shown to, or what a node says \
+does not follow from the genesis; 2 a file or the command line is wrong; 3 a file cannot be written; 4 no node answers.";
 
 /// `kithkin credential issue`
 #[derive(Debug, Args)]
@@ -76,7 +76,7 @@ pub struct IssueArgs {
     #[arg(long, value_name = "HEX", value_parser = super::verifying_key)]
     pub clinician: VerifyingKey,
     /// What the clinician is; kin see it
-    #[arg(long, value_name = "ROLE", value_parser = PossibleValuesParser::new(ClinicalRole::ALL.map(ClinicalRole::as_str)).try_map(|text| role(&text)))]
+    #[arg(long, value_name = "ROLE", value_parser = roles())]
     pub role: ClinicalRole,
     /// The last moment, such as 2027-03-31T12:00:00Z, or the last day, in UTC, such as 2027-03-31
     #[arg(long, value_name = "TIME", value_parser = moment)]
@@ -95,9 +95,9 @@ pub struct IssueArgs {
 /// `kithkin credential verify`
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Without a node: that the issuer's key has signed it, for this ledger, and that its time, by this machine's clock, is not \
-over. Who is accredited only a ledger can tell: --node has it proved from the genesis, which waits for a block or two. A node cannot lie about \
-that, but it can conceal the newest blocks: of several nodes the newest proof counts, so one honest one is enough.
+    after_help = "Without a node: that the issuer's key has signed it, for this ledger, and that its time, by this machine's \
+clock, is not over. Who is accredited only a ledger can tell: --node has it proved from the genesis, which waits for a block or two. A node \
+cannot lie about that, but it can conceal the newest blocks: of several nodes the newest proof counts, so one honest one is enough.
 
 A credential counts in requests of the hospital that it names, signed with the clinician's key that it names."
 )]
@@ -118,6 +118,11 @@ pub struct CredentialVerifyArgs {
 
 fn chain(text: &str) -> Result<ChainId, String> {
     ChainId::from_hex(text).map_err(|error| error.to_string())
+}
+
+fn roles() -> impl TypedValueParser<Value = ClinicalRole> {
+    let names = ClinicalRole::ALL.map(ClinicalRole::as_str);
+    PossibleValuesParser::new(names).try_map(|text| role(&text))
 }
 
 fn role(text: &str) -> Result<ClinicalRole, String> {

@@ -12,7 +12,8 @@ use kithkin_protocol::units::{Height, Millis};
 use serde::Serialize;
 use std::time::Duration;
 
-/// A proof older than this says little about now: also when nobody writes there is a block every ten seconds, as nodes are set by themselves.
+/// A proof older than this says little about now: also when nobody writes there is a block every ten seconds, unless nodes are set
+/// otherwise.
 const AGE_MS_MAX: u64 = 600_000;
 
 /// The point about the age of the proof.
