@@ -511,7 +511,7 @@ fn by_hand(view: &View, case: CaseId, heights: &[u64]) -> Bundle {
         patient: prove(State::patient_key(stands.patient())),
         rosters: vec![prove(State::roster_key(
             stands.patient(),
-            stands.request.epoch,
+            stands.epochs(),
         ))],
         register: prove(State::register_key()),
         issuers: Vec::new(),
