@@ -9,8 +9,8 @@ use super::storage::Kept;
 use crate::ports::names::ActorName;
 use kithkin_protocol::crypto::Digest;
 use kithkin_protocol::emergency::Case;
-use kithkin_protocol::ids::{CaseId, HospitalId, KinId, RecordId};
-use kithkin_protocol::units::CircleKind;
+use kithkin_protocol::ids::{CaseId, HospitalId, KinId, PatientId, RecordId};
+use kithkin_protocol::units::{CircleKind, Tier};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -79,7 +79,9 @@ pub(super) async fn reach(
                 return Ok(Reach::new());
             }
             match ground {
-                Some(Ground::Case(case)) => by_case(desk, hospital, kept, case).await,
+                Some(Ground::Case(case)) => {
+                    by_case(desk, hospital, (kept.patient, kept.tier), case).await
+                }
                 Some(Ground::Grant(grant, batch)) => {
                     consent::by_grant(desk, hospital, (root, kept), grant, batch).await
                 }
@@ -92,17 +94,18 @@ pub(super) async fn reach(
     }
 }
 
-async fn by_case(
+/// What a hospital may have of a patient's upload of this tier in a case of its own.
+pub(super) async fn by_case(
     desk: &Desk,
     hospital: HospitalId,
-    kept: &Kept,
+    of: (PatientId, Tier),
     id: CaseId,
 ) -> Result<Reach, KinError> {
     let case = desk.recent_case(id).await?;
     if case.hospital != hospital {
         return Err(forbidden(format!("case {id} is another hospital's")));
     }
-    covered(desk, &case, kept)
+    covered(desk, &case, of)
 }
 
 /// The second circle holds no capsules: it needs those of a case that is granted, to open them (ADR 35).
@@ -111,13 +114,17 @@ async fn by_second(desk: &Desk, kin: KinId, kept: &Kept, id: CaseId) -> Result<R
     if case.circle() != CircleKind::Second || !case.roster.contains(&kin) {
         return Err(forbidden(format!("case {id} does not ask {kin}")));
     }
-    covered(desk, &case, kept)
+    covered(desk, &case, (kept.patient, kept.tier))
 }
 
 /// What an open case covers of an upload.
-fn covered(desk: &Desk, case: &Case, kept: &Kept) -> Result<Reach, KinError> {
+fn covered(
+    desk: &Desk,
+    case: &Case,
+    (patient, tier): (PatientId, Tier),
+) -> Result<Reach, KinError> {
     let id = case.id;
-    if case.patient() != kept.patient {
+    if case.patient() != patient {
         return Err(forbidden(format!("case {id} is about another patient")));
     }
     if !case.opens_at(desk.client.now()) {
@@ -126,8 +133,8 @@ fn covered(desk: &Desk, case: &Case, kept: &Kept) -> Result<Reach, KinError> {
     }
     let scope = case
         .request
-        .scope(kept.tier)
-        .ok_or_else(|| forbidden(format!("case {id} does not cover tier {}", kept.tier)))?;
+        .scope(tier)
+        .ok_or_else(|| forbidden(format!("case {id} does not cover tier {tier}")))?;
     Ok(scope.only.iter().copied().collect())
 }
 

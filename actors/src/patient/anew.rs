@@ -10,7 +10,7 @@ use super::device::{Device, lost, tier_key_name};
 use super::messages::{Keys, PatientError, Rebuilt};
 use super::read::{capsules, headers};
 use super::roster::{bad, under_way};
-use super::storage::{Redealt, Wrapping};
+use super::storage::{Owed, Redealt, Wrapping};
 use crate::clients::ClientError;
 use crate::friend_relative::FriendRelative;
 use crate::friend_relative::messages::{Bundle, ReleaseShares, ReleasedShares};
@@ -269,6 +269,7 @@ async fn prepare(
     }
     let tree = RewrapTree::new(&leaves).ok_or_else(|| bad("too many batches"))?;
     let batches = leaves.len();
+    let second = owed(entry);
     let entry = entry.clone();
     let dealing = device.heavy(move |device| {
         let (commitments, sealed) = deal_all(device, &entry, &fresh)?;
@@ -284,6 +285,7 @@ async fn prepare(
         plan: plan.clone(),
         sealed,
         leaves,
+        second,
         rebuilt: Rebuilt {
             height,
             wrong: gathered.wrong,
@@ -295,6 +297,14 @@ async fn prepare(
     };
     device.put_redealt(&redealt).await?;
     Ok((plan, redealt))
+}
+
+/// The second circle, which goes with the key that it shares.
+fn owed(entry: &ledger::Patient) -> Option<Owed> {
+    Some(Owed {
+        roster: entry.enrolment.second.as_ref()?.roster.clone(),
+        threshold: entry.enrolment.second_threshold()?,
+    })
 }
 
 /// Makes the capsules of one upload anew and keeps them. Returns how many there are, how many held no key, and their leaf.
@@ -370,19 +380,22 @@ async fn propose(device: &Device, plan: Plan) -> Result<Height, PatientError> {
     }
 }
 
-/// The kin hold everything: what was kept for them goes, and so do keys that are none of the present ones.
-pub(super) async fn finish(device: Arc<Device>) -> Result<(), PatientError> {
+/// The kin hold everything, at this height perhaps: what was kept for them goes, and so do keys that are none of the present ones.
+pub(super) async fn finish(device: Arc<Device>, height: Height) -> Result<(), PatientError> {
     if device.redealt()?.is_none() {
         return Ok(());
     }
     let _turn = device.enrolling.lock().await;
-    let enrolled = device.enrolled(Instant::now() + PROVE_WITHIN).await?;
+    let deadline = Instant::now() + PROVE_WITHIN;
+    let enrolled = device.enrolled_at(height, deadline).await?;
     let done =
         |entry: &ledger::Patient| !entry.is_recovering && entry.device == device.identity.account();
     let Some((entry, _)) = enrolled.filter(|(entry, _)| done(entry)) else {
         return Ok(());
     };
-    device.forget_redealt().await?;
+    if let Some(redealt) = device.redealt()? {
+        device.redealt_done(redealt).await?;
+    }
     device
         .heavy(move |device| device.forget_keys_unlike(&entry))
         .await

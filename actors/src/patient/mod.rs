@@ -14,6 +14,7 @@
 //! | `read` | opening records with the own keys |
 //! | `roster` | proposing and stopping changes of the roster |
 //! | `anew` | a new device: rebuilding the keys, dealing others, wrapping the records' keys anew |
+//! | `second` | naming, replacing and withdrawing the second circle after the enrolment |
 //! | `storage` | what a new device keeps until all kin hold what it dealt |
 //!
 //! The rules are in `kithkin_protocol::{sharing, record, ledger}`.
@@ -30,6 +31,7 @@ mod erase;
 pub mod messages;
 mod read;
 mod roster;
+mod second;
 mod storage;
 #[cfg(test)]
 mod tests;
