@@ -90,7 +90,7 @@ async fn entry(
     desk: &Arc<Desk>,
     from: ActorName,
     offer: &OfferSecond,
-    ) -> Result<(ledger::Patient, Height), KinError> {
+) -> Result<(ledger::Patient, Height), KinError> {
     let patient = offer.patient;
     let entry = desk.enrolled_at(patient, Duration::ZERO).await?;
     let (entry, head) = entry.ok_or_else(|| refused("the ledger has no such patient"))?;

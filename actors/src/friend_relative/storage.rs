@@ -578,7 +578,8 @@ impl Put for Batch {
 
     fn nothing(&mut self) -> &mut Self {
         for kind in [
-            WARD, COMING, KEPT, UPLOAD, SHARD, BATCH, DOCKET, OUTGOING, PASSAGE, JOINING, REWRAPPED, ERASED,
+            WARD, COMING, KEPT, UPLOAD, SHARD, BATCH, DOCKET, OUTGOING, PASSAGE, JOINING,
+            REWRAPPED, ERASED,
         ] {
             self.delete_prefix([kind]);
         }

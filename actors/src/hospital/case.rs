@@ -169,7 +169,9 @@ impl Desk {
     ) -> Result<CaseFile, HospitalError> {
         let unknown = HospitalError::UnknownCase { case: id };
         let deadline = Instant::now() + PROVED_WITHIN;
-        let case: Option<Case> = self.proved_at(State::case_key(id), height, deadline).await?;
+        let case: Option<Case> = self
+            .proved_at(State::case_key(id), height, deadline)
+            .await?;
         let Some(case) = case.filter(|case| case.hospital == self.me) else {
             return Err(unknown);
         };

@@ -37,7 +37,10 @@ pub(super) async fn about(
 /// their shares are worn. `height`: where that may have come on chain.
 pub(super) async fn tend(device: &Arc<Device>, height: Height) -> Result<(), PatientError> {
     let _turn = device.enrolling.lock().await;
-    let Some((entry, _)) = device.enrolled_at(height, Instant::now() + PROVE_WITHIN).await? else {
+    let Some((entry, _)) = device
+        .enrolled_at(height, Instant::now() + PROVE_WITHIN)
+        .await?
+    else {
         return Ok(());
     };
     if entry.device != device.identity.account() || entry.is_recovering {
@@ -58,10 +61,7 @@ pub(super) async fn tend(device: &Arc<Device>, height: Height) -> Result<(), Pat
     Ok(())
 }
 
-async fn carry_out(
-    device: &Arc<Device>,
-    about: &AboutSecond,
-) -> Result<SecondNamed, PatientError> {
+async fn carry_out(device: &Arc<Device>, about: &AboutSecond) -> Result<SecondNamed, PatientError> {
     let mut last = bad("the roster keeps changing; try again later");
     for _ in 0..ATTEMPTS {
         let (entry, height) = own(device).await?;
@@ -237,7 +237,7 @@ async fn draft(
             epoch: due.second,
         };
         let mut sealed = vec![SealedShares::new(); wish.roster.len()];
-        let commitments = deal_tier(&context, (&wish.roster, threshold), &key, &mut sealed)?;
+        let commitments = deal_tier(&context, (&wish.roster[..], threshold), &key, &mut sealed)?;
         let circle = SecondCircle {
             roster: wish.roster,
             commitments,
@@ -248,7 +248,11 @@ async fn draft(
                 epochs: due,
                 circle: Some(circle),
             },
-            offers: sealed.into_iter().flatten().map(|(_, share)| share).collect(),
+            offers: sealed
+                .into_iter()
+                .flatten()
+                .map(|(_, share)| share)
+                .collect(),
             submitted_until: None,
         })
     });

@@ -14,8 +14,8 @@ use crate::emergency::{Case, Circle};
 use crate::ids::{AccountId, CaseId, PatientId};
 use crate::ledger::light::{Follower, Step};
 use crate::ledger::{
-    Accredited, BatchPlace, Block, Enrolment, Epochs, Genesis, Hospital, Meta, Patient, Register, Replay,
-    Revoked, Role, SignedTransaction, State, StateProof, TxBody,
+    Accredited, BatchPlace, Block, Enrolment, Epochs, Genesis, Hospital, Meta, Patient, Register,
+    Replay, Revoked, Role, SignedTransaction, State, StateProof, TxBody,
 };
 
 use crate::units::{Height, Tier};

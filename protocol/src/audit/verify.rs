@@ -54,7 +54,10 @@ pub fn verify(genesis: &Genesis, bundle: &Bundle) -> Result<Findings, AuditError
     check_cases(bundle.subject, &cases, (id, &patient))?;
     let known = Known {
         rosters: head.rosters(bundle, id, &cases)?,
-        opened: cases.iter().map(|(id, case)| (*id, case.epochs())).collect(),
+        opened: cases
+            .iter()
+            .map(|(id, case)| (*id, case.epochs()))
+            .collect(),
         issuers_since: head.issuers_since(bundle)?,
         hospitals: head.hospitals(bundle, &cases)?,
         issuers: head.issuers(bundle, &cases)?,

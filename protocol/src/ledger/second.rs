@@ -84,7 +84,9 @@ pub enum SecondError {
     #[error("the patient has named no second circle")]
     None,
     /// A case is live, and perhaps just this circle is being asked.
-    #[error("a case about the patient is under way; name the second circle when it is over, or veto it")]
+    #[error(
+        "a case about the patient is under way; name the second circle when it is over, or veto it"
+    )]
     Live,
     /// The keys lay on a lost device.
     #[error("the keys lay on the lost device; deal other keys first, then name the second circle")]

@@ -5,6 +5,7 @@ mod erasing;
 mod offers;
 mod releasing;
 mod second;
+mod second_later;
 mod shards;
 
 use super::storage::Storage;

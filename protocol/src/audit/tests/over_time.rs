@@ -261,7 +261,13 @@ fn a_second_circle_does_not_change_under_a_live_case() {
         let id = patient(PATIENT);
         let mut entry = state.patient(id).unwrap().clone();
         entry.second_epoch = Epoch(2);
-        entry.enrolment.second.as_mut().unwrap().roster.rotate_left(1);
+        entry
+            .enrolment
+            .second
+            .as_mut()
+            .unwrap()
+            .roster
+            .rotate_left(1);
         state.patients.put(id, entry);
     });
     let second = scene.open_with(HOSPITAL, PATIENT, |request| {

@@ -13,8 +13,8 @@ use crate::ledger::light::Step;
 use crate::ledger::test_chain::Chain;
 use crate::ledger::{
     Approval, BatchPlace, Block, Enrolment, HospitalInfo, Ledger, Member, ReviewerInfo,
-    SecondCircle, SecondWord, SignedTransaction, State, StateProof, TierShares, Transaction, TreeError, TxBody,
-    What, release_digest,
+    SecondCircle, SecondWord, SignedTransaction, State, StateProof, TierShares, Transaction,
+    TreeError, TxBody, What, release_digest,
 };
 use crate::record::{BatchHeader, BatchStatus, Receipt, ReceiptBody, ReceiptLine, receipts_root};
 use crate::roster::{Relation, RosterRules, RosterStep};

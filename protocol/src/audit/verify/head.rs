@@ -10,8 +10,8 @@ use crate::emergency::Case;
 use crate::ids::{AccountId, CaseId, HospitalId, PatientId};
 use crate::ledger::light::Follower;
 use crate::ledger::{
-    Accredited, BatchEntry, BatchPlace, Enrolment, Epochs, Genesis, Hospital, Meta, Register, Revoked,
-    Role, State, StateProof,
+    Accredited, BatchEntry, BatchPlace, Enrolment, Epochs, Genesis, Hospital, Meta, Register,
+    Revoked, Role, State, StateProof,
 };
 use crate::units::{Height, Millis};
 use serde::de::DeserializeOwned;

@@ -206,10 +206,7 @@ fn a_roster_that_is_not_the_cases_is_refused() {
     chain.enrol();
     let id = chain.open_case();
     let case = chain.ledger.state().case(id).expect("on chain");
-    let enrolment = chain
-        .ledger
-        .state()
-        .roster_of(patient(), case.epochs());
+    let enrolment = chain.ledger.state().roster_of(patient(), case.epochs());
     let mut roster = enrolment.expect("kept").roster.clone();
     let of = |roster: &[Member]| {
         Disclosure::of(&Facts {

@@ -66,7 +66,12 @@ fn say(word: SecondWord) -> RosterStep {
 }
 
 fn is_kin(house: &House, n: u8) -> bool {
-    house.chain.ledger.state().kin.contains(&(kin(n), patient()))
+    house
+        .chain
+        .ledger
+        .state()
+        .kin
+        .contains(&(kin(n), patient()))
 }
 
 /// Has the first circle asked in vain, and then the second.
@@ -112,7 +117,14 @@ fn a_second_circle_is_named_replaced_and_withdrawn() {
     }
     assert_eq!(house.chain.phase(case), Phase::Granted);
     assert!(!house.entry().second_worn);
-    for of in house.chain.ledger.state().cases_of(patient()).map(|case| case.id).collect::<Vec<_>>() {
+    for of in house
+        .chain
+        .ledger
+        .state()
+        .cases_of(patient())
+        .map(|case| case.id)
+        .collect::<Vec<_>>()
+    {
         house.chain.act(PATIENT, TxBody::Veto { case: of });
     }
     assert!(house.entry().second_worn);
@@ -167,13 +179,20 @@ fn it_does_not_change_while_a_case_is_live() {
     let mut house = house();
     let word = usual(&mut house);
     let case = house.chain.open_case();
-    assert_eq!(why_not(&mut house, PATIENT, word.clone()), SecondError::Live);
+    assert_eq!(
+        why_not(&mut house, PATIENT, word.clone()),
+        SecondError::Live
+    );
     house.pass(EXPIRED_MS);
     assert_eq!(house.chain.phase(case), Phase::Expired);
     house.act(PATIENT, say(word));
     let case = second_asked(&mut house);
     house.pass(EXPIRED_MS - SECOND_MS);
-    assert_eq!(house.entry().live_cases, 1, "the first circle's case is over");
+    assert_eq!(
+        house.entry().live_cases,
+        1,
+        "the first circle's case is over"
+    );
     for circle in [None, Some(house.chain.second_circle())] {
         let word = accepted(&house, circle, &SECOND_KIN);
         assert_eq!(why_not(&mut house, PATIENT, word), SecondError::Live);
@@ -310,10 +329,14 @@ fn the_new_device_names_it_again() {
         why_not(&mut house, NEW_DEVICE, early),
         SecondError::Recovering
     );
-    let keys: Vec<TierKey> = (0..3).map(|_| TierKey::random(&mut house.chain.rng)).collect();
+    let keys: Vec<TierKey> = (0..3)
+        .map(|_| TierKey::random(&mut house.chain.rng))
+        .collect();
     let threshold = Threshold::majority(KIN.len()).expect("three kin");
     let rng = &mut house.chain.rng;
-    let commitments = keys.iter().map(|key| deal(key, threshold, rng).expect("dealt").0);
+    let commitments = keys
+        .iter()
+        .map(|key| deal(key, threshold, rng).expect("dealt").0);
     let plan = Plan::Redeal {
         commitments: commitments.collect(),
         roster: house.entry().enrolment.roster.clone(),
