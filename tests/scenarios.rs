@@ -70,6 +70,8 @@ scenarios! {
     consent_expires: "consent-expires-mid-read.toml",
     consent_is_revoked: "consent-is-renewed-and-revoked.toml",
     second_circle_is_asked: "second-circle-is-asked.toml",
+    second_circle_named_later: "a-second-circle-named-later.toml",
+    second_circle_lost_phone: "a-second-circle-after-a-lost-phone.toml",
     sensitive_stays_shut: "sensitive-tier-stays-shut.toml",
     not_urgent_waits: "what-is-not-urgent-waits.toml",
     asks_too_often: "a-hospital-asks-too-often.toml",

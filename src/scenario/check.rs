@@ -220,6 +220,14 @@ impl Check {
             Act::WaitRoster(wait) => self.actor(wait.patient.into()),
             Act::WaitPieces(wait) => self.actor(wait.kin.into()),
             Act::Wipe(of) => self.actor(of.kin.into()),
+            Act::NameSecond(name) => {
+                self.actor(name.patient.into());
+                for kin in &name.kin {
+                    self.actor((*kin).into());
+                }
+            }
+            Act::WithdrawSecond(of) => self.actor(of.patient.into()),
+            Act::WaitSecond(wait) => self.actor(wait.patient.into()),
             Act::WaitSecondCircle(wait) => self.case(&wait.case),
             Act::Approve(approve) => self.decision(&approve.case, &approve.kin),
             Act::Refuse(refuse) => self.decision(&refuse.case, &refuse.kin),
@@ -495,6 +503,9 @@ impl Act {
             Self::WaitRoster(_) => "wait_roster",
             Self::WaitPieces(_) => "wait_pieces",
             Self::Wipe(_) => "wipe",
+            Self::NameSecond(_) => "name_second",
+            Self::WithdrawSecond(_) => "withdraw_second",
+            Self::WaitSecond(_) => "wait_second",
             Self::WaitSecondCircle(_) => "wait_second_circle",
             Self::Approve(_) => "approve",
             Self::Refuse(_) => "refuse",

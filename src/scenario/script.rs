@@ -17,8 +17,8 @@ pub(super) use devices::{NewPhone, Rebuild, Vouch, WaitDevice, WaitErased};
 pub(super) use erasures::Erase;
 pub(super) use reviews::{Disclose, Review, WaitOverdue};
 pub(super) use rosters::{
-    ChangeRoster, OfKin, Roster, RosterWord, WaitDrill, WaitEpoch, WaitPieces, WaitRoster,
-    WaitSecondCircle,
+    ChangeRoster, NameSecond, OfKin, Roster, RosterWord, WaitDrill, WaitEpoch, WaitPieces,
+    WaitRoster, WaitSecond, WaitSecondCircle, WithdrawSecond,
 };
 
 use super::words::{AnyName, HospitalName, KinName, PatientName, Span, Target, ValidatorName};
@@ -164,6 +164,12 @@ pub enum Act {
     WaitRoster(WaitRoster),
     /// Waits until a kin keeps so many pieces of records.
     WaitPieces(WaitPieces),
+    /// The patient's device names a second circle, another one, or the same with other shares.
+    NameSecond(NameSecond),
+    /// The patient's device withdraws it.
+    WithdrawSecond(WithdrawSecond),
+    /// Waits until the ledger has a second circle of so many.
+    WaitSecond(WaitSecond),
     /// Waits until a hospital may turn to the second circle.
     WaitSecondCircle(WaitSecondCircle),
     /// Kin approve.

@@ -4,13 +4,13 @@ use super::acts::{Outcome, done};
 use super::player::Player;
 use super::report::millis;
 use super::rosters::rules;
-use super::script::{Enrol, WaitSecondCircle};
+use super::script::{Enrol, NameSecond, WaitSecond, WaitSecondCircle, WithdrawSecond};
 use crate::stage::StageError;
 use crate::waiting::until;
-use kithkin_actors::patient::messages::{Enrol as Wish, SecondWish};
+use kithkin_actors::patient::messages::{AboutSecond, Enrol as Wish, SecondWish};
 use kithkin_protocol::emergency::{CaseEvent, Escalation, TierPolicy};
-use kithkin_protocol::ledger::What;
-use kithkin_protocol::units::{Millis, Tier};
+use kithkin_protocol::ledger::{self, What};
+use kithkin_protocol::units::{CircleKind, Millis, Tier};
 
 impl Player<'_> {
     /// What a patient asks its device for: all kin who are not in the second circle are on the roster.
@@ -44,6 +44,52 @@ impl Player<'_> {
                 threshold: None,
             }),
         })
+    }
+
+    pub(super) async fn name_second(&self, name: &NameSecond) -> Outcome {
+        let members = name.kin.iter().map(|kin| self.member(*kin));
+        let roster = members.collect::<Result<Vec<_>, _>>()?;
+        let about = if roster.is_empty() {
+            AboutSecond::Again
+        } else {
+            AboutSecond::Name(SecondWish {
+                roster,
+                threshold: None,
+            })
+        };
+        let device = self.device_of(name.patient.0);
+        let named = self.stage.about_second(device, about).await?;
+        let what = format!(
+            "has a second circle of {} now, {} of whom can open the summary",
+            named.kin, named.threshold
+        );
+        Ok(done(name.patient, what, Some(named.height)))
+    }
+
+    pub(super) async fn withdraw_second(&self, of: &WithdrawSecond) -> Outcome {
+        let device = self.device_of(of.patient.0);
+        let about = AboutSecond::Withdraw;
+        let named = self.stage.about_second(device, about).await?;
+        let what = "has no second circle any more";
+        Ok(done(of.patient, what, Some(named.height)))
+    }
+
+    pub(super) async fn wait_second(&self, wait: &WaitSecond) -> Outcome {
+        let what = format!("a second circle of {} of {}", wait.kin, wait.patient);
+        let is = |entry: &ledger::Patient| {
+            let members = entry.enrolment.roster_of(CircleKind::Second);
+            members.len() == wait.kin && entry.second_epoch.0 >= wait.epoch
+        };
+        let entry = self
+            .stage
+            .patient_when(wait.patient.0, wait.within.0, &what, is)
+            .await?;
+        let epoch = entry.second_epoch;
+        let what = match wait.kin {
+            0 => "the ledger has no second circle".to_owned(),
+            kin => format!("the ledger has a second circle of {kin}, in epoch {epoch} of it"),
+        };
+        Ok(done(wait.patient, what, None))
     }
 
     pub(super) async fn wait_second_circle(&self, wait: &WaitSecondCircle) -> Outcome {

@@ -26,6 +26,19 @@ impl Stage {
         Ok(self.ask_once::<Patient, _>(to, about).await??)
     }
 
+    /// A device says something about its patient's second circle.
+    ///
+    /// # Errors
+    /// [`StageError`].
+    pub async fn about_second(
+        &self,
+        device: u16,
+        about: patient::AboutSecond,
+    ) -> Result<patient::SecondNamed, StageError> {
+        let to = ActorName::Patient(device);
+        Ok(self.ask_once::<Patient, _>(to, about).await??)
+    }
+
     /// A kin says what it wants of a patient's roster.
     ///
     /// # Errors

@@ -9,8 +9,8 @@ use super::storage::Kept;
 use crate::ports::names::ActorName;
 use kithkin_protocol::crypto::Digest;
 use kithkin_protocol::emergency::Case;
-use kithkin_protocol::ids::{CaseId, HospitalId, KinId, RecordId};
-use kithkin_protocol::units::CircleKind;
+use kithkin_protocol::ids::{CaseId, HospitalId, KinId, PatientId, RecordId};
+use kithkin_protocol::units::{CircleKind, Tier};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -79,7 +79,10 @@ pub(super) async fn reach(
                 return Ok(Reach::new());
             }
             match ground {
-                Some(Ground::Case(case)) => by_case(desk, (from, hospital), kept, case).await,
+                Some(Ground::Case(case)) => {
+                    let of = (kept.patient, kept.tier);
+                    by_case(desk, (from, hospital), of, case).await
+                }
                 Some(Ground::Grant(grant, batch)) => {
                     consent::by_grant(desk, (from, hospital), (root, kept), grant, batch).await
                 }
@@ -92,17 +95,18 @@ pub(super) async fn reach(
     }
 }
 
-async fn by_case(
+/// What a hospital may have of a patient's upload of this tier in a case of its own.
+pub(super) async fn by_case(
     desk: &Desk,
     (from, hospital): (ActorName, HospitalId),
-    kept: &Kept,
+    of: (PatientId, Tier),
     id: CaseId,
 ) -> Result<Reach, KinError> {
     let case = desk.recent_case(from, id).await?;
     if case.hospital != hospital {
         return Err(forbidden(format!("case {id} is another hospital's")));
     }
-    covered(desk, &case, kept)
+    covered(desk, &case, of)
 }
 
 /// The second circle holds no capsules: it needs those of a case that is granted, to open them (ADR 35).
@@ -116,12 +120,16 @@ async fn by_second(
     if case.circle() != CircleKind::Second || !case.roster.contains(&kin) {
         return Err(forbidden(format!("case {id} does not ask {kin}")));
     }
-    covered(desk, &case, kept)
+    covered(desk, &case, (kept.patient, kept.tier))
 }
 
 /// What an open case covers of an upload.
-fn covered(desk: &Desk, case: &Case, kept: &Kept) -> Result<Reach, KinError> {
-    let scope = case.reach(desk.client.now(), kept.patient, kept.tier);
+fn covered(
+    desk: &Desk,
+    case: &Case,
+    (patient, tier): (PatientId, Tier),
+) -> Result<Reach, KinError> {
+    let scope = case.reach(desk.client.now(), patient, tier);
     let scope = scope.map_err(|error| forbidden(format!("case {}: {error}", case.id)))?;
     Ok(scope.only.iter().copied().collect())
 }

@@ -7,10 +7,10 @@ use super::desk::Desk;
 use super::messages::{AboutRoster, Bundle, FetchBundle, Wipe};
 use super::messages::{
     Conduct, Decide, Decided, EraseBatch, FetchShards, FetchUpload, Held, Inventory, KinError,
-    OfferShares, Pending, PendingRequest, ReplayApproval, Replayed, StoreShards,
+    OfferSecond, OfferShares, Pending, PendingRequest, ReplayApproval, Replayed, StoreShards,
 };
 use super::release::{Outcome, pursue};
-use super::{bundles, decide, erase, offers, prepare, requests, roster, shards};
+use super::{bundles, decide, erase, offers, prepare, requests, roster, second_offers, shards};
 use crate::identity::{Identity, Setting};
 use crate::ports::names::ActorName;
 use crate::ports::network::{Delivered, Port};
@@ -404,6 +404,15 @@ impl Handler<Delivered<OfferShares>> for FriendRelative {
 
     fn handle(&mut self, offer: Delivered<OfferShares>, _: &mut Self::Context) -> Self::Result {
         Box::pin(offers::accept(self.desk.clone(), offer.from, offer.message))
+    }
+}
+
+impl Handler<Delivered<OfferSecond>> for FriendRelative {
+    type Result = ResponseFuture<Result<Signature, KinError>>;
+
+    fn handle(&mut self, offer: Delivered<OfferSecond>, _: &mut Self::Context) -> Self::Result {
+        let desk = self.desk.clone();
+        Box::pin(second_offers::accept(desk, offer.from, offer.message))
     }
 }
 

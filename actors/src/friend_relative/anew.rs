@@ -13,6 +13,7 @@ use super::offers::{SEALED_BYTES_MAX, keep_shares};
 use super::passage::Taking;
 use super::prepare::{share, upload};
 use super::roster::{Circle, bad};
+use super::second;
 use super::storage::Ward;
 use crate::patient::Patient;
 use crate::patient::messages::{FetchCapsules, FetchRedealt};
@@ -134,6 +135,7 @@ pub(super) async fn take(
     };
     let recipient = taking.recipient;
     let roster_since = circle.entry.roster_since;
+    let second_epoch = circle.entry.second_epoch;
     desk.heavy(move |desk| {
         let mut shares = Vec::new();
         for (position, dealt) in enrolment.tiers.iter().enumerate() {
@@ -162,6 +164,7 @@ pub(super) async fn take(
             circle: CircleKind::First,
             index: recipient,
             epoch: since,
+            second_epoch,
             since: roster_since,
             digest: enrolment.digest(desk.client.chain(), patient),
             active: false,
@@ -208,6 +211,28 @@ async fn gather(
             "not all batches of this patient are listed yet",
         ))
     }
+}
+
+/// What a member of the second circle keeps of capsules that a new device has made: those of the summary, which nobody but kin and
+/// device has. Its own circle is asked when the first cannot be reached (ADR 35).
+pub(super) async fn gather_summary(
+    desk: &Arc<Desk>,
+    circle: &Circle,
+    at: Height,
+) -> Result<(), KinError> {
+    let Some(anew) = circle.entry.rewrapped else {
+        return Ok(());
+    };
+    for header in headers(desk, circle, Tier::Summary, at).await? {
+        let root = header.manifest_root;
+        let is_kept = desk.store.rewrapped(&anew.rewrap.root, &root)?.is_some();
+        if is_kept || !anew.covers(header.epoch) {
+            continue;
+        }
+        let batch = from_anybody(desk, circle, &header, anew).await?;
+        keep(desk, circle.patient, (anew.rewrap.root, root), batch).await?;
+    }
+    Ok(())
 }
 
 async fn keep(
@@ -320,8 +345,13 @@ pub(super) async fn fetch(
         ground,
     } = message;
     let unknown = KinError::Unknown { root };
-    let kept = desk.store.kept(&root)?.ok_or_else(|| unknown.clone())?;
-    super::shards::in_time(reach(&desk, from, (root, &kept), ground, Wanted::Upload)).await?;
+    match desk.store.kept(&root)? {
+        Some(kept) => {
+            let may = reach(&desk, from, (root, &kept), ground, Wanted::Upload);
+            super::shards::in_time(may).await?;
+        }
+        None => second::may_have_capsules(&desk, from, under, ground).await?,
+    }
     let batch = desk.heavy(move |desk| desk.store.rewrapped(&under, &root));
     batch.await?.map(Arc::new).ok_or(unknown)
 }

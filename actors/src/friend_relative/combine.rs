@@ -56,6 +56,7 @@ pub(super) fn combine(
         circle: CircleKind::First,
         index: recipient,
         epoch,
+        second_epoch: entry.second_epoch,
         since: entry.roster_since,
         digest: enrolment.digest(desk.client.chain(), patient),
         active: false,

@@ -22,7 +22,7 @@ use crate::validator::messages::Concern;
 use kithkin_protocol::consent::Grant;
 use kithkin_protocol::emergency::Case;
 use kithkin_protocol::ids::{AccountId, CaseId, GrantId, KinId, PatientId};
-use kithkin_protocol::ledger::{self, State};
+use kithkin_protocol::ledger::{self, Enrolment, State};
 use kithkin_protocol::units::Height;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -71,6 +71,8 @@ pub(super) struct Desk {
     heavy: Arc<Semaphore>,
     conduct: Mutex<Conduct>,
     wards: Mutex<BTreeMap<PatientId, Arc<Ward>>>,
+    /// Places in second circles that are not on the ledger yet.
+    comings: Mutex<BTreeMap<PatientId, Arc<Ward>>>,
     devices: Devices,
     requests: Mutex<BTreeMap<CaseId, Arc<ProvedRequest>>>,
     cases: Recent<CaseId, Case>,
@@ -90,11 +92,13 @@ impl Desk {
         let store = Storage::open(space, keys.clone())?;
         let kept = store.all_kept()?;
         let wards = store.wards()?;
+        let comings = store.comings()?;
         let passages = store.passages()?;
         let coming = passages.iter().filter_map(|passage| passage.next.as_ref());
         let used: BTreeSet<&str> = wards
             .iter()
             .chain(coming.map(|(_, ward)| ward))
+            .chain(&comings)
             .flat_map(|ward| ward.shares.iter().map(|share| share.key.as_str()))
             .collect();
         for name in keys.names()? {
@@ -119,12 +123,8 @@ impl Desk {
             erasing: Mutex::default(),
             joining: Mutex::new(store.joining()?),
             conduct: Mutex::new(store.conduct()?),
-            wards: Mutex::new(
-                wards
-                    .into_iter()
-                    .map(|ward| (ward.patient, Arc::new(ward)))
-                    .collect(),
-            ),
+            wards: Mutex::new(by_patient(wards)),
+            comings: Mutex::new(by_patient(comings)),
             setting,
             identity,
             keys,
@@ -174,6 +174,28 @@ impl Desk {
         lock(&self.wards).insert(ward.patient, ward);
     }
 
+    /// A place in the patient's second circle that this kin has accepted, and that is not on the ledger yet.
+    pub(super) fn coming(&self, patient: PatientId) -> Option<Arc<Ward>> {
+        lock(&self.comings).get(&patient).cloned()
+    }
+
+    /// Takes over what is durable now.
+    pub(super) fn put_coming(&self, ward: Arc<Ward>) {
+        lock(&self.comings).insert(ward.patient, ward);
+    }
+
+    /// Forgets what has come, or never will; that is durable.
+    pub(super) fn drop_coming(&self, patient: PatientId) {
+        lock(&self.comings).remove(&patient);
+    }
+
+    /// How many patients this kin has shares of.
+    pub(super) fn patient_count(&self) -> usize {
+        let mut patients: BTreeSet<PatientId> = lock(&self.wards).keys().copied().collect();
+        patients.extend(lock(&self.comings).keys());
+        patients.len()
+    }
+
     /// Takes over which device was proved to speak for a patient just now.
     pub(super) fn put_device(&self, patient: PatientId, device: AccountId) {
         self.devices.put(patient, device, Instant::now());
@@ -212,6 +234,7 @@ impl Desk {
     pub(super) fn circles(&self) -> BTreeSet<PatientId> {
         let mut patients = lock(&self.joining).clone();
         patients.extend(lock(&self.wards).keys());
+        patients.extend(lock(&self.comings).keys());
         patients.extend(lock(&self.room).keys());
         patients
     }
@@ -227,8 +250,16 @@ impl Desk {
         let enrolled = self.enrolled(patient, HINT_PATIENCE).await?;
         let stands = enrolled
             .filter(|enrolled| {
-                let digest = enrolled.enrolment.digest(self.client.chain(), patient);
-                digest == ward.digest && enrolled.epoch == ward.epoch
+                // Another second circle changes nothing for the first.
+                let digest = |enrolment: &Enrolment| {
+                    let first = Enrolment {
+                        second: None,
+                        ..enrolment.clone()
+                    };
+                    first.digest(self.client.chain(), patient)
+                };
+                digest(&enrolled.enrolment) == digest(&ward.enrolment)
+                    && enrolled.epoch == ward.epoch
             })
             .is_some();
         if !stands {
@@ -364,6 +395,7 @@ impl Desk {
         batch.nothing();
         self.store.write(batch).await?;
         lock(&self.wards).clear();
+        lock(&self.comings).clear();
         lock(&self.joining).clear();
         self.uploads.store(0, Ordering::Relaxed);
         lock(&self.room).clear();
@@ -382,6 +414,11 @@ impl Desk {
     pub(super) fn upload_count(&self) -> usize {
         self.uploads.load(Ordering::Relaxed)
     }
+}
+
+fn by_patient(wards: Vec<Ward>) -> BTreeMap<PatientId, Arc<Ward>> {
+    let wards = wards.into_iter();
+    wards.map(|ward| (ward.patient, Arc::new(ward))).collect()
 }
 
 pub(super) fn decode<T: serde::de::DeserializeOwned>(value: &[u8]) -> Result<T, KinError> {

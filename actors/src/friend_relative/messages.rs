@@ -5,7 +5,7 @@ use actix::Message;
 use kithkin_protocol::crypto::{Digest, Sealed, Signature, hash};
 use kithkin_protocol::emergency::{ClinicalRole, Phase, Purpose, Reason, RefusalReason};
 use kithkin_protocol::ids::{CaseId, GrantId, HandoverId, HospitalId, PatientId, RecordId};
-use kithkin_protocol::ledger::{BatchPlace, Enrolment};
+use kithkin_protocol::ledger::{BatchPlace, Enrolment, SecondWord};
 use kithkin_protocol::record::{Erasure, Receipt, RewrappedBatch, Shard};
 use kithkin_protocol::roster::Plan;
 use kithkin_protocol::units::{Epoch, Height, Millis, ShareIndex, Tier};
@@ -26,6 +26,21 @@ pub struct OfferShares {
     pub index: ShareIndex,
     /// One share per tier, sealed to the kin.
     pub shares: Vec<(Tier, Sealed)>,
+}
+
+/// Patient -> FriendRelative. "Be in my second circle from now on: here is who is in it, and here is your share." The reply is the
+/// signed acceptance, given when the share is checked and durable. What was held before stays until the ledger has the word.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Result<Signature, KinError>")]
+pub struct OfferSecond {
+    /// Who asks.
+    pub patient: PatientId,
+    /// The word, still without acceptances.
+    pub word: Arc<SecondWord>,
+    /// The kin's place in the circle.
+    pub index: ShareIndex,
+    /// Its share of the summary key, sealed to it.
+    pub share: Sealed,
 }
 
 /// Hospital -> FriendRelative. "Keep these." The reply is a receipt, given when all is checked and durable.

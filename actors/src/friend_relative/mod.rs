@@ -13,6 +13,7 @@
 //! | `consent` | fetching under a patient's grant |
 //! | `roster` | what a roster that changes asks of this kin; drills; the person's wishes |
 //! | `second` | being in a patient's second circle |
+//! | `second_offers` | coming into one that the patient names after the enrolment |
 //! | `bundles` | what dealers have sealed, fetched from kin to kin |
 //! | `passage`, `combine` | dealing, complaining, taking new shares and putting them together |
 //! | `anew` | a patient's new device: releasing shares to it, taking its shares and capsules |
@@ -47,6 +48,7 @@ mod requests;
 mod room;
 mod roster;
 mod second;
+mod second_offers;
 mod shards;
 mod storage;
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 use super::desk::{Desk, PATIENTS_MAX};
 use super::messages::{KinError, OfferShares};
+use super::roster::erase;
 use super::second::without_acceptances;
 use super::storage::{KeptShare, Put as _, Ward};
 use crate::ports::names::ActorName;
@@ -63,7 +64,7 @@ pub(super) async fn accept(
             });
         }
         Some(_) => refuse_if_another_stands(&desk, &offer, digest).await?,
-        None if desk.wards().len() >= PATIENTS_MAX => {
+        None if desk.patient_count() >= PATIENTS_MAX => {
             return Err(KinError::TooMuch {
                 what: "patients of one kin",
                 limit: PATIENTS_MAX,
@@ -78,16 +79,8 @@ pub(super) async fn accept(
     desk.put_ward(Arc::new(ward));
     desk.follow();
     if let Some(old) = held {
-        let erase = move |desk: &Desk| {
-            for share in &old.shares {
-                desk.keys.destroy(&share.key)?;
-            }
-            Ok(())
-        };
         // The new shares are durable: a key that could not be destroyed now is destroyed at the next start.
-        if let Err(error) = desk.heavy(erase).await {
-            tracing::warn!(kin = %desk.me, %patient, %error, "older shares are not erased yet");
-        }
+        erase(&desk, old).await;
     }
     Ok(acceptance)
 }
@@ -121,6 +114,7 @@ fn keep(desk: &Desk, offer: &OfferShares) -> Result<Ward, KinError> {
         circle,
         index: offer.index,
         epoch: Enrolment::EPOCH,
+        second_epoch: Enrolment::EPOCH,
         since: Enrolment::EPOCH,
         digest: enrolment.digest(desk.client.chain(), offer.patient),
         active: false,
@@ -219,7 +213,7 @@ fn context(offer: &OfferShares, tier: Tier) -> ShareContext {
     }
 }
 
-fn refused(error: impl core::fmt::Display) -> KinError {
+pub(super) fn refused(error: impl core::fmt::Display) -> KinError {
     KinError::Offer {
         reason: error.to_string(),
     }

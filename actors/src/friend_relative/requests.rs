@@ -12,7 +12,7 @@ use futures_util::stream::{self, StreamExt as _};
 use kithkin_protocol::emergency::{Case, Request, Stage};
 use kithkin_protocol::ids::{CaseId, HospitalId, TxId};
 use kithkin_protocol::ledger::{LIVE_CASES_MAX, TxBody};
-use kithkin_protocol::units::Height;
+use kithkin_protocol::units::{CircleKind, Height};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -87,9 +87,8 @@ pub(super) async fn standing(
     height: Height,
 ) -> Result<(Arc<ProvedRequest>, Case, Arc<Ward>, Height), KinError> {
     let request = proved(desk, id).await?;
-    let (patient, epoch) = (request.request.patient, request.request.epoch);
-    let ward = active_ward(desk, patient, epoch).await?;
     let (case, head) = desk.case_at(id, height.max(request.height)).await?;
+    let ward = active_ward(desk, &case).await?;
     let roster = ward.enrolment.roster_of(ward.circle).iter();
     let roster = roster.map(|member| member.id());
     let differs = [
@@ -101,6 +100,10 @@ pub(super) async fn standing(
         ),
         ("epoch", case.request.epoch != ward.epoch),
         ("circle", case.circle() != ward.circle),
+        (
+            "second circle",
+            ward.circle == CircleKind::Second && case.second_epoch != ward.second_epoch,
+        ),
         ("roster", !roster.eq(case.roster.iter().copied())),
     ];
     match differs.iter().find(|(_, differs)| *differs) {

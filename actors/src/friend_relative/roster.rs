@@ -57,9 +57,11 @@ pub(super) async fn pursue(
     }
     *seen = head;
     desk.put_device(patient, entry.device);
+    second::follow(desk, patient, &entry).await?;
     let is_second = |ward: Arc<Ward>| ward.circle == CircleKind::Second;
     if desk.ward(patient).is_some_and(is_second) {
-        return second::follow(desk, patient, &entry).await;
+        drop(seen);
+        return leave(desk, patient, entry, mend).await;
     }
     let index = entry.in_roster(desk.me).map(|(index, _)| index);
     catch_up(desk, patient, &entry, index).await?;
@@ -101,6 +103,26 @@ pub(super) async fn pursue(
         told(&error);
     }
     Ok(())
+}
+
+/// A member of the second circle keeps no pieces of records; what is left of a time in the first goes when others have shown
+/// theirs.
+async fn leave(
+    desk: &Arc<Desk>,
+    patient: PatientId,
+    entry: ledger::Patient,
+    mend: bool,
+) -> Result<(), KinError> {
+    if !mend {
+        return Ok(());
+    }
+    let circle = Circle {
+        patient,
+        entry,
+        index: None,
+        ward: None,
+    };
+    super::room::leave(desk, &circle).await
 }
 
 /// The handover that is under way, proved, with the height of the proof.

@@ -3,8 +3,10 @@
 //!
 //! The summary key stays when the first circle's shares are refreshed or handed on,
 //! and so do these shares; only the epoch and the first circle in the books move on.
+//! They go when the ledger has another second circle, or none.
 
-use super::desk::{Desk, HINT_PATIENCE};
+use super::access::{by_case, forbidden};
+use super::desk::{Desk, HINT_PATIENCE, PROVE_WITHIN, decode};
 use super::messages::{FetchUpload, Ground, KinError};
 use super::roster::erase;
 use super::storage::{Put as _, Ward};
@@ -13,14 +15,15 @@ use crate::hospital::Hospital;
 use crate::hospital::messages::LendRecords;
 use crate::ports::names::ActorName;
 use crate::ports::store::Batch;
-use crate::scope::belongs;
+use crate::scope::{belongs, prove_at};
 use crate::upload::Upload;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use kithkin_protocol::crypto::Digest;
+use kithkin_protocol::emergency::Case;
 use kithkin_protocol::ids::{CaseId, PatientId};
-use kithkin_protocol::ledger::{self, Enrolment, SecondCircle};
+use kithkin_protocol::ledger::{self, Enrolment, SecondCircle, State};
 use kithkin_protocol::record::BatchHeader;
-use kithkin_protocol::units::{CircleKind, Epoch};
+use kithkin_protocol::units::{CircleKind, Tier};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -29,29 +32,39 @@ const LEND_WITHIN: Duration = Duration::from_secs(4);
 /// Pause before somebody is asked again who refused.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The ward of a kin of either circle, proved to stand on chain; that of a second circle as of `epoch`, if the ledger is there.
-pub(super) async fn active_ward(
-    desk: &Arc<Desk>,
-    patient: PatientId,
-    epoch: Epoch,
-) -> Result<Arc<Ward>, KinError> {
+/// The ward of a kin of either circle, proved to stand on chain; that of a second circle as of the case, if the ledger is there.
+pub(super) async fn active_ward(desk: &Arc<Desk>, case: &Case) -> Result<Arc<Ward>, KinError> {
+    let patient = case.patient();
     let unknown = KinError::NotMyPatient { patient };
-    let Some(ward) = desk.ward(patient) else {
+    let (held, coming) = (desk.ward(patient), desk.coming(patient));
+    if held.is_none() && coming.is_none() {
         return Err(unknown);
-    };
-    if ward.circle == CircleKind::First {
+    }
+    if case.circle() == CircleKind::First {
         return desk.active_ward(patient).await;
     }
-    if ward.active && ward.epoch >= epoch {
+    let (needed, is_known) = (case.epochs(), |ward: &Arc<Ward>| {
+        let (held, needed) = (ward.epochs(), case.epochs());
+        ward.active && held.first >= needed.first && held.second >= needed.second
+    });
+    if let Some(ward) = held.filter(is_known) {
         return Ok(ward);
     }
-    let entry = desk.enrolled(patient, HINT_PATIENCE).await?;
-    follow(desk, patient, &entry.ok_or(unknown.clone())?).await?;
-    let ward = desk.ward(patient).filter(|ward| ward.active);
-    ward.ok_or(unknown)
+    // The circle may have been named just before it was asked.
+    let key = State::patient_key(patient);
+    let deadline = Instant::now() + PROVE_WITHIN;
+    let proved = prove_at(&desk.client, key, case.height, HINT_PATIENCE, deadline).await?;
+    let entry = proved.0.ok_or(unknown.clone())?;
+    follow(desk, patient, &decode(&entry)?).await?;
+    let ward = desk.ward(patient).filter(is_known);
+    ward.ok_or_else(|| {
+        tracing::debug!(kin = %desk.me, %patient, %needed, "not in this second circle, or not seen yet");
+        unknown
+    })
 }
 
-/// Moves on with the ledger. Shares of a circle that is none any more are erased.
+/// Moves on with the ledger: a place that was accepted becomes this kin's when it stands there, and shares of a circle that is
+/// none any more are erased.
 pub(super) async fn follow(
     desk: &Arc<Desk>,
     patient: PatientId,
@@ -59,30 +72,29 @@ pub(super) async fn follow(
 ) -> Result<(), KinError> {
     // An offer must not be overwritten by what was proved before it.
     let _offers = desk.offers.lock().await;
+    let coming = desk.coming(patient);
+    if let Some(coming) = coming.filter(|ward| ward.second_epoch <= entry.second_epoch) {
+        arrive(desk, entry, coming).await?;
+    }
     let held = desk.ward(patient);
     let Some(held) = held.filter(|ward| ward.circle == CircleKind::Second) else {
         return Ok(());
     };
-    if entry.epoch < held.epoch || (held.active && entry.epoch == held.epoch) {
+    let (seen, now) = (held.epochs(), entry.epochs());
+    let is_older = now.first < seen.first || now.second < seen.second;
+    if is_older || (held.active && now == seen) {
         return Ok(());
     }
     let mut batch = Batch::default();
-    if same(&held.enrolment, &entry.enrolment) {
-        let enrolment = without_acceptances(entry.enrolment.clone());
-        let ward = Ward {
-            epoch: entry.epoch,
-            since: entry.roster_since,
-            digest: enrolment.digest(desk.client.chain(), patient),
-            active: true,
-            enrolment,
-            ..Ward::clone(&held)
-        };
+    if is_of(&held, entry) {
+        let ward = standing(desk, &held, entry);
         batch.ward(&ward);
         desk.store.write(batch).await?;
         desk.put_ward(Arc::new(ward));
     } else {
-        // One enrolment stands for good; what it does not name any more, or never named, opens nothing.
+        // What is not named any more, or never was, opens nothing.
         batch.no_ward(patient);
+        no_capsules(&mut batch, &held);
         desk.store.write(batch).await?;
         desk.drop_ward(patient);
         erase(desk, held).await;
@@ -91,9 +103,66 @@ pub(super) async fn follow(
     Ok(())
 }
 
-fn same(held: &Enrolment, entry: &Enrolment) -> bool {
+/// The ledger has come to the epoch of a place that was accepted: with this kin in it, or with somebody else.
+async fn arrive(
+    desk: &Arc<Desk>,
+    entry: &ledger::Patient,
+    coming: Arc<Ward>,
+) -> Result<(), KinError> {
+    let patient = coming.patient;
+    let mut batch = Batch::default();
+    batch.no_coming(patient);
+    if !is_of(&coming, entry) {
+        if desk.ward(patient).is_none() {
+            no_capsules(&mut batch, &coming);
+        }
+        desk.store.write(batch).await?;
+        desk.drop_coming(patient);
+        erase(desk, coming).await;
+        tracing::info!(kin = %desk.me, %patient, "a second circle was not named after all; the share is erased");
+        return Ok(());
+    }
+    let ward = standing(desk, &coming, entry);
+    // Who is in the second circle is not in the first any more.
+    batch.ward(&ward).no_passage(patient).joined(patient);
+    desk.store.write(batch).await?;
+    let before = desk.ward(patient);
+    desk.put_ward(Arc::new(ward));
+    desk.drop_coming(patient);
+    tracing::info!(kin = %desk.me, %patient, epoch = %coming.second_epoch, "in the second circle");
+    if let Some(before) = before {
+        erase(desk, before).await;
+    }
+    Ok(())
+}
+
+/// Capsules that were kept for a circle go with it.
+fn no_capsules(batch: &mut Batch, ward: &Ward) {
+    if let Some(anew) = ward.rewrapped {
+        batch.no_rewrapped(&anew.rewrap.root);
+    }
+}
+
+/// Whether the ledger has the circle that this ward is of.
+fn is_of(ward: &Ward, entry: &ledger::Patient) -> bool {
     let content = |second: &SecondCircle| (second.roster.clone(), second.commitments.clone());
-    held.second.as_ref().map(content) == entry.second.as_ref().map(content)
+    let (held, stands) = (&ward.enrolment.second, &entry.enrolment.second);
+    ward.second_epoch == entry.second_epoch
+        && held.as_ref().map(content) == stands.as_ref().map(content)
+}
+
+/// The ward as of the entry.
+fn standing(desk: &Desk, ward: &Ward, entry: &ledger::Patient) -> Ward {
+    let enrolment = without_acceptances(entry.enrolment.clone());
+    Ward {
+        epoch: entry.epoch,
+        since: entry.roster_since,
+        digest: enrolment.digest(desk.client.chain(), ward.patient),
+        active: true,
+        enrolment,
+        rewrapped: entry.rewrapped,
+        ..ward.clone()
+    }
 }
 
 /// As it is kept: acceptances are on chain.
@@ -103,6 +172,29 @@ pub(super) fn without_acceptances(mut enrolment: Enrolment) -> Enrolment {
         second.acceptances = Vec::new();
     }
     enrolment
+}
+
+/// Capsules of the summary that a new device has made are kept here, too, for cases of this circle: whether `from` may have those
+/// that stand `under` this root.
+pub(super) async fn may_have_capsules(
+    desk: &Desk,
+    from: ActorName,
+    under: Digest,
+    ground: Option<Ground>,
+) -> Result<(), KinError> {
+    let mut wards = desk.wards().into_iter();
+    let ward = wards.find(|ward| {
+        let root = ward.rewrapped.map(|anew| anew.rewrap.root);
+        ward.circle == CircleKind::Second && root == Some(under)
+    });
+    let ward = ward.ok_or_else(|| forbidden("no such capsules are kept here"))?;
+    let hospital = desk.setting.directory.hospital(from);
+    let (Some(hospital), Some(Ground::Case(case))) = (hospital, ground) else {
+        return Err(forbidden(format!("{from} has no case of this circle")));
+    };
+    let of = (ward.patient, Tier::Summary);
+    by_case(desk, (from, hospital), of, case).await?;
+    Ok(())
 }
 
 /// An upload that a granted case covers: from the hospital that wrote it or a device of the first circle, whichever sends the right

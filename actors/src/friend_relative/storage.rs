@@ -3,6 +3,7 @@
 //! ```text
 //! c                    conduct
 //! w patient            the patient's enrolment and this kin's sealed shares
+//! n patient            a place in the second circle that was accepted, and is not on the ledger yet
 //! i root               an upload that a receipt was signed for: written last, so it is there only with all the rest
 //! u root               manifest and capsules, under a key of their own
 //! s root record slot   one shard of one record
@@ -26,7 +27,9 @@ use crate::ports::vault::{KeySpace, VaultError};
 use crate::upload::Upload;
 use kithkin_protocol::crypto::{Digest, Sealed, hash};
 use kithkin_protocol::ids::{CaseId, HandoverId, HospitalId, KinId, PatientId, RecordId};
-use kithkin_protocol::ledger::{BatchEntry, BatchPlace, Enrolment, Member, SignedTransaction};
+use kithkin_protocol::ledger::{
+    BatchEntry, BatchPlace, Enrolment, Epochs, Member, SignedTransaction,
+};
 use kithkin_protocol::record::{Erasure, Rewrapped, RewrappedBatch, Shard};
 use kithkin_protocol::roster::TierDealing;
 use kithkin_protocol::sharing::{Commitments, ShareContext};
@@ -38,6 +41,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 const CONDUCT: &[u8] = b"c";
 const WARD: u8 = b'w';
+const COMING: u8 = b'n';
 const KEPT: u8 = b'i';
 const UPLOAD: u8 = b'u';
 const SHARD: u8 = b's';
@@ -59,6 +63,8 @@ pub(super) struct Ward {
     /// This kin's place in that circle.
     pub(super) index: ShareIndex,
     pub(super) epoch: Epoch,
+    /// The second circle's epoch; of no meaning to a kin of the first.
+    pub(super) second_epoch: Epoch,
     /// Since which epoch the roster has had its members: shards cut since then fit it.
     pub(super) since: Epoch,
     pub(super) digest: Digest,
@@ -87,9 +93,16 @@ impl Ward {
             tier,
             epoch: match self.circle {
                 CircleKind::First => self.epoch,
-                // Refreshes concern the first circle alone.
-                CircleKind::Second => Enrolment::EPOCH,
+                CircleKind::Second => self.second_epoch,
             },
+        }
+    }
+
+    /// Of which rosters it is.
+    pub(super) fn epochs(&self) -> Epochs {
+        Epochs {
+            first: self.epoch,
+            second: self.second_epoch,
         }
     }
 
@@ -298,6 +311,12 @@ impl Storage {
         Ok(wards.map(|(_, ward)| ward).collect())
     }
 
+    /// Places in second circles that are not on the ledger yet.
+    pub(super) fn comings(&self) -> Result<Vec<Ward>, KinError> {
+        let comings = self.scan(COMING)?.into_iter();
+        Ok(comings.map(|(_, ward)| ward).collect())
+    }
+
     pub(super) fn kept(&self, root: &Digest) -> Result<Option<Kept>, KinError> {
         self.read(&key(KEPT, &[root.as_ref()]))
     }
@@ -478,6 +497,8 @@ impl Storage {
 pub(super) trait Put {
     fn conduct(&mut self, conduct: Conduct) -> &mut Self;
     fn ward(&mut self, ward: &Ward) -> &mut Self;
+    fn coming(&mut self, ward: &Ward) -> &mut Self;
+    fn no_coming(&mut self, patient: PatientId) -> &mut Self;
     fn kept(&mut self, root: &Digest, kept: &Kept) -> &mut Self;
     fn no_rewrapped(&mut self, under: &Digest) -> &mut Self;
     fn erased(&mut self, root: &Digest, erased: &Erased) -> &mut Self;
@@ -501,6 +522,14 @@ impl Put for Batch {
 
     fn ward(&mut self, ward: &Ward) -> &mut Self {
         self.put(key(WARD, &[ward.patient.as_ref()]), wire::encode(ward))
+    }
+
+    fn coming(&mut self, ward: &Ward) -> &mut Self {
+        self.put(key(COMING, &[ward.patient.as_ref()]), wire::encode(ward))
+    }
+
+    fn no_coming(&mut self, patient: PatientId) -> &mut Self {
+        self.delete(key(COMING, &[patient.as_ref()]))
     }
 
     fn kept(&mut self, root: &Digest, kept: &Kept) -> &mut Self {
@@ -560,7 +589,8 @@ impl Put for Batch {
 
     fn nothing(&mut self) -> &mut Self {
         for kind in [
-            WARD, KEPT, UPLOAD, SHARD, BATCH, DOCKET, OUTGOING, PASSAGE, JOINING, REWRAPPED, ERASED,
+            WARD, COMING, KEPT, UPLOAD, SHARD, BATCH, DOCKET, OUTGOING, PASSAGE, JOINING,
+            REWRAPPED, ERASED,
         ] {
             self.delete_prefix([kind]);
         }

@@ -9,13 +9,14 @@ use crate::hospital::desk::{Desk, PROVED_WITHIN, ledger, off_thread, vault};
 use crate::hospital::messages::HospitalError;
 use crate::hospital::partials::Pile;
 use crate::hospital::puzzle::Gathered;
+use crate::scope::prove_at;
 use kithkin_protocol::crypto::OpeningKey;
 use kithkin_protocol::crypto::group::PointBytes;
 use kithkin_protocol::emergency::{Case, Request};
 use kithkin_protocol::ids::{CaseId, KinId};
-use kithkin_protocol::ledger::Member;
+use kithkin_protocol::ledger::{Member, State};
 use kithkin_protocol::sharing::SessionSecret;
-use kithkin_protocol::units::{ShareIndex, Tier};
+use kithkin_protocol::units::{Height, ShareIndex, Tier};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -142,7 +143,7 @@ impl Desk {
         }
         let file = match self.books.case(case)? {
             Some(file) => file,
-            None => self.adopt(case).await?,
+            None => self.adopt(case, Height(0)).await?,
         };
         let books = self.books.clone();
         let (pile, forgers) =
@@ -160,24 +161,49 @@ impl Desk {
         }))
     }
 
-    /// Opens the books for a case of this hospital that stands on chain.
-    pub(super) async fn adopt(&self, id: CaseId) -> Result<CaseFile, HospitalError> {
+    /// Opens the books for a case of this hospital that stands on chain, at this height as far as is known.
+    pub(super) async fn adopt(
+        &self,
+        id: CaseId,
+        height: Height,
+    ) -> Result<CaseFile, HospitalError> {
         let unknown = HospitalError::UnknownCase { case: id };
         let deadline = Instant::now() + PROVED_WITHIN;
-        let case = self.client.prove_case(id, deadline).await.map_err(ledger)?;
+        let case: Option<Case> = self
+            .proved_at(State::case_key(id), height, deadline)
+            .await?;
         let Some(case) = case.filter(|case| case.hospital == self.me) else {
             return Err(unknown);
         };
         let (enrolled, _) = self.prove_patient(case.patient(), deadline).await?;
+        // The rosters of the case, whatever the patient has now.
+        let rosters = State::roster_key(case.patient(), case.epochs());
+        let enrolment = self.proved_at(rosters, height, deadline).await?;
         let file = CaseFile {
             case: id,
             request: case.request,
-            enrolment: enrolled.enrolment,
+            enrolment: enrolment.ok_or(unknown)?,
             eras: enrolled.eras,
             rewrapped: enrolled.rewrapped,
         };
         self.books.put_case(&file).await?;
         Ok(file)
+    }
+
+    /// An entry as of a height, if validators get there in time.
+    async fn proved_at<T: serde::de::DeserializeOwned>(
+        &self,
+        key: Vec<u8>,
+        height: Height,
+        deadline: Instant,
+    ) -> Result<Option<T>, HospitalError> {
+        let patience = deadline.saturating_duration_since(Instant::now());
+        let proved = prove_at(&self.client, key, height, patience, deadline).await;
+        let (value, _) = proved.map_err(ledger)?;
+        let value = value.map(|value| State::decode_value(&value)).transpose();
+        value.map_err(|error| HospitalError::Ledger {
+            reason: format!("a proved entry cannot be read: {error}"),
+        })
     }
 
     /// Writes a forgery down and says so. The first one of a kin in a case is kept as evidence.

@@ -67,6 +67,12 @@ pub(super) async fn request(
         Err(error) => refused(desk, &request, error).await?,
     };
     let case = requested.case;
+    if asked.after.is_some() {
+        // The second circle may have become another one since the patient was proved.
+        desk.adopt(case, requested.height).await?;
+        tracing::info!(%case, height = %requested.height, "an opening is requested of the second circle");
+        return Ok(requested);
+    }
     let file = CaseFile {
         case,
         request,
@@ -237,7 +243,7 @@ async fn tend_all(desk: &Arc<Desk>) -> Result<(), HospitalError> {
     for request in desk.books.requests()? {
         let session = request.session.point;
         if let Some(requested) = find(desk, &request).await? {
-            desk.adopt(requested.case).await?;
+            desk.adopt(requested.case, requested.height).await?;
         } else if desk.client.now() > request.expires_ms.plus(request.session_ms.0) {
             // Whatever became of it, it opens nothing any more.
             desk.destroy_session(session).await?;

@@ -2,10 +2,10 @@
 
 use super::device::{Device, lost};
 use super::messages::{
-    AboutRoster, Disclose, Enrol, Enrolled, Erase, ErasureReport, FetchCapsules, FetchRedealt,
-    Keys, PatientError, ReadAll, Rebuild, Rebuilt, ShowKeys, Veto,
+    AboutRoster, AboutSecond, Disclose, Enrol, Enrolled, Erase, ErasureReport, FetchCapsules,
+    FetchRedealt, Keys, PatientError, ReadAll, Rebuild, Rebuilt, SecondNamed, ShowKeys, Veto,
 };
-use super::{anew, consent, disclose, enrol, erase, read, roster};
+use super::{anew, consent, disclose, enrol, erase, read, roster, second};
 use crate::friend_relative::messages::Bundle;
 use crate::identity::{Identity, Setting};
 use crate::ports::names::ActorName;
@@ -71,13 +71,17 @@ impl Patient {
         });
     }
 
-    /// Erases what is kept of keys that were dealt anew, when all kin hold them. A notice may be lost; the next start looks again.
-    fn finish(&self, ctx: &mut Context<Self>) {
+    /// Erases what is kept of keys that were dealt anew, when all kin hold them, and names the second circle again if that is due. A
+    /// notice may be lost; the next start looks again.
+    fn finish(&self, height: Height, ctx: &mut Context<Self>) {
         let device = self.device.clone();
         let finish = async move {
             let patient = device.me;
-            if let Err(error) = anew::finish(device).await {
+            if let Err(error) = anew::finish(device.clone(), height).await {
                 tracing::warn!(%patient, %error, "what was dealt is not erased yet");
+            }
+            if let Err(error) = second::tend(&device, height).await {
+                tracing::warn!(%patient, %error, "the second circle is not named again yet");
             }
         };
         ctx.spawn(finish.into_actor(self));
@@ -135,7 +139,7 @@ impl Actor for Patient {
     fn started(&mut self, ctx: &mut Self::Context) {
         self.follow();
         self.deliver();
-        self.finish(ctx);
+        self.finish(Height(0), ctx);
         ctx.run_interval(FOLLOW_EVERY, |this, ctx| {
             if this.device.has_gap() {
                 tracing::error!(patient = %this.device.me, "the store refused a write; stopping");
@@ -167,8 +171,8 @@ impl Handler<Delivered<Notice>> for Patient {
             }
             if let What::Roster { step, .. } = &event.what {
                 tracing::info!(patient = %self.device.me, ?step, "about your roster");
-                if matches!(step, RosterEvent::Done(_)) {
-                    self.finish(ctx);
+                if matches!(step, RosterEvent::Done(_) | RosterEvent::RefreshDue) {
+                    self.finish(event.height, ctx);
                 }
             }
             if let What::Case {
@@ -179,6 +183,10 @@ impl Handler<Delivered<Notice>> for Patient {
             } = &event.what
             {
                 self.tell(*case, *hospital, *step);
+                // The second circle is not named anew while a case is live.
+                if is_over(*step) {
+                    self.finish(event.height, ctx);
+                }
             }
         }
     }
@@ -259,6 +267,17 @@ impl Handler<Delivered<AboutRoster>> for Patient {
     }
 }
 
+impl Handler<Delivered<AboutSecond>> for Patient {
+    type Result = ResponseFuture<Result<SecondNamed, PatientError>>;
+
+    fn handle(&mut self, message: Delivered<AboutSecond>, _: &mut Self::Context) -> Self::Result {
+        let Delivered { from, message } = message;
+        self.at_the_screen(from, async move |device| {
+            second::about(device, message).await
+        })
+    }
+}
+
 impl Handler<Delivered<ShowKeys>> for Patient {
     type Result = ResponseFuture<Result<Keys, PatientError>>;
 
@@ -313,10 +332,24 @@ impl Handler<Delivered<FetchCapsules>> for Patient {
             refuse_unless_kin(message.from)?;
             let FetchCapsules { under, root } = message.message;
             let batch = device.heavy(move |device| device.wrapped(&under, &root));
-            let none = || lost(root, "no capsules of it are kept here");
-            batch.await?.map(Arc::new).ok_or_else(none)
+            match batch.await? {
+                Some(batch) => Ok(Arc::new(batch)),
+                None => read::new_capsules(&device, under, root).await,
+            }
         })
     }
+}
+
+/// Whether a case does not stand in the way of a change any more.
+fn is_over(step: CaseEvent) -> bool {
+    matches!(
+        step,
+        CaseEvent::Refused
+            | CaseEvent::Vetoed
+            | CaseEvent::Expired
+            | CaseEvent::Revoked
+            | CaseEvent::Closed(..)
+    )
 }
 
 /// What is handed out is sealed, or as public as the capsules that it replaces.

@@ -11,7 +11,7 @@ use super::messages::{Keys, PatientError, Rebuilt};
 use super::propose::{propose, resume};
 use super::read::{capsules, headers};
 use super::roster::{bad, under_way};
-use super::storage::{Redealt, Wrapping};
+use super::storage::{Owed, Redealt, Wrapping};
 use crate::friend_relative::FriendRelative;
 use crate::friend_relative::messages::{Bundle, ReleaseShares, ReleasedShares};
 use crate::ports::random::SystemRng;
@@ -260,6 +260,7 @@ async fn prepare(
     let tree = RewrapTree::new(&leaves).ok_or_else(|| bad("too many batches"))?;
     let batches = leaves.len();
     let (entry, from) = (entry.clone(), entry.epoch);
+    let second = owed(&entry);
     let dealing = device.heavy(move |device| {
         let (commitments, sealed) = deal_all(device, &entry, &fresh)?;
         let plan = Plan::Redeal {
@@ -276,6 +277,7 @@ async fn prepare(
         sealed,
         leaves,
         may_stand_until: None,
+        second,
         rebuilt: Rebuilt {
             height,
             wrong: gathered.wrong,
@@ -287,6 +289,14 @@ async fn prepare(
     };
     device.put_redealt(&redealt).await?;
     Ok(redealt)
+}
+
+/// The second circle, which goes with the key that it shares.
+fn owed(entry: &ledger::Patient) -> Option<Owed> {
+    Some(Owed {
+        roster: entry.enrolment.second.as_ref()?.roster.clone(),
+        threshold: entry.enrolment.second_threshold()?,
+    })
 }
 
 /// Makes the capsules of one upload anew and keeps them. Returns how many there are, how many held no key, and their leaf.
@@ -349,19 +359,22 @@ fn deal_all(
     Ok((all, Bundle(bundle)))
 }
 
-/// The kin hold everything: what was kept for them goes, and so do keys that are none of the present ones.
-pub(super) async fn finish(device: Arc<Device>) -> Result<(), PatientError> {
+/// The kin hold everything, at this height perhaps: what was kept for them goes, and so do keys that are none of the present ones.
+pub(super) async fn finish(device: Arc<Device>, height: Height) -> Result<(), PatientError> {
     if device.redealt()?.is_none() {
         return Ok(());
     }
     let _turn = device.enrolling.lock().await;
-    let enrolled = device.enrolled(Instant::now() + PROVE_WITHIN).await?;
+    let deadline = Instant::now() + PROVE_WITHIN;
+    let enrolled = device.enrolled_at(height, deadline).await?;
     let done =
         |entry: &ledger::Patient| !entry.is_recovering && entry.device == device.identity.account();
     let Some((entry, _)) = enrolled.filter(|(entry, _)| done(entry)) else {
         return Ok(());
     };
-    device.forget_redealt().await?;
+    if let Some(redealt) = device.redealt()? {
+        device.redealt_done(redealt).await?;
+    }
     device
         .heavy(move |device| device.forget_keys_unlike(&entry))
         .await

@@ -8,6 +8,7 @@ use crate::identity::{Identity, Setting};
 use crate::ports::network::Port;
 use crate::ports::store::{Batch, Space, StoreError};
 use crate::ports::vault::{KeySpace, VaultError};
+use crate::scope::prove_at;
 use kithkin_protocol::crypto::Digest;
 use kithkin_protocol::ids::PatientId;
 use kithkin_protocol::ledger::{self, State};
@@ -166,8 +167,18 @@ impl Device {
         &self,
         deadline: Instant,
     ) -> Result<Option<(ledger::Patient, Height)>, PatientError> {
+        self.enrolled_at(Height(0), deadline).await
+    }
+
+    /// As [`Self::enrolled`], at a height if validators get there in time.
+    pub(super) async fn enrolled_at(
+        &self,
+        height: Height,
+        deadline: Instant,
+    ) -> Result<Option<(ledger::Patient, Height)>, PatientError> {
         let key = State::patient_key(self.me);
-        let (value, head) = self.client.prove(key, deadline).await?;
+        let patience = deadline.saturating_duration_since(Instant::now());
+        let (value, head) = prove_at(&self.client, key, height, patience, deadline).await?;
         let Some(value) = value else {
             return Ok(None);
         };

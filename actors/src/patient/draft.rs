@@ -10,7 +10,6 @@ use super::messages::{Enrol, PatientError, SecondWish};
 use crate::ports::random::SystemRng;
 use kithkin_protocol::crypto::{Sealed, Secret32, Signature};
 use kithkin_protocol::emergency::TierPolicy;
-use kithkin_protocol::ids::PatientId;
 use kithkin_protocol::ledger::{Enrolment, Member, SecondCircle, TierShares};
 use kithkin_protocol::sharing::{
     Commitments, KIN_MAX, ShareContext, Threshold, TierKey, deal, seal_share,
@@ -106,7 +105,7 @@ fn threshold(needed: Option<usize>, kin: usize) -> Result<Threshold, PatientErro
     })
 }
 
-fn threshold_of_second(second: &SecondWish) -> Result<Threshold, PatientError> {
+pub(super) fn threshold_of_second(second: &SecondWish) -> Result<Threshold, PatientError> {
     let kin = second.roster.len();
     if kin > KIN_MAX {
         return Err(PatientError::Roster {
@@ -128,14 +127,19 @@ pub(super) fn draw(device: &Device, wish: &Wish, round: u32) -> Result<Draft, Pa
     let mut second = None;
     for (tier, key) in &keys {
         let roster = (&wish.enrol.roster[..], wish.threshold);
-        let commitments = deal_tier(device.me, roster, *tier, key, &mut offers)?;
+        let context = ShareContext {
+            patient: device.me,
+            tier: *tier,
+            epoch: Enrolment::EPOCH,
+        };
+        let commitments = deal_tier(&context, roster, key, &mut offers)?;
         if let (Tier::Summary, Some(wished), Some(threshold)) =
             (tier, &wish.enrol.second, wish.second)
         {
             // Drawn anew: what the circles hold of the key adds up to nothing (ADR 35).
             let mut sealed = vec![SealedShares::new(); wished.roster.len()];
             let roster = (&wished.roster[..], threshold);
-            let commitments = deal_tier(device.me, roster, *tier, key, &mut sealed)?;
+            let commitments = deal_tier(&context, roster, key, &mut sealed)?;
             let circle = SecondCircle {
                 roster: wished.roster.clone(),
                 commitments,
@@ -181,27 +185,21 @@ pub(super) fn draw(device: &Device, wish: &Wish, round: u32) -> Result<Draft, Pa
 }
 
 /// Deals one key and adds each kin's sealed share to its offer.
-fn deal_tier(
-    patient: PatientId,
+pub(super) fn deal_tier(
+    context: &ShareContext,
     (roster, threshold): (&[Member], Threshold),
-    tier: Tier,
     key: &TierKey,
     offers: &mut [SealedShares],
 ) -> Result<Commitments, PatientError> {
     let mut rng = SystemRng;
     let (commitments, shares) = deal(key, threshold, &mut rng)?;
-    let context = ShareContext {
-        patient,
-        tier,
-        epoch: Enrolment::EPOCH,
-    };
     for ((member, share), offer) in roster.iter().zip(&shares).zip(offers) {
-        let sealed = seal_share(share, &context, &member.sealing, &mut rng).map_err(|error| {
+        let sealed = seal_share(share, context, &member.sealing, &mut rng).map_err(|error| {
             PatientError::Roster {
                 reason: format!("{}: {error}", member.id()),
             }
         })?;
-        offer.push((tier, sealed));
+        offer.push((context.tier, sealed));
     }
     Ok(commitments)
 }

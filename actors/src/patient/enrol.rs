@@ -9,6 +9,8 @@ use crate::friend_relative::messages::{KinError, OfferShares};
 use crate::hospital::Hospital;
 use crate::hospital::messages::Sponsor;
 use crate::ports::names::ActorName;
+use crate::ports::network::Delivered;
+use actix::{Handler, Message};
 use futures_util::future::{try_join, try_join_all};
 use kithkin_protocol::crypto::{Digest, Signature};
 use kithkin_protocol::ledger::{self, Enrolment, Member, TxBody};
@@ -17,18 +19,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long everybody together may take to agree.
-const AGREE_WITHIN: Duration = Duration::from_secs(20);
+pub(super) const AGREE_WITHIN: Duration = Duration::from_secs(20);
 /// How long one try to ask somebody may take.
 const ASK_WITHIN: Duration = Duration::from_secs(6);
 /// Pause before somebody is asked again who could not reach the ledger.
 const PAUSE: Duration = Duration::from_millis(200);
 /// How long the transaction may take to become final.
-const FINAL_WITHIN: Duration = Duration::from_secs(30);
+pub(super) const FINAL_WITHIN: Duration = Duration::from_secs(30);
 /// How long a proof may take.
-const PROVE_WITHIN: Duration = Duration::from_secs(10);
+pub(super) const PROVE_WITHIN: Duration = Duration::from_secs(10);
 /// For how long a submitted enrolment may still become final: longer than the client's transactions are valid, by what
 /// clocks may differ.
-const MAY_STAND_MS: u64 = FINAL_WITHIN.as_millis() as u64 + 180_000;
+pub(super) const MAY_STAND_MS: u64 = FINAL_WITHIN.as_millis() as u64 + 180_000;
 
 /// Enrols, or answers where the enrolment stands already.
 pub(super) async fn enrol(device: Arc<Device>, message: Enrol) -> Result<Enrolled, PatientError> {
@@ -144,6 +146,23 @@ async fn accepted(
         index,
         shares: shares.clone(),
     };
+    agreed(device, (member, name), offer, digest, until)
+        .await
+        .map_err(refused)
+}
+
+/// One kin's signature under an offer that it has accepted, checked; or why there is none.
+pub(super) async fn agreed<M>(
+    device: &Device,
+    (member, name): (&Member, ActorName),
+    offer: M,
+    digest: Digest,
+    until: Instant,
+) -> Result<Signature, String>
+where
+    M: Message<Result = Result<Signature, KinError>> + Clone + Send + 'static,
+    FriendRelative: Handler<Delivered<M>>,
+{
     loop {
         let answer = device
             .port
@@ -151,17 +170,17 @@ async fn accepted(
             .await;
         match answer {
             Ok(Ok(signature)) => {
-                let message = Enrolment::acceptance(&digest, kin);
+                let message = Enrolment::acceptance(&digest, member.id());
                 let checked = member.key.verify(&message, &signature);
-                checked.map_err(|_| refused("its signature does not hold".to_owned()))?;
+                checked.map_err(|_| "its signature does not hold".to_owned())?;
                 return Ok(signature);
             }
             // It will pass; the kin has not judged the shares yet.
             Ok(Err(KinError::Ledger { .. })) if Instant::now() + PAUSE < until => {
                 tokio::time::sleep(PAUSE).await;
             }
-            Ok(Err(error)) => return Err(refused(error.to_string())),
-            Err(error) => return Err(refused(error.to_string())),
+            Ok(Err(error)) => return Err(error.to_string()),
+            Err(error) => return Err(error.to_string()),
         }
     }
 }

@@ -11,7 +11,7 @@ use kithkin_protocol::ids::{
 use kithkin_protocol::ledger::Member;
 use kithkin_protocol::record::{CopiesErased, Erasure, RewrappedBatch};
 use kithkin_protocol::roster::{Plan, RosterRules};
-use kithkin_protocol::units::{Height, Millis, Tier};
+use kithkin_protocol::units::{Epoch, Height, Millis, Tier};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -43,6 +43,32 @@ pub struct SecondWish {
     pub roster: Vec<Member>,
     /// How many of them open the summary; none means the smallest majority.
     pub threshold: Option<usize>,
+}
+
+/// Driver (the patient's screen) -> Patient. Something about the second circle after the enrolment. The reply comes when it is final.
+/// Asking again goes on where it stopped, and after success changes nothing.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Result<SecondNamed, PatientError>")]
+pub enum AboutSecond {
+    /// These are in it from now on, instead of those who were.
+    Name(SecondWish),
+    /// The same people once more, with other shares; on a new device those whom the lost one had named.
+    Again,
+    /// Nobody is.
+    Withdraw,
+}
+
+/// What stands about the second circle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SecondNamed {
+    /// Height of the block that the word stands in; the present one when it stood already.
+    pub height: Height,
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// How many are in it; 0 when it was withdrawn.
+    pub kin: usize,
+    /// How many of them open the summary.
+    pub threshold: usize,
 }
 
 /// A final enrolment.
@@ -227,6 +253,15 @@ pub enum PatientError {
         /// Why.
         reason: String,
     },
+    /// Not everybody accepted a place in the second circle; nothing has changed.
+    #[error(
+        "the second circle stays as it is: {}; ask again when they can be reached, or name others",
+        listed(silent)
+    )]
+    SecondSilent {
+        /// Who did not, and why.
+        silent: Vec<Silent>,
+    },
     /// The hospital did not vouch.
     #[error("{hospital} does not vouch for this patient: {reason}")]
     NotSponsored {
@@ -307,4 +342,12 @@ pub enum PatientError {
         /// Why.
         reason: String,
     },
+}
+
+fn listed(silent: &[Silent]) -> String {
+    let one = |silent: &Silent| match silent.who {
+        Holder::Kin(kin) => format!("{kin} did not accept: {}", silent.reason),
+        Holder::Hospital(hospital) => format!("{hospital}: {}", silent.reason),
+    };
+    silent.iter().map(one).collect::<Vec<_>>().join("; ")
 }

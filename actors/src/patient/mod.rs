@@ -15,6 +15,7 @@
 //! | `roster` | proposing and stopping changes of the roster |
 //! | `anew` | a new device: rebuilding the keys, dealing others, wrapping the records' keys anew |
 //! | `propose` | having what a new device dealt stand on chain, whatever happens to it meanwhile |
+//! | `second` | naming, replacing and withdrawing the second circle after the enrolment |
 //! | `storage` | what a new device keeps until all kin hold what it dealt |
 //!
 //! The rules are in `kithkin_protocol::{sharing, record, ledger}`.
@@ -32,6 +33,7 @@ pub mod messages;
 mod propose;
 mod read;
 mod roster;
+mod second;
 mod storage;
 #[cfg(test)]
 mod tests;

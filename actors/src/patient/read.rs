@@ -10,7 +10,7 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use kithkin_protocol::crypto::Digest;
 use kithkin_protocol::ids::{KinId, RecordId};
 use kithkin_protocol::ledger::{self, BatchPlace, Member};
-use kithkin_protocol::record::{self, BatchHeader, CheckedCapsule};
+use kithkin_protocol::record::{self, BatchHeader, CheckedCapsule, Rewrapped, RewrappedBatch};
 use kithkin_protocol::sharing::{TierKey, capsule_key_direct};
 use kithkin_protocol::units::{Height, Tier};
 use std::collections::BTreeSet;
@@ -138,18 +138,7 @@ pub(super) async fn capsules(
 ) -> Result<Vec<CheckedCapsule>, PatientError> {
     let root = header.manifest_root;
     let anew = match of_epoch(entry.rewrapped, header.epoch) {
-        Some(anew) => {
-            let asker = Asker {
-                port: &device.port,
-                directory: &device.setting.directory,
-                ground: None,
-                within: FETCH_WITHIN,
-            };
-            let kin = entry.enrolment.roster.iter().map(Member::id);
-            let kin: Vec<KinId> = kin.collect();
-            let fetched = rewrapped::fetch(asker, kin, anew, root).await;
-            Some(fetched.map_err(|error| lost(root, error))?)
-        }
+        Some(anew) => Some(from_kin(device, entry, anew, root).await?),
         None => None,
     };
     let shares = entry.enrolment.tier(header.tier);
@@ -161,6 +150,38 @@ pub(super) async fn capsules(
         checked.map_err(|error| lost(root, error))
     });
     check.await
+}
+
+async fn from_kin(
+    device: &Device,
+    entry: &ledger::Patient,
+    anew: Rewrapped,
+    root: Digest,
+) -> Result<Arc<RewrappedBatch>, PatientError> {
+    let asker = Asker {
+        port: &device.port,
+        directory: &device.setting.directory,
+        ground: None,
+        within: FETCH_WITHIN,
+    };
+    let kin = entry.enrolment.roster.iter().map(Member::id);
+    let kin: Vec<KinId> = kin.collect();
+    let fetched = rewrapped::fetch(asker, kin, anew, root).await;
+    fetched.map_err(|error| lost(root, error))
+}
+
+/// Capsules that this device, or one before it, has made and that are with the kin of the first circle only: for those who are to
+/// come into the second.
+pub(super) async fn new_capsules(
+    device: &Device,
+    under: Digest,
+    root: Digest,
+) -> Result<Arc<RewrappedBatch>, PatientError> {
+    let none = || lost(root, "no capsules of it are kept here");
+    let enrolled = device.enrolled(Instant::now() + FETCH_WITHIN).await?;
+    let (entry, _) = enrolled.ok_or_else(none)?;
+    let anew = entry.rewrapped.filter(|anew| anew.rewrap.root == under);
+    from_kin(device, &entry, anew.ok_or_else(none)?, root).await
 }
 
 fn open(

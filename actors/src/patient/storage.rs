@@ -4,6 +4,8 @@
 //! speaks-for       the patient for whom it speaks, when that is not the one of its own key
 //! redealt          what is proposed, and the sealed shares
 //! w root           new capsules of one upload
+//! second           a word about the second circle on its way, and the sealed shares
+//! second-owed      whom the lost device had named, until they are named again
 //! ```
 
 use super::device::Device;
@@ -11,9 +13,9 @@ use super::messages::{PatientError, Rebuilt};
 use crate::friend_relative::messages::Bundle;
 use crate::ports::store::Batch;
 use crate::ports::vault::KeySpace;
-use kithkin_protocol::crypto::Digest;
+use kithkin_protocol::crypto::{Digest, Sealed};
 use kithkin_protocol::ids::PatientId;
-use kithkin_protocol::ledger;
+use kithkin_protocol::ledger::{self, Member, SecondWord};
 use kithkin_protocol::record::{Capsule, RewrapTree, RewrappedBatch};
 use kithkin_protocol::roster::Plan;
 use kithkin_protocol::sharing::TierKey;
@@ -25,6 +27,8 @@ use std::sync::{Arc, PoisonError};
 
 const SPEAKS_FOR: &[u8] = b"speaks-for";
 const REDEALT: &[u8] = b"redealt";
+const SECOND: &[u8] = b"second";
+const OWED: &[u8] = b"second-owed";
 const WRAPPED: u8 = b'w';
 
 /// What a new device has dealt.
@@ -39,6 +43,26 @@ pub(super) struct Redealt {
     pub(super) rebuilt: Rebuilt,
     /// Until when a proposal of it may become final whose end is not known; none when there is no such proposal.
     pub(super) may_stand_until: Option<Millis>,
+    /// The second circle, which shares a key of before: to be named again when the new ones count.
+    pub(super) second: Option<Owed>,
+}
+
+/// A second circle that is to be named again: who, and how many of them open.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Owed {
+    pub(super) roster: Vec<Member>,
+    pub(super) threshold: usize,
+}
+
+/// A word about the second circle that was dealt, before it stands.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct SecondDraft {
+    /// Without acceptances.
+    pub(super) word: SecondWord,
+    /// Sealed shares, in the order of the circle.
+    pub(super) offers: Vec<Sealed>,
+    /// Until when a transaction that carried it may become final; none when none was ever sent.
+    pub(super) submitted_until: Option<Millis>,
 }
 
 /// New capsules of one upload, and its place among all batches.
@@ -81,6 +105,18 @@ impl Device {
     pub(super) async fn forget_redealt(&self) -> Result<(), PatientError> {
         let mut batch = Batch::default();
         batch.delete(REDEALT).delete_prefix([WRAPPED]);
+        self.space.write(batch).await?;
+        self.forget_tree();
+        Ok(())
+    }
+
+    /// All kin hold what was dealt; whom the lost device had named for a second circle is owed a place in a new one.
+    pub(super) async fn redealt_done(&self, redealt: Redealt) -> Result<(), PatientError> {
+        let mut batch = Batch::default();
+        batch.delete(REDEALT).delete_prefix([WRAPPED]);
+        if let Some(owed) = &redealt.second {
+            batch.put(OWED, wire::encode(owed));
+        }
         self.space.write(batch).await?;
         self.forget_tree();
         Ok(())
@@ -130,6 +166,30 @@ impl Device {
     /// What is kept has changed, or will in a moment.
     fn forget_tree(&self) {
         *self.tree.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// The word about the second circle that was begun last.
+    pub(super) fn second_draft(&self) -> Result<Option<SecondDraft>, PatientError> {
+        self.kept(SECOND)
+    }
+
+    /// Durable on return.
+    pub(super) async fn put_second_draft(&self, draft: &SecondDraft) -> Result<(), PatientError> {
+        let mut batch = Batch::default();
+        batch.put(SECOND, wire::encode(draft));
+        Ok(self.space.write(batch).await?)
+    }
+
+    /// A word about the second circle stands: nothing is on its way, and nobody owed a place.
+    pub(super) async fn second_done(&self) -> Result<(), PatientError> {
+        let mut batch = Batch::default();
+        batch.delete(SECOND).delete(OWED);
+        Ok(self.space.write(batch).await?)
+    }
+
+    /// The second circle that is to be named again.
+    pub(super) fn owed(&self) -> Result<Option<Owed>, PatientError> {
+        self.kept(OWED)
     }
 
     /// Destroys every tier key that does not belong to the present commitments.

@@ -314,18 +314,21 @@ impl Enrolment {
     /// [`EnrolmentError::AcceptanceCount`], [`EnrolmentError::Acceptance`] naming the kin.
     pub fn check_acceptances(&self, digest: &Digest) -> Result<(), EnrolmentError> {
         check_accepted(CircleKind::First, &self.roster, &self.acceptances, digest)?;
-        let Some(second) = &self.second else {
-            return Ok(());
-        };
-        let (circle, signatures) = (CircleKind::Second, &second.acceptances);
-        check_accepted(circle, &second.roster, signatures, digest)
+        let second = self.second.as_ref();
+        second.map_or(Ok(()), |second| second.check_accepted(digest))
     }
 }
 
 impl SecondCircle {
     /// What is signed of it.
-    fn content(&self) -> (&[Member], &Commitments) {
+    pub(crate) fn content(&self) -> (&[Member], &Commitments) {
         (&self.roster, &self.commitments)
+    }
+
+    /// Checks that every member has signed this.
+    pub(crate) fn check_accepted(&self, digest: &Digest) -> Result<(), EnrolmentError> {
+        let circle = CircleKind::Second;
+        check_accepted(circle, &self.roster, &self.acceptances, digest)
     }
 }
 

@@ -12,6 +12,7 @@ mod limits;
 mod replay;
 mod review;
 mod roster;
+mod second;
 mod slots;
 mod upload;
 
@@ -441,6 +442,8 @@ impl State {
         self.devices.put(patient.into(), patient);
         let entry = Patient {
             epoch: Enrolment::EPOCH,
+            second_epoch: Enrolment::EPOCH,
+            second_worn: false,
             enrolment: enrolment.clone(),
             live_cases: 0,
             device: patient.into(),

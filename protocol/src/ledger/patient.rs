@@ -18,6 +18,11 @@ pub const FORMER_DEVICES_MAX: usize = 16;
 pub struct Patient {
     /// Current roster epoch.
     pub epoch: Epoch,
+    /// Current epoch of the second circle ([`Epochs`](crate::ledger::Epochs)).
+    pub second_epoch: Epoch,
+    /// Whether the second circle's shares have opened something, or been in use for long enough: the patient's device is to
+    /// deal them anew.
+    pub second_worn: bool,
     /// Roster, tier keys and rules.
     pub enrolment: Enrolment,
     /// Cases that can still come to an opening.

@@ -34,6 +34,7 @@ pub use rules::{DELAY_MS_MAX, PERIOD_MS, RosterRules};
 use crate::crypto::Digest;
 use crate::crypto::group::ScalarBytes;
 use crate::ids::{HandoverId, KinId};
+use crate::ledger::{SecondError, SecondWord};
 use crate::record::{Answer, DutyError};
 use crate::sharing::DrillAnswer;
 use crate::units::{Epoch, Height, Millis, ShareIndex, Tier};
@@ -113,6 +114,8 @@ pub enum RosterStep {
     },
     /// Kin: I do not want to be on this roster any more.
     Resign,
+    /// Patient: this is my second circle from now on, and all its members have accepted.
+    NameSecond(Box<SecondWord>),
 }
 
 /// What a step did, for those who follow.
@@ -146,6 +149,10 @@ pub enum RosterEvent {
     Done(Epoch),
     /// Another device speaks for the patient.
     DeviceReplaced,
+    /// A second circle stands, in this epoch of it. Shares of one before are to be erased.
+    SecondNamed(Epoch),
+    /// There is no second circle any more, as of this epoch of it. Its shares are to be erased.
+    SecondEnded(Epoch),
     /// Stopped; all stays as it was.
     Failed(Failure),
     /// A kin wants to leave.
@@ -270,6 +277,9 @@ pub enum RosterError {
         /// The tier.
         tier: Tier,
     },
+    /// The patient's word about the second circle does not count.
+    #[error(transparent)]
+    Second(#[from] SecondError),
     /// There is nothing that this kin should hold, or more than can be drawn from.
     #[error(transparent)]
     Duties(#[from] DutyError),

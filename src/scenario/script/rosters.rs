@@ -108,6 +108,41 @@ pub struct WaitRoster {
     pub within: Span,
 }
 
+/// `do.name_second`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NameSecond {
+    /// Whose second circle.
+    pub patient: PatientName,
+    /// Who is in it from now on; the same as before, or those whom a lost device had named, when left out.
+    #[serde(default)]
+    pub kin: Vec<KinName>,
+}
+
+/// `do.withdraw_second`
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WithdrawSecond {
+    /// Whose second circle.
+    pub patient: PatientName,
+}
+
+/// `do.wait_second`
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WaitSecond {
+    /// Whose second circle.
+    pub patient: PatientName,
+    /// So many are in it; 0 for none.
+    pub kin: usize,
+    /// In this epoch of it, or a later one.
+    #[serde(default)]
+    pub epoch: u32,
+    /// How long at most.
+    #[serde(default = "one_minute")]
+    pub within: Span,
+}
+
 /// `do.wait_second_circle`
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -6,6 +6,7 @@ mod offers;
 mod releasing;
 mod reminding;
 mod second;
+mod second_later;
 mod shards;
 
 use super::storage::Storage;

@@ -43,7 +43,7 @@ async fn enrolled() -> House {
 }
 
 /// A request to the second circle, made as soon as it can be.
-async fn second(house: &House, epoch: Epoch) -> TestRequest {
+pub(super) async fn second(house: &House, epoch: Epoch) -> TestRequest {
     let first = house
         .request_with(&[Tier::Summary], |request| request.epoch = epoch)
         .await;
@@ -63,7 +63,7 @@ async fn second(house: &House, epoch: Epoch) -> TestRequest {
         .await
 }
 
-async fn decide(house: &House, n: u8, case: CaseId) -> Result<Phase, KinError> {
+pub(super) async fn decide(house: &House, n: u8, case: CaseId) -> Result<Phase, KinError> {
     let decision = Decision::Approve;
     let decided = house.ask_kin(n, Decide { case, decision }).await;
     decided.map(|decided| decided.phase)

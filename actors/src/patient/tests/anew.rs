@@ -7,7 +7,8 @@ use crate::friend_relative::messages::{
 use crate::hospital::messages::{CloseCase, ReadCase, RequestOpening};
 use crate::patient::Patient;
 use crate::patient::messages::{
-    AboutRoster as OwnRoster, FetchCapsules, PatientError, ReadAll, Rebuild, Rebuilt, Source,
+    AboutRoster as OwnRoster, AboutSecond, FetchCapsules, PatientError, ReadAll, Rebuild, Rebuilt,
+    SecondWish, Source,
 };
 use crate::ports::names::ActorName;
 use crate::ports::network::LinkRule;
@@ -303,4 +304,43 @@ async fn new_capsules_are_handed_out_like_the_upload_that_they_belong_to() {
     };
     let own = house.ask_new_device(only).await;
     assert_eq!(texts(&own.expect("opened")), ["d"]);
+}
+
+#[actix::test]
+async fn a_new_device_names_the_second_circle_again() {
+    let house = House::open_with(1, 8).await;
+    let mut wish = house.wish();
+    wish.rules.veto_ms = Millis(1);
+    let others = wish.roster.split_off(ALL.len());
+    wish.second = Some(SecondWish {
+        roster: others.clone(),
+        threshold: Some(3),
+    });
+    house.ask_patient(wish).await.expect("enrolled");
+    house.write(Tier::Summary, &["c"], &ALL).await;
+    house.hold(PATIENT).await;
+    house.vouch_for_new_device().await;
+    replaced(&house).await;
+    rebuild(&house).await.expect("rebuilt");
+    let entry = house
+        .until_on_chain(|entry| entry.second_epoch == Epoch(3))
+        .await;
+    let second = entry.enrolment.second.clone().expect("named again");
+    assert_eq!(second.roster, others);
+    assert_eq!(second.commitments.threshold(), 3);
+    let summary = &entry.enrolment.tiers[0].commitments;
+    assert_eq!(second.commitments.public_key(), summary.public_key());
+    for n in 5..8 {
+        share_keys(&house, n, |names| {
+            names.len() == 1 && names.iter().all(|name| name.contains("-3-"))
+        })
+        .await;
+    }
+    // It owes them nothing any more.
+    house.crash(NEW).await;
+    let withdrawn = house
+        .ask_new_device(AboutSecond::Withdraw)
+        .await
+        .expect("final");
+    assert_eq!((withdrawn.epoch, withdrawn.kin), (Epoch(4), 0));
 }

@@ -5,7 +5,8 @@ use crate::audit::words::Report;
 use crate::audit::{AuditError, Findings, Part, Subject, build};
 use crate::emergency::{Circle, ClosedBy, Phase, RefusalReason, SecondCircleError, Verdict};
 use crate::ids::{AccountId, CaseId};
-use crate::ledger::{Accredited, Clause, IssuerInfo, Rejection, Role, TxBody};
+use crate::ledger::{Accredited, Clause, Epochs, IssuerInfo, Rejection, Role, TxBody, What};
+use crate::roster::RosterEvent;
 use crate::units::{Epoch, Millis, Tier};
 
 fn text(findings: &Findings) -> String {
@@ -71,7 +72,10 @@ fn each_case_is_judged_by_the_roster_and_rules_of_its_epoch() {
     }
     let mut spoilt = bundle.clone();
     spoilt.rosters.swap(0, 1);
-    let part = Part::Roster(Epoch(1));
+    let part = Part::Roster(Epochs {
+        first: Epoch(1),
+        second: Epoch(1),
+    });
     assert_eq!(scene.verify(&spoilt), Err(AuditError::Misplaced { part }));
     let mut spoilt = bundle;
     spoilt.rosters.pop();
@@ -190,6 +194,78 @@ fn a_case_of_the_second_circle_comes_with_the_one_before() {
     assert_eq!(scene.bundle(Subject::Case(after)).cases.len(), 1);
     let whole = scene.bundle(Subject::Patient(patient(PATIENT)));
     assert!(scene.verify(&whole).is_ok());
+}
+
+/// The circle of the time counts: the patient has named others since.
+#[test]
+fn a_case_is_judged_by_the_second_circle_of_its_time() {
+    const OTHERS: [u8; 3] = [40, 41, 42];
+    let (mut scene, after, second) = both_circles();
+    scene.act(HOSPITAL, TxBody::Close { case: second });
+    // One request had come to nothing when others were named; the next one has a case of the time before them to go on from.
+    scene.chain.pass(20);
+    let named = scene.name_second(PATIENT, &OTHERS);
+    let named = named.iter().any(|what| {
+        matches!(what, What::Roster { step, .. } if *step == RosterEvent::SecondNamed(Epoch(2)))
+    });
+    assert!(named);
+    let by_others = scene.open_with(HOSPITAL, PATIENT, |request| {
+        request.circle = Circle::Second { after };
+    });
+    scene.approve(by_others, &OTHERS[..2]);
+    scene.act(OTHERS[1], Scene::release(by_others, OTHERS[1]));
+    let bundle = scene.bundle(Subject::Patient(patient(PATIENT)));
+    assert_eq!(bundle.rosters.len(), 2);
+    let findings = scene.verify(&bundle).unwrap();
+    let found: Vec<_> = findings
+        .cases
+        .iter()
+        .map(|case| (case.id, case.roster.clone(), case.releases.len()))
+        .collect();
+    let ids = |of: &[u8]| of.iter().map(|n| kin(*n)).collect::<Vec<_>>();
+    let expected = [
+        (after, ids(&KIN), 0),
+        (second, ids(&SECOND_KIN), 1),
+        (by_others, ids(&OTHERS), 1),
+    ];
+    assert_eq!(found, expected);
+    let mut spoilt = bundle;
+    spoilt.rosters.swap(0, 1);
+    let part = Part::Roster(Epochs {
+        first: Epoch(1),
+        second: Epoch(1),
+    });
+    assert_eq!(scene.verify(&spoilt), Err(AuditError::Misplaced { part }));
+}
+
+/// All validators sign that the second circle changed while a case was live: the rules say no.
+#[test]
+fn a_second_circle_does_not_change_under_a_live_case() {
+    let mut scene = Scene::new();
+    let after = scene.open(HOSPITAL, PATIENT);
+    scene.chain.pass(6);
+    scene.change(|state| {
+        let id = patient(PATIENT);
+        let mut entry = state.patient(id).unwrap().clone();
+        entry.second_epoch = Epoch(2);
+        entry
+            .enrolment
+            .second
+            .as_mut()
+            .unwrap()
+            .roster
+            .rotate_left(1);
+        state.patients.put(id, entry);
+    });
+    let second = scene.open_with(HOSPITAL, PATIENT, |request| {
+        request.circle = Circle::Second { after };
+    });
+    let genesis = scene.chain.genesis.clone();
+    let mut view = scene.view();
+    let subject = Subject::Patient(patient(PATIENT));
+    let error = build(&genesis, &mut view, subject, Vec::new()).unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains(&second.to_hex()[..8]), "{text}");
 }
 
 /// All validators let a hospital turn to the second circle that had been told no by the patient; the whole history shows it.

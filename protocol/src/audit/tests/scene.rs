@@ -13,11 +13,11 @@ use crate::ledger::light::Step;
 use crate::ledger::test_chain::Chain;
 use crate::ledger::{
     Approval, BatchPlace, Block, Enrolment, HospitalInfo, Ledger, Member, ReviewerInfo,
-    SecondCircle, SignedTransaction, State, StateProof, TierShares, Transaction, TreeError, TxBody,
-    What, release_digest,
+    SecondCircle, SecondWord, SignedTransaction, State, StateProof, TierShares, Transaction,
+    TreeError, TxBody, What, release_digest,
 };
 use crate::record::{BatchHeader, BatchStatus, Receipt, ReceiptBody, ReceiptLine, receipts_root};
-use crate::roster::{Relation, RosterRules};
+use crate::roster::{Relation, RosterRules, RosterStep};
 use crate::sharing::{SchnorrProof, SessionPublic, SessionSecret, Threshold, TierKey, deal};
 use crate::units::{Epoch, Height, Millis, Sequence, ShareIndex, Tier};
 use rand_chacha::ChaCha20Rng;
@@ -68,6 +68,8 @@ pub(super) struct Scene {
     pub(super) chain: Chain,
     sequences: BTreeMap<u8, u64>,
     rng: ChaCha20Rng,
+    /// Summary keys of the patients.
+    summaries: BTreeMap<u8, TierKey>,
 }
 
 impl Scene {
@@ -89,6 +91,7 @@ impl Scene {
             chain,
             sequences: BTreeMap::new(),
             rng: ChaCha20Rng::from_seed([1; 32]),
+            summaries: BTreeMap::new(),
         };
         for n in [PATIENT, OTHER_PATIENT] {
             let enrolment = scene.enrolment(n);
@@ -171,7 +174,34 @@ impl Scene {
         enrolment.acceptances = KIN.iter().map(accept).collect();
         let accepted = SECOND_KIN.iter().map(accept).collect();
         enrolment.second.as_mut().unwrap().acceptances = accepted;
+        self.summaries.insert(n, summary);
         enrolment
+    }
+
+    /// A patient names these three as the second circle.
+    pub(super) fn name_second(&mut self, n: u8, members: &[u8; 3]) -> Vec<What> {
+        let threshold = Threshold::majority(members.len()).unwrap();
+        let (commitments, _) = deal(&self.summaries[&n], threshold, &mut self.rng).unwrap();
+        let entry = self.chain.ledger.state().patient(patient(n)).unwrap();
+        let mut circle = SecondCircle {
+            roster: members.iter().map(member).collect(),
+            commitments,
+            acceptances: Vec::new(),
+        };
+        let epochs = entry.epochs().next_second();
+        let word = |circle| SecondWord {
+            epochs,
+            circle: Some(circle),
+        };
+        let digest = word(circle.clone()).digest(self.chain.ledger.chain(), patient(n));
+        let accept = |n: &u8| key(*n).sign(&Enrolment::acceptance(&digest, kin(*n)));
+        circle.acceptances = members.iter().map(accept).collect();
+        let step = RosterStep::NameSecond(Box::new(word(circle)));
+        let body = TxBody::Roster {
+            patient: patient(n),
+            step: Box::new(step),
+        };
+        self.act(n, body)
     }
 
     /// Changes the state between two blocks, as a handover would have done over many of them.

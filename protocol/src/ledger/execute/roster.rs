@@ -11,7 +11,7 @@ use crate::record::{Rewrap, Rewrapped};
 use crate::roster::{
     Dealt, Failure, Handover, Outcome, Plan, Proposer, RosterError, RosterEvent, RosterStep, Stage,
 };
-use crate::units::{Height, Millis, ShareIndex, Tier};
+use crate::units::{CircleKind, Height, Millis, ShareIndex, Tier};
 
 /// Most rosters that one block moves because their time has come.
 const ROSTERS_PER_BLOCK_MAX: usize = 1_000;
@@ -50,6 +50,9 @@ impl State {
                 self.show(run, cause, (patient, entry), kin, shown)?;
             }
             RosterStep::Resign => self.resign(run, cause, patient, entry, kin)?,
+            RosterStep::NameSecond(word) => {
+                self.name_second(run, signer, cause, patient, &entry, word)?;
+            }
             RosterStep::Veto { handover } => {
                 self.veto_handover(run, signer, cause, patient, *handover)?;
             }
@@ -238,7 +241,7 @@ impl State {
             if let Some(rewrap) = rewrap {
                 // However it was wrapped, its keys lay on the lost device.
                 entry.exposed = Some(sealed_until);
-                self.replace_keys(patient, &mut entry, *rewrap);
+                self.replace_keys(run, cause, patient, &mut entry, *rewrap);
             }
         } else if entry.is_recovering {
             // Other shares of keys that lay on the lost device.
@@ -259,18 +262,21 @@ impl State {
         run.roster(cause, patient, [RosterEvent::Done(epoch)]);
     }
 
-    /// Other keys: what was sealed before opens with other capsules, and a second circle, which shares a key of before, is none any more.
-    fn replace_keys(&mut self, patient: PatientId, entry: &mut Patient, rewrap: Rewrap) {
+    /// Other keys: what was sealed before opens with other capsules, and a second circle, which shares a key of before, is
+    /// none until the new device names one again.
+    fn replace_keys(
+        &mut self,
+        run: &mut Run,
+        cause: Cause,
+        patient: PatientId,
+        entry: &mut Patient,
+        rewrap: Rewrap,
+    ) {
         let since = entry.epoch;
         entry.rewrapped = Some(Rewrapped { since, rewrap });
-        for member in entry
-            .enrolment
-            .second
-            .take()
-            .into_iter()
-            .flat_map(|second| second.roster)
-        {
-            self.kin.remove(&(member.id(), patient));
+        if self.end_second(patient, entry) {
+            let step = RosterEvent::SecondEnded(entry.second_epoch);
+            run.roster(cause, patient, [step]);
         }
     }
 
@@ -357,16 +363,17 @@ impl State {
         run: &mut Run,
         cause: Cause,
         patient: PatientId,
-        was_granted: bool,
+        granted: Option<CircleKind>,
     ) {
         let Some(mut entry) = self.patients.get(&patient).cloned() else {
             return;
         };
         entry.live_cases = entry.live_cases.saturating_sub(1);
         let handover = self.handovers.get(&patient).cloned();
-        if was_granted {
+        if let Some(circle) = granted {
             // The next block's time will find it due.
             entry.refresh_due_ms = entry.refresh_due_ms.min(run.now);
+            entry.second_worn |= circle == CircleKind::Second && entry.enrolment.second.is_some();
         }
         self.put_roster(patient, entry, handover.clone());
         if let Some(handover) = handover {
@@ -417,6 +424,7 @@ impl State {
         let mut entry = entry.clone();
         entry.refresh_due_ms = run.now.plus(entry.enrolment.rules.refresh_every_ms.0);
         entry.wants_refresh = true;
+        entry.second_worn = entry.enrolment.second.is_some();
         self.put_roster(patient, entry, None);
         run.roster(None, patient, [RosterEvent::RefreshDue]);
     }
@@ -494,6 +502,7 @@ fn move_on(
         | RosterStep::Veto { .. }
         | RosterStep::Prove { .. }
         | RosterStep::Show { .. }
+        | RosterStep::NameSecond(_)
         | RosterStep::Resign => Ok(Vec::new()),
     }
 }
