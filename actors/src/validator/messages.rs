@@ -165,7 +165,7 @@ pub struct LightSteps {
 pub enum Look {
     /// Used sequence numbers of an account.
     Sequences(AccountId),
-    /// Cases that concern somebody and are live, or were closed lately.
+    /// Cases that concern somebody and are live, or were closed lately; of a hospital's no judged ones.
     Cases(Concern),
     /// Batches of one patient and tier up to a height, oldest first.
     Batches(PatientId, Tier, Height),
