@@ -1,10 +1,10 @@
-//! `kithkin keys`: the secrets of a validator or a hospital, in a folder of their own.
+//! `kithkin keys`: the secrets of a validator, a hospital or a reviewer, in a folder of their own.
 
 use super::Failure;
 use crate::cli::{KeyRole, KeysCommand};
 use anyhow::{Context as _, anyhow};
 use kithkin_actors::node::keys::{KeysError, Public};
-use kithkin_actors::node::{HospitalKeys, NodeKeys};
+use kithkin_actors::node::{HospitalKeys, NodeKeys, ReviewerKeys};
 use kithkin_actors::ports::vault::VaultError;
 use kithkin_protocol::ids::HospitalId;
 use std::fs::OpenOptions;
@@ -38,6 +38,15 @@ fn new(
     network_of: Option<&Path>,
 ) -> Result<(), Failure> {
     let public = match (role, name) {
+        (KeyRole::Reviewer, None) if network_of.is_none() => {
+            let keys = ReviewerKeys::create(out).map_err(failure)?;
+            return publish(out, &text(&keys.public())?);
+        }
+        (KeyRole::Reviewer, _) => {
+            return Err(Failure::Usage(anyhow!(
+                "a reviewer has one key and nothing else: leave out --name and --network-of"
+            )));
+        }
         (KeyRole::Validator, None) => {
             let made = match network_of {
                 Some(dir) => NodeKeys::load(dir).and_then(|keys| keys.create_next(out)),
@@ -64,7 +73,11 @@ fn new(
             )));
         }
     };
-    let text = text(&public)?;
+    publish(out, &text(&public)?)
+}
+
+/// Writes the public parts beside the secret ones, and prints them.
+fn publish(out: &Path, text: &str) -> Result<(), Failure> {
     let path = out.join(PUBLIC);
     let write = || {
         let mut file = OpenOptions::new()
@@ -87,6 +100,11 @@ fn new(
 }
 
 fn show(dir: &Path) -> Result<(), Failure> {
+    if ReviewerKeys::are_in(dir) {
+        let keys = ReviewerKeys::load(dir).map_err(failure)?;
+        print!("{}", text(&keys.public())?);
+        return Ok(());
+    }
     let public = match NodeKeys::load(dir) {
         Ok(keys) => Public::Validator(keys.public()),
         Err(KeysError::Missing { .. }) => {
@@ -141,7 +159,7 @@ pub(super) fn hospital_id(text: &str) -> Result<HospitalId, Failure> {
     }
 }
 
-fn text(public: &Public) -> Result<String, Failure> {
+fn text<T: serde::Serialize>(public: &T) -> Result<String, Failure> {
     toml::to_string(public)
         .context("the public keys cannot be written")
         .map_err(Failure::Usage)

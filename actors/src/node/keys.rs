@@ -19,6 +19,8 @@ use std::sync::Arc;
 const VALIDATOR: &str = "validator";
 /// The owner of a hospital's keys in the vault.
 const HOSPITAL: &str = "hospital";
+/// The owner of a reviewer's key in the vault.
+pub(super) const REVIEWER: &str = "reviewer";
 
 /// Why keys cannot be made or read.
 #[derive(Debug, thiserror::Error)]
@@ -368,9 +370,9 @@ impl HospitalKeys {
     }
 }
 
-fn fresh(dir: &Path, owner: &str) -> Result<KeySpace, KeysError> {
+pub(super) fn fresh(dir: &Path, owner: &str) -> Result<KeySpace, KeysError> {
     let vault = Vault::open(dir)?;
-    for owner in [VALIDATOR, HOSPITAL] {
+    for owner in [VALIDATOR, HOSPITAL, REVIEWER] {
         if dir.join(owner).exists() {
             return Err(KeysError::Exist {
                 dir: dir.to_owned(),
@@ -380,7 +382,7 @@ fn fresh(dir: &Path, owner: &str) -> Result<KeySpace, KeysError> {
     Ok(vault.keys_of(owner))
 }
 
-fn existing(dir: &Path, owner: &str, name: &'static str) -> Result<KeySpace, KeysError> {
+pub(super) fn existing(dir: &Path, owner: &str, name: &'static str) -> Result<KeySpace, KeysError> {
     if !dir.join(owner).exists() {
         let dir = dir.to_owned();
         return Err(KeysError::Missing { dir, name });
@@ -388,7 +390,11 @@ fn existing(dir: &Path, owner: &str, name: &'static str) -> Result<KeySpace, Key
     Ok(Vault::open(dir)?.keys_of(owner))
 }
 
-fn read(dir: &Path, space: &KeySpace, name: &'static str) -> Result<Secret32, KeysError> {
+pub(super) fn read(
+    dir: &Path,
+    space: &KeySpace,
+    name: &'static str,
+) -> Result<Secret32, KeysError> {
     space.load(name)?.ok_or_else(|| KeysError::Missing {
         dir: dir.to_owned(),
         name,

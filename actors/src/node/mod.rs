@@ -1,6 +1,6 @@
 //! One validator in a process of its own: its keys, its start and stop, and its door for other processes.
 //!
-//! * [`keys`]: the three secrets of a validator, in a folder of their own. [`mod@file`]: the genesis as a file.
+//! * [`keys`]: the three secrets of a validator, in a folder of their own; [`reviewer`]: a reviewer's. [`mod@file`]: the genesis as a file.
 //!   [`amendment`]: what validators decide about the ledger, as a file that they sign one after the other.
 //! * [`launch`](Node): database, supervisor, transport, validator and leader, in this order; and back.
 //! * [`door`]: TCP for hospitals, kin, load generators and commands. [`protocol`]: what is said there.
@@ -19,8 +19,10 @@ pub mod light;
 #[cfg(test)]
 mod pinned;
 pub mod protocol;
+pub mod reviewer;
 mod seats;
 
 pub use client::{ClientFailure, NodeClient};
 pub use keys::{HospitalKeys, NodeKeys};
 pub use launch::{Node, NodeConfig, NodeError};
+pub use reviewer::ReviewerKeys;

@@ -19,7 +19,9 @@ use kithkin_protocol::crypto::VerifyingKey;
 use kithkin_protocol::ids::{AccountId, ValidatorId};
 use kithkin_protocol::ledger::{Accredited, Change, Clause, IssuerInfo, ReviewerInfo, Role};
 use state::LedgerView;
+pub(super) use state::{ANSWER_WITHIN, connect, now, unproved};
 use std::path::Path;
+pub(super) use words::time;
 
 /// Does one step of an amendment's way.
 ///

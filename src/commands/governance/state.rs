@@ -23,7 +23,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// How long a node may take to answer.
-pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+pub(in crate::commands) const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
 /// What is known of a ledger.
 pub(super) struct LedgerView {
@@ -330,7 +330,7 @@ async fn hospital(client: &NodeClient, id: HospitalId) -> Result<Option<String>,
 }
 
 /// A connection to a node's door.
-pub(super) async fn connect(address: SocketAddr) -> Result<NodeClient, Failure> {
+pub(in crate::commands) async fn connect(address: SocketAddr) -> Result<NodeClient, Failure> {
     NodeClient::connect(address).await.map_err(silent)
 }
 
@@ -340,7 +340,7 @@ pub(super) fn silent(error: ClientFailure) -> Failure {
 }
 
 /// A node that is silent, or says what does not follow from the genesis.
-fn unproved(error: LightFailure) -> Failure {
+pub(in crate::commands) fn unproved(error: LightFailure) -> Failure {
     match error {
         LightFailure::Client(error) => silent(error),
         error @ LightFailure::Ledger { .. } => Failure::Usage(error.into()),
@@ -349,6 +349,6 @@ fn unproved(error: LightFailure) -> Failure {
 }
 
 /// Now, by this machine's clock.
-pub(super) fn now() -> Millis {
+pub(in crate::commands) fn now() -> Millis {
     SystemClock.now()
 }

@@ -177,7 +177,8 @@ fn list(ids: impl Iterator<Item = ValidatorId>) -> String {
     }
 }
 
-fn time(ms: Millis) -> String {
+/// A time on the calendar, in UTC.
+pub(in crate::commands) fn time(ms: Millis) -> String {
     let time = UNIX_EPOCH.checked_add(Duration::from_millis(ms.0));
     // The year 9999 is the last one that can be written.
     match time.filter(|_| ms.0 < 253_402_300_800_000) {
