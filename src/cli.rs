@@ -3,6 +3,7 @@
 mod audit;
 mod credential;
 mod governance;
+mod review;
 
 pub use audit::{AuditCommand, ExportArgs, ListArgs, Origin, VerifyArgs};
 pub use credential::{CredentialCommand, CredentialVerifyArgs, IssueArgs};
@@ -10,6 +11,7 @@ pub use governance::{
     CombineArgs, GovernanceCommand, IssuerArg, ProposeArgs, ShowArgs, SignArgs, StateArgs,
     SubmitArgs,
 };
+pub use review::{ReviewCommand, ReviewListArgs, ReviewSubmitArgs, VerdictArg};
 
 use crate::bench::security::{Adversary, Rule};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -89,6 +91,13 @@ pub enum Command {
         /// What to do.
         #[command(subcommand)]
         command: AuditCommand,
+    },
+    /// Judges emergencies that are over: lists what waits for a verdict, and gives one
+    #[command(after_help = review::REVIEW_HELP)]
+    Review {
+        /// What to do.
+        #[command(subcommand)]
+        command: ReviewCommand,
     },
     /// Searches thousands of simulated clusters for a broken rule of the consensus
     Simulate(SimulateArgs),
@@ -207,6 +216,8 @@ Four validators on one machine:
 pub enum KeyRole {
     /// A validator's: vote, VRF and network key
     Validator,
+    /// The key of a reviewer, who judges emergencies
+    Reviewer,
     /// A hospital's: signing and opening key
     Hospital,
     /// The key of an issuer of clinicians' credentials

@@ -6,8 +6,8 @@ use kithkin_actors::cluster::{ClusterConfig, Shape};
 use kithkin_actors::friend_relative::messages::Decision;
 use kithkin_actors::node::file;
 use kithkin_actors::ports::names::ActorName;
-use kithkin_actors::validator::Validator;
 use kithkin_actors::validator::messages::ExportAudit;
+use kithkin_actors::validator::{ExportRoom, Validator};
 use kithkin_fhir::fixture;
 use kithkin_protocol::audit::{Attachment, AuditError, Bundle, Subject, verify};
 use kithkin_protocol::emergency::{Phase, RefusalReason};
@@ -83,11 +83,10 @@ async fn played(dir: &Path) -> (CaseId, Vec<u8>) {
     let closed = stage.case_in(case, &[Phase::Closed], WITHIN).await;
     closed.expect("closed");
     let port = stage.cluster().driver();
-    let asked = port.ask::<Validator, _>(
-        ActorName::Validator(2),
-        ExportAudit(Subject::Case(case)),
-        WITHIN,
-    );
+    let (place, _asker) = ExportRoom::default().enter().await.expect("room");
+    let subject = Subject::Case(case);
+    let export = ExportAudit { subject, place };
+    let asked = port.ask::<Validator, _>(ActorName::Validator(2), export, WITHIN);
     let running = asked.await.expect("an answer").expect("a bundle");
     stage.shutdown().await;
     (case, running)

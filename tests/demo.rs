@@ -180,3 +180,25 @@ fn a_record_that_cannot_be_sealed_is_refused_by_name_before_anything_starts() {
         assert!(is_empty(temporary.path()), "{path}");
     }
 }
+
+/// The second time, too: nothing is played whose bundles could not be written.
+#[test]
+fn a_folder_that_holds_bundles_is_refused_before_anything_starts() {
+    let scratch = tempfile::tempdir().expect("a folder");
+    let temporary = tempfile::tempdir().expect("a folder");
+    let evidence = scratch.path().join("evidence");
+    std::fs::create_dir(&evidence).expect("made");
+    let genesis = evidence.join("genesis.toml");
+    std::fs::write(&genesis, "of another play").expect("written");
+    for taken in [&evidence, &genesis] {
+        let taken = taken.to_str().expect("a plain name");
+        let output = demo(&["--audit", taken], temporary.path());
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("genesis.toml is there already"), "{said}");
+        assert!(said.contains("give a new folder"), "{said}");
+        assert!(output.stdout.is_empty() && is_empty(temporary.path()));
+    }
+    let kept = std::fs::read_to_string(&genesis).expect("still there");
+    assert_eq!(kept, "of another play");
+}

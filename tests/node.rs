@@ -20,6 +20,8 @@ mod kill;
 mod light;
 #[path = "node/refusals.rs"]
 mod refusals;
+#[path = "node/review.rs"]
+mod review;
 #[path = "running/mod.rs"]
 mod running;
 #[path = "node/together.rs"]

@@ -182,6 +182,12 @@ pub enum ExportError {
     /// A bundle does not hold.
     #[error("the audit bundle does not hold")]
     Verify(#[from] VerifyError),
+    /// The folder holds bundles of another ledger, or is none.
+    #[error("{} is there already, and is never overwritten: give a new folder", path.display())]
+    Taken {
+        /// What is there.
+        path: PathBuf,
+    },
     /// The operating system.
     #[error("{} cannot be written", path.display())]
     Io {
@@ -191,6 +197,23 @@ pub enum ExportError {
         #[source]
         source: std::io::Error,
     },
+}
+
+/// The genesis file in a folder of bundles.
+const GENESIS: &str = "genesis.toml";
+
+/// Checks, before there is anything to write, that [`export_all`] can write into this folder.
+///
+/// # Errors
+/// [`ExportError::Taken`].
+pub fn check_free(out: &Path) -> Result<(), ExportError> {
+    let genesis = out.join(GENESIS);
+    let in_the_way = match (out.is_dir(), genesis.exists()) {
+        (true, true) => Some(genesis),
+        (false, _) if out.exists() => Some(out.to_owned()),
+        _ => None,
+    };
+    in_the_way.map_or(Ok(()), |path| Err(ExportError::Taken { path }))
 }
 
 /// Writes genesis and bundles of all patients who have had a case, from the data folder of a cluster that has stopped.
@@ -207,7 +230,7 @@ pub fn export_all(data: &Path, out: &Path) -> Result<Exported, ExportError> {
     })?;
     let mut archive = Archive::open(data, &genesis)?;
     std::fs::create_dir_all(out).map_err(|source| io(out, source))?;
-    let path = out.join("genesis.toml");
+    let path = out.join(GENESIS);
     file::write(&path, &genesis)?;
     let mut exported = Exported {
         genesis: path,

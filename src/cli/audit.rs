@@ -91,7 +91,8 @@ pub enum Origin {
     Folder(PathBuf),
 }
 
-fn case(text: &str) -> Result<CaseId, String> {
+/// A case's identifier.
+pub(super) fn case(text: &str) -> Result<CaseId, String> {
     CaseId::from_hex(text).map_err(|error| error.to_string())
 }
 

@@ -1,10 +1,10 @@
-//! `kithkin keys`: the secrets of a validator, a hospital or an issuer, in a folder of their own.
+//! `kithkin keys`: the secrets of a validator, a hospital, an issuer or a reviewer, in a folder of their own.
 
 use super::Failure;
 use crate::cli::{KeyRole, KeysCommand};
 use anyhow::{Context as _, anyhow};
 use kithkin_actors::node::keys::{KeysError, Public, PublicHospital, PublicKeys};
-use kithkin_actors::node::{HospitalKeys, IssuerKeys, NodeKeys};
+use kithkin_actors::node::{HospitalKeys, IssuerKeys, NodeKeys, ReviewerKeys};
 use kithkin_actors::ports::vault::VaultError;
 use kithkin_protocol::ids::HospitalId;
 use kithkin_protocol::ledger::IssuerInfo;
@@ -39,6 +39,15 @@ fn new(
     network_of: Option<&Path>,
 ) -> Result<(), Failure> {
     let public = match (role, name) {
+        (KeyRole::Reviewer, None) if network_of.is_none() => {
+            let keys = ReviewerKeys::create(out).map_err(failure)?;
+            return publish(out, &text(&keys.public())?);
+        }
+        (KeyRole::Reviewer, _) => {
+            return Err(Failure::Usage(anyhow!(
+                "a reviewer has one key and nothing else: leave out --name and --network-of"
+            )));
+        }
         (KeyRole::Validator, None) => {
             let made = match network_of {
                 Some(dir) => NodeKeys::load(dir).and_then(|keys| keys.create_next(out)),
@@ -68,7 +77,11 @@ fn new(
             )));
         }
     };
-    let text = text(&public)?;
+    publish(out, &text(&public)?)
+}
+
+/// Writes the public parts beside the secret ones, and prints them.
+fn publish(out: &Path, text: &str) -> Result<(), Failure> {
     let path = out.join(PUBLIC);
     let write = || {
         let mut file = OpenOptions::new()
@@ -91,6 +104,11 @@ fn new(
 }
 
 fn show(dir: &Path) -> Result<(), Failure> {
+    if ReviewerKeys::are_in(dir) {
+        let keys = ReviewerKeys::load(dir).map_err(failure)?;
+        print!("{}", text(&keys.public())?);
+        return Ok(());
+    }
     let public = match NodeKeys::load(dir) {
         Ok(keys) => Public::Validator(keys.public()),
         Err(KeysError::Missing { .. }) => {
@@ -175,7 +193,7 @@ fn wrong_role(path: &Path, found: &Public, needed: &str) -> Failure {
     ))
 }
 
-fn text(public: &Public) -> Result<String, Failure> {
+fn text<T: serde::Serialize>(public: &T) -> Result<String, Failure> {
     toml::to_string(public)
         .context("the public keys cannot be written")
         .map_err(Failure::Usage)

@@ -11,9 +11,11 @@ pub mod genesis;
 pub mod governance;
 pub mod keys;
 pub mod node;
+pub mod review;
 pub mod scenario;
 pub mod simulate;
 mod stop;
+mod submitting;
 
 use crate::cli::{Cli, Command, ScenarioCommand};
 use crate::logging;
@@ -78,6 +80,7 @@ pub fn run(cli: Cli) -> ExitCode {
             Command::Governance { command } => governance::run(command).await,
             Command::Credential { command } => credential::run(command).await,
             Command::Audit { command } => audit::run(command).await,
+            Command::Review { command } => review::run(command).await,
             Command::Bench { command } => bench::run(command).await,
             Command::Simulate(args) => simulate::run(&args),
             Command::Scenario { command } => match command {

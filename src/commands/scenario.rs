@@ -27,7 +27,7 @@ struct Summary {
 /// Plays scenarios, each with every seed; all files are read and checked before the first one is played.
 ///
 /// # Errors
-/// [`Failure::Usage`] for a file that is wrong, [`Failure::NotHeld`] when an expectation fails,
+/// [`Failure::Usage`] for a file that is wrong or a folder that holds bundles, [`Failure::NotHeld`] when an expectation fails,
 /// [`Failure::Cluster`] and [`Failure::Storage`] when a cluster does not start.
 pub async fn run(args: &ScenarioRunArgs) -> Result<(), Failure> {
     let mut scripts = Vec::new();
@@ -39,6 +39,11 @@ pub async fn run(args: &ScenarioRunArgs) -> Result<(), Failure> {
         .iter()
         .flat_map(|script| seeds.clone().map(move |seed| (script, seed)))
         .collect();
+    for (script, seed) in &plays {
+        if let Some(out) = evidence(args, script, *seed) {
+            audit::check_free(&out).map_err(|error| Failure::Usage(error.into()))?;
+        }
+    }
     let jobs = jobs(args).min(plays.len()).max(1);
     let shown = !args.json && jobs == 1;
     let stopped = stopped()?;

@@ -4,8 +4,8 @@ use super::Page;
 use crate::golden;
 use kithkin_protocol::crypto::VerifyingKey;
 use kithkin_protocol::emergency::{
-    Advice, Asked, ClinicalRole, ClosedBy, Disclosure, KinLine, Outcome, Phase, Purpose, Reading,
-    Reason, RefusalReason, Review, ReviewState, Said, TierLine, Verdict,
+    Advice, Asked, ClinicalRole, ClosedBy, Disclosure, KinLine, Outcome, Phase, Price, Purpose,
+    Reading, Reason, RefusalReason, Review, ReviewState, Said, TierLine, Verdict,
 };
 use kithkin_protocol::ids::{AccountId, CaseId, HospitalId, KinId, PatientId};
 use kithkin_protocol::roster::Relation;
@@ -51,6 +51,7 @@ fn opened() -> Disclosure {
         asked: Asked {
             hospital: HospitalId([8; 32]),
             hospital_name: "Hospital of St. Anne".to_owned(),
+            revoked_ms: None,
             clinician: VerifyingKey([0x1f; 32]),
             role: Some(ClinicalRole::Physician),
             purpose: Purpose::BreakGlass,
@@ -88,6 +89,7 @@ fn opened() -> Disclosure {
         review: ReviewState::Due {
             by_ms: at(7 * 24 * 3_600),
         },
+        price: None,
         advice: vec![
             Advice::TellTheReviewer,
             Advice::TalkWithKin,
@@ -130,12 +132,73 @@ fn a_report_reads_as_it_always_did() {
         reviewer: AccountId([0xee; 32]),
         at_ms: at(90_000),
     });
+    judged.price = Some(Price::Credit);
     judged.advice = vec![
         Advice::AskForReasons,
         Advice::TalkWithKin,
         Advice::ChangeRules,
     ];
     agrees_with("unjustified.txt", &named(judged).text());
+}
+
+/// What a review costs a hospital is said as it is: whoever has nothing to lose is not said to have lost it.
+#[test]
+fn a_review_is_said_to_cost_what_it_does() {
+    let until_ms = at(40 * 24 * 3_600);
+    let unjustified = ReviewState::Given(Review {
+        verdict: Verdict::Unjustified,
+        reviewer: AccountId([0xee; 32]),
+        at_ms: at(90_000),
+    });
+    let overdue = ReviewState::Overdue { since_ms: at(80) };
+    let told = |review, price, revoked_ms| {
+        let mut report = opened();
+        report.review = review;
+        report.price = Some(price);
+        report.asked.revoked_ms = revoked_ms;
+        let text = named(report).text();
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    for (review, price, revoked_ms, says) in [
+        (
+            overdue,
+            Price::Credit,
+            None,
+            "loses standing with every day",
+        ),
+        (overdue, Price::Nothing, None, "costs the hospital nothing"),
+        (
+            overdue,
+            Price::Accreditation,
+            Some(at(70)),
+            "accredited no more, and can ask",
+        ),
+        (
+            unjustified,
+            Price::Credit,
+            None,
+            "The hospital has lost standing.",
+        ),
+        (
+            unjustified,
+            Price::RightToAsk { until_ms },
+            None,
+            "lost its right to ask for anybody's records until 6 January 2027",
+        ),
+        (
+            unjustified,
+            Price::Accreditation,
+            Some(at(70)),
+            "accredited no more, and can ask",
+        ),
+    ] {
+        let text = told(review, price, revoked_ms);
+        assert!(text.contains(says), "{says} in {text}");
+        let standing = text.contains("standing");
+        assert_eq!(standing, price == Price::Credit, "{text}");
+        let asked = text.contains("Hospital of St. Anne, which is accredited no more, asked on");
+        assert_eq!(asked, revoked_ms.is_some(), "{text}");
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::Page;
 use kithkin_protocol::emergency::{
-    Advice, ClinicalRole, ClosedBy, KinLine, Outcome, Phase, Purpose, Reason, RefusalReason,
+    Advice, ClinicalRole, ClosedBy, KinLine, Outcome, Phase, Price, Purpose, Reason, RefusalReason,
     ReviewState, Said, TierLine, Verdict,
 };
 use kithkin_protocol::units::{CircleKind, Millis, Tier};
@@ -23,8 +23,12 @@ pub(super) fn page(page: &Page) -> String {
     out.entry(
         "Who asked",
         &format!(
-            "{} asked on {}. A {} with the key {key} signed for it; the hospital knows who that is and has to tell you.",
+            "{}{} asked on {}. A {} with the key {key} signed for it; the hospital knows who that is and has to tell you.",
             asked.hospital_name,
+            match asked.revoked_ms {
+                Some(_) => ", which is accredited no more,",
+                None => "",
+            },
             time(asked.at_ms),
             asked.role.map_or("clinician", ClinicalRole::as_str)
         ),
@@ -312,16 +316,25 @@ fn review(page: &Page) -> String {
             time(by_ms)
         ),
         ReviewState::Overdue { since_ms } => format!(
-            "Overdue since {}. The hospital has lost standing, and loses more with every day.",
-            time(since_ms)
+            "Overdue since {}. {}",
+            time(since_ms),
+            match report.price {
+                Some(Price::Credit) => "The hospital loses standing with every day.",
+                Some(Price::Accreditation) => REVOKED,
+                Some(Price::Nothing | Price::RightToAsk { .. }) | None =>
+                    "That costs the hospital nothing: it runs no part of this network.",
+            }
         ),
         ReviewState::Given(review) => {
             let found = match review.verdict {
-                Verdict::Justified => "there was an emergency: justified.",
+                Verdict::Justified => "there was an emergency: justified.".to_owned(),
                 Verdict::Unjustified => {
-                    "there was no emergency: unjustified. The hospital has lost standing, or its right to ask for a time."
+                    format!(
+                        "there was no emergency: unjustified. {}",
+                        paid(report.price)
+                    )
                 }
-                Verdict::Inconclusive => "it cannot be told: inconclusive.",
+                Verdict::Inconclusive => "it cannot be told: inconclusive.".to_owned(),
             };
             let reviewer = review.reviewer.to_hex();
             let reviewer = reviewer.get(..8).unwrap_or(&reviewer).to_owned();
@@ -330,6 +343,21 @@ fn review(page: &Page) -> String {
                 time(review.at_ms)
             )
         }
+    }
+}
+
+const REVOKED: &str = "The hospital is accredited no more, and can ask for nobody's records.";
+
+/// What a verdict against the hospital has cost it.
+fn paid(price: Option<Price>) -> String {
+    match price {
+        Some(Price::Credit) => "The hospital has lost standing.".to_owned(),
+        Some(Price::RightToAsk { until_ms }) => format!(
+            "The hospital has lost its right to ask for anybody's records until {}.",
+            time(until_ms)
+        ),
+        Some(Price::Accreditation) => REVOKED.to_owned(),
+        Some(Price::Nothing) | None => "It has cost the hospital nothing.".to_owned(),
     }
 }
 

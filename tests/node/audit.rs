@@ -111,7 +111,7 @@ fn request(town: &Town, now: Millis, rng: &mut ChaCha20Rng) -> Request {
 }
 
 /// Hands a transaction in at the first node and waits until it is final and has had an effect; when that was.
-async fn act(town: &Town, transaction: SignedTransaction) -> Millis {
+pub(crate) async fn act(town: &Town, transaction: SignedTransaction) -> Millis {
     let client = town.client(0).await;
     let id = transaction.id();
     let refused = client.submit_many(vec![transaction], LONG).await;
@@ -122,7 +122,7 @@ async fn act(town: &Town, transaction: SignedTransaction) -> Millis {
 }
 
 /// Two of three approve, and one of them announces a release.
-async fn play(town: &Town) -> CaseId {
+pub(crate) async fn play(town: &Town) -> CaseId {
     let mut rng = ChaCha20Rng::from_seed([5; 32]);
     let body = TxBody::Enrol(Box::new(enrolment(town, &mut rng)));
     let now = act(town, town.sign(&key(PATIENT), 0, body)).await;

@@ -2,6 +2,7 @@
 
 use crate::running::{LONG, Running, program};
 use kithkin::bench::ports;
+use kithkin_actors::node::reviewer::PublicReviewer;
 use kithkin_actors::node::{HospitalKeys, NodeClient};
 use kithkin_protocol::crypto::SigningKey;
 use kithkin_protocol::ids::{BlockId, ChainId};
@@ -67,6 +68,10 @@ impl Town {
             ]);
             args.extend(["--hospital".to_owned(), keys]);
         }
+        let keys = at("reviewer");
+        let made = done(&["keys", "new", "--role", "reviewer", "--out", &keys]);
+        let made: PublicReviewer = toml::from_str(&made).expect("public parts");
+        args.extend(["--reviewer".to_owned(), made.reviewer.key.to_hex()]);
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         let chain = ChainId::from_hex(done(&args).trim()).expect("a chain id");
         let addresses: Vec<String> = (0..4)

@@ -18,7 +18,7 @@ use crate::ports::network::{AskErrorKind, Delivered, Port};
 use crate::validator::messages::{
     Answer, AwaitTx, Chain, ExportAudit, LightSteps, Look, Prove, ProveFinal, SubmitMany,
 };
-use crate::validator::{OFFENCES_MAX, Party, Validator, judge};
+use crate::validator::{ExportRoom, OFFENCES_MAX, Party, Validator, judge};
 use actix::{Handler, Message};
 use kithkin_protocol::ids::{ChainId, ValidatorId};
 use kithkin_protocol::ledger::{AdmissionError, SignedTransaction};
@@ -83,6 +83,8 @@ pub(super) struct House {
     pub(super) large: Arc<Semaphore>,
     /// Room for the proofs of light clients.
     pub(super) proofs: Arc<Semaphore>,
+    /// Room for audit bundles that are being made.
+    pub(super) exports: ExportRoom,
 }
 
 /// Room for large questions, all of it free.
@@ -382,8 +384,12 @@ impl House {
                 .await
             }
             Ask::Audit(subject) => {
-                self.query(ExportAudit(subject), AUDIT_WITHIN, Reply::Audit)
-                    .await
+                // Held until the answer is here, or nobody waits for it any more.
+                let Some((place, _asker)) = self.exports.enter().await else {
+                    return Reply::Refused(DoorRefusal::Busy);
+                };
+                let export = ExportAudit { subject, place };
+                self.query(export, AUDIT_WITHIN, Reply::Audit).await
             }
             Ask::Steps(after) => {
                 self.query(LightSteps { after }, ANSWER_WITHIN, Reply::Steps)

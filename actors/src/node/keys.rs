@@ -21,6 +21,8 @@ const VALIDATOR: &str = "validator";
 const HOSPITAL: &str = "hospital";
 /// The owner of an issuer's key in the vault.
 const ISSUER: &str = "issuer";
+/// The owner of a reviewer's key in the vault.
+pub(super) const REVIEWER: &str = "reviewer";
 
 /// Why keys cannot be made or read.
 #[derive(Debug, thiserror::Error)]
@@ -416,7 +418,7 @@ impl IssuerKeys {
     /// # Errors
     /// [`KeysError::NotIssuer`], [`KeysError::Missing`], [`KeysError::Vault`] when others may read it or the file is damaged.
     pub fn load(dir: &Path) -> Result<Self, KeysError> {
-        let mut others = [VALIDATOR, HOSPITAL].into_iter();
+        let mut others = [VALIDATOR, HOSPITAL, REVIEWER].into_iter();
         let other = others.find(|owner| dir.join(owner).exists());
         if let Some(found) = other {
             let dir = dir.to_owned();
@@ -442,9 +444,9 @@ impl IssuerKeys {
     }
 }
 
-fn fresh(dir: &Path, owner: &str) -> Result<KeySpace, KeysError> {
+pub(super) fn fresh(dir: &Path, owner: &str) -> Result<KeySpace, KeysError> {
     let vault = Vault::open(dir)?;
-    for owner in [VALIDATOR, HOSPITAL, ISSUER] {
+    for owner in [VALIDATOR, HOSPITAL, ISSUER, REVIEWER] {
         if dir.join(owner).exists() {
             return Err(KeysError::Exist {
                 dir: dir.to_owned(),
@@ -454,7 +456,7 @@ fn fresh(dir: &Path, owner: &str) -> Result<KeySpace, KeysError> {
     Ok(vault.keys_of(owner))
 }
 
-fn existing(dir: &Path, owner: &str, name: &'static str) -> Result<KeySpace, KeysError> {
+pub(super) fn existing(dir: &Path, owner: &str, name: &'static str) -> Result<KeySpace, KeysError> {
     if !dir.join(owner).exists() {
         let dir = dir.to_owned();
         return Err(KeysError::Missing { dir, name });
@@ -462,7 +464,11 @@ fn existing(dir: &Path, owner: &str, name: &'static str) -> Result<KeySpace, Key
     Ok(Vault::open(dir)?.keys_of(owner))
 }
 
-fn read(dir: &Path, space: &KeySpace, name: &'static str) -> Result<Secret32, KeysError> {
+pub(super) fn read(
+    dir: &Path,
+    space: &KeySpace,
+    name: &'static str,
+) -> Result<Secret32, KeysError> {
     space.load(name)?.ok_or_else(|| KeysError::Missing {
         dir: dir.to_owned(),
         name,

@@ -16,7 +16,7 @@ use crate::supervisor::{
     SupervisorError, WhenRunning,
 };
 use crate::validator::messages::{Answer, Look};
-use crate::validator::{Memory, SnapshotPolicy, Validator, ValidatorConfig};
+use crate::validator::{ExportRoom, Memory, SnapshotPolicy, Validator, ValidatorConfig};
 use actix::Addr;
 use kithkin_protocol::consensus::{self, Algorithm, Timing};
 use kithkin_protocol::credit::Part;
@@ -216,6 +216,7 @@ impl Node {
                 limits: config.limits,
                 large: door::room(),
                 proofs: door::proof_room(),
+                exports: ExportRoom::default(),
             };
             let address = listener.local_addr()?;
             let task = tokio::spawn(door::open(listener, house));

@@ -4,9 +4,10 @@ use super::device::Device;
 use super::messages::PatientError;
 use crate::scope::{every_batch_place, prove_batch};
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
-use kithkin_protocol::emergency::{Case, Disclosure, Facts};
+use kithkin_protocol::credit::Electorate;
+use kithkin_protocol::emergency::{Case, Disclosure, Facts, HospitalFacts};
 use kithkin_protocol::ids::CaseId;
-use kithkin_protocol::ledger::{Confirmed, Enrolment, Hospital, State};
+use kithkin_protocol::ledger::{Confirmed, Enrolment, Hospital, Revoked, State};
 use kithkin_protocol::record::BatchHeader;
 use kithkin_protocol::units::Height;
 use std::time::{Duration, Instant};
@@ -27,17 +28,29 @@ pub(super) async fn disclose(device: &Device, id: CaseId) -> Result<Disclosure, 
     let (enrolment, _) = proved::<Enrolment>(device, roster_key, deadline).await?;
     let enrolment = enrolment.ok_or_else(|| missing("the roster of the case"))?;
     let hospital_key = State::hospital_key(case.hospital);
-    let (hospital, _) = proved::<Hospital>(device, hospital_key, deadline).await?;
-    let name = match hospital {
-        Some(hospital) => hospital.info.name,
-        None => format!("Hospital {}, which is accredited no more,", case.hospital),
+    let (accredited, _) = proved::<Hospital>(device, hospital_key, deadline).await?;
+    let revoked = match accredited {
+        Some(_) => None,
+        // A hospital's key never comes back: it was revoked before.
+        None => {
+            let key = State::revoked_key(case.hospital.into());
+            proved::<Revoked>(device, key, deadline).await?.0
+        }
     };
+    let (electorate, _) = proved::<Electorate>(device, State::electorate_key(), deadline).await?;
+    let validators = electorate.ok_or_else(|| missing("who votes"))?.current;
+    let hospital = HospitalFacts::of(
+        case.hospital,
+        accredited.as_ref(),
+        revoked.as_ref(),
+        &validators,
+    );
     let batches = batches(device, &case, deadline).await?;
     let facts = Facts {
         case: &case,
         as_of: (head.height, head.time_ms),
         roster: enrolment.roster_of(case.circle()),
-        hospital: &name,
+        hospital: hospital.ok_or_else(|| missing("the hospital"))?,
         batches: &batches,
     };
     Disclosure::of(&facts).map_err(|error| PatientError::Ledger {

@@ -4,15 +4,12 @@
 //! validator takes its present state and waits for the block after it. From a store at rest that state is made anew: from
 //! the newest snapshot before, or from the genesis, and the blocks since.
 
-use super::actor::Validator;
-use super::messages::{ExportAudit, QueryError};
+use super::export::ExportPlace;
 use super::snapshots::Snapshots;
 use super::storage::{ChainStore, StorageError};
 use crate::ports::names::ActorName;
-use crate::ports::network::Delivered;
 use crate::ports::store::{Space, Store, StoreError, StoreOptions};
-use actix::{Handler, ResponseFuture};
-use kithkin_protocol::audit::{self, BuildError, Bundle, BundleError, Source, Subject};
+use kithkin_protocol::audit::{self, BuildError, Bundle, Source, Subject};
 use kithkin_protocol::consensus::{Certificate, Finalized};
 use kithkin_protocol::emergency::Case;
 use kithkin_protocol::ids::{CaseId, PatientId};
@@ -22,13 +19,9 @@ use kithkin_protocol::ledger::{
     VALIDATORS_MAX,
 };
 use kithkin_protocol::units::{Height, Tier};
-use kithkin_protocol::wire;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// Largest bundle that is sent: with its frame it fits into one answer.
-pub const AUDIT_BYTES_MAX: usize = wire::FRAME_BYTES_MAX - 64 * 1024;
 
 /// Why a store shows nothing.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +64,9 @@ pub enum ArchiveError {
     /// A proof cannot be made.
     #[error(transparent)]
     Tree(#[from] TreeError),
+    /// Whoever asked has left.
+    #[error("nobody waits for the bundle any more")]
+    Unwanted,
 }
 
 /// A chain with the state before its last block: everything that a bundle is made from.
@@ -80,9 +76,36 @@ pub struct Archive {
     ledger: Ledger,
     /// The block after `ledger`.
     last: Step,
+    /// For whom it is read, while the validator runs.
+    place: Option<ExportPlace>,
 }
 
 impl Archive {
+    /// The chain of a validator that runs: its ledger, and the block after that.
+    pub(super) fn running(
+        genesis: Arc<Genesis>,
+        store: ChainStore,
+        ledger: Ledger,
+        last: Step,
+        place: ExportPlace,
+    ) -> Self {
+        Self {
+            genesis,
+            store,
+            ledger,
+            last,
+            place: Some(place),
+        }
+    }
+
+    /// Goes on only while somebody waits for it.
+    fn check_wanted(&self) -> Result<(), ArchiveError> {
+        match &self.place {
+            Some(place) if !place.is_wanted() => Err(ArchiveError::Unwanted),
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// Opens the folder of a cluster or of a node that does not run, and there the validator that got furthest.
     ///
     /// # Errors
@@ -136,6 +159,7 @@ impl Archive {
             },
             store,
             ledger,
+            place: None,
         })
     }
 
@@ -207,6 +231,7 @@ impl Source for Archive {
         let (snapshots, head) = (self.store.snapshots(), self.ledger.height());
         let mut steps: Vec<Step> = Vec::new();
         while steps.len() < STEPS_MAX {
+            self.check_wanted()?;
             let after = steps.last().map_or(Height(0), |step| step.header.height);
             let more = snapshots.steps_after(&self.store, after, head)?;
             if more.is_empty() {
@@ -221,10 +246,12 @@ impl Source for Archive {
     }
 
     fn prove(&mut self, key: Vec<u8>) -> Result<StateProof, ArchiveError> {
+        self.check_wanted()?;
         Ok(self.ledger.prove(key)?)
     }
 
     fn block(&mut self, height: Height) -> Result<Option<(Block, Certificate)>, ArchiveError> {
+        self.check_wanted()?;
         let found = self.store.block(height)?;
         Ok(found.map(|Finalized { block, certificate }| (Block::clone(&block), certificate)))
     }
@@ -243,50 +270,27 @@ impl Source for Archive {
         let batches = self.ledger.state().batches_of(patient, tier, up_to);
         Ok(batches.map(|(place, _)| *place).collect())
     }
-}
 
-/// The causes of a failure in one line.
-fn whole(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |error| error.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
-}
-
-impl Handler<Delivered<ExportAudit>> for Validator {
-    type Result = ResponseFuture<Result<Vec<u8>, QueryError>>;
-
-    fn handle(&mut self, delivered: Delivered<ExportAudit>, _: &mut Self::Context) -> Self::Result {
-        let subject = delivered.message.0;
-        let name = self.port.me();
-        let asked = self.prove_final(State::electorate_key());
-        let (ledger, store) = (self.ledger().clone(), self.store.clone());
-        let genesis = Arc::clone(&self.genesis);
-        Box::pin(async move {
-            let proved = asked?.await.map_err(|_| QueryError::Busy { name })?;
-            let export = move || -> Result<Vec<u8>, String> {
-                let mut archive = Archive {
-                    genesis,
-                    store,
-                    ledger,
-                    last: proved.step,
-                };
-                let bundle = archive.export(subject).map_err(|error| whole(&error))?;
-                bundle
-                    .encode()
-                    .map_err(|error: BundleError| error.to_string())
-            };
-            // Blocks are read and signatures checked: not on this thread.
-            match tokio::task::spawn_blocking(export).await {
-                Ok(Ok(bytes)) if bytes.len() <= AUDIT_BYTES_MAX => Ok(bytes),
-                Ok(Ok(bytes)) => {
-                    let (bytes, most) = (bytes.len(), AUDIT_BYTES_MAX);
-                    let reason = format!(
-                        "the bundle has {bytes} bytes, and {most} at most are sent: export it from the data folder, or one case at a time"
-                    );
-                    Err(QueryError::Audit { name, reason })
-                }
-                Ok(Err(reason)) => Err(QueryError::Audit { name, reason }),
-                Err(_) => Err(QueryError::Busy { name }),
-            }
-        })
+    fn heights_of(
+        &mut self,
+        cases: &[CaseId],
+        first: Height,
+        last: Height,
+    ) -> Result<Vec<Height>, ArchiveError> {
+        let mut heights = BTreeSet::new();
+        for case in cases {
+            heights.extend(self.store.heights_of(*case)?);
+        }
+        let begins = self.store.first_block();
+        if first < begins {
+            // Blocks that are not here are not in the index either: reading one of them names what is missing.
+            heights.extend([first, begins.minus(1)]);
+        }
+        let within = heights.range(first..=last.max(first));
+        Ok(within.copied().collect())
     }
 }
+
+#[cfg(test)]
+#[path = "archive_tests.rs"]
+mod tests;

@@ -1,5 +1,6 @@
 //! What a validator is asked and told.
 
+use super::export::ExportPlace;
 use crate::ports::names::ActorName;
 use actix::Message;
 use kithkin_protocol::audit::Subject;
@@ -130,9 +131,14 @@ pub struct ProveFinal(pub Vec<u8>);
 
 /// Anyone -> Validator. An audit bundle without attachments, as bytes ([`kithkin_protocol::audit`]), of the present state; it
 /// waits for the next block, which proves that. Whoever gets it verifies it from the genesis.
-#[derive(Clone, Debug, Message)]
+#[derive(Debug, Message)]
 #[rtype(result = "Result<Vec<u8>, QueryError>")]
-pub struct ExportAudit(pub Subject);
+pub struct ExportAudit {
+    /// About what.
+    pub subject: Subject,
+    /// Where it is made; it is given up when whoever waits for it has left.
+    pub place: ExportPlace,
+}
 
 /// An entry of the state before a final block.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -159,7 +165,7 @@ pub struct LightSteps {
 pub enum Look {
     /// Used sequence numbers of an account.
     Sequences(AccountId),
-    /// Cases that concern somebody and are live, or were closed lately.
+    /// Cases that concern somebody and are live, or were closed lately; of a hospital's no judged ones.
     Cases(Concern),
     /// Batches of one patient and tier up to a height, oldest first.
     Batches(PatientId, Tier, Height),

@@ -4,14 +4,17 @@
 //! `storage` what it keeps in RocksDB and how it comes back after a crash, `queries` its answers, `intake` transactions that
 //! come singly, `batch` those that come by the hundred, `outgoing` what it sends, `ahead` the next block before its time,
 //! `outlines` proposals between processes, `judge` signatures, `notes` and `convictions` what the logs say, `sync`, `serve` and
-//! `snapshots` how a node that is far behind gets the state, `archive` what auditors get.
+//! `snapshots` how a node that is far behind gets the state, `archive` what auditors get and `export` how they
+//! ask for it, `case_index` where in the chain a case is.
 
 mod actor;
 mod ahead;
 mod archive;
 mod batch;
+mod case_index;
 mod company;
 mod convictions;
+mod export;
 mod intake;
 mod judge;
 mod light;
@@ -27,8 +30,9 @@ mod storage;
 mod sync;
 
 pub use actor::{Memory, Validator, ValidatorConfig};
-pub use archive::{AUDIT_BYTES_MAX, Archive, ArchiveError};
+pub use archive::{Archive, ArchiveError};
 pub(crate) use batch::OFFENCES_MAX;
+pub use export::{AUDIT_BYTES_MAX, EXPORTS_MAX, ExportAsker, ExportPlace, ExportRoom};
 pub(crate) use intake::GOSSIP_MAX;
 #[cfg(test)]
 pub(crate) use judge::tests::signed;

@@ -144,7 +144,7 @@ impl Validator {
                 };
                 let mut cases: Vec<&Case> = match concern {
                     Concern::Patient(patient) => state.cases_of(patient).collect(),
-                    Concern::Hospital(_) => state.cases().collect(),
+                    Concern::Hospital(_) => state.open_cases().collect(),
                 };
                 cases.retain(|case| concern.covers_case(case) && lately(case));
                 // When there are too many, those that can still open something, then the newest.

@@ -8,6 +8,7 @@
 //! | `t` transaction, in the index | height, place, why it was rejected (as text) |
 //! | `s` entry | the entry's value |
 //! | `e` | the root of all entries |
+//! | `k` case, height | nothing: see `case_index` |
 //! | `w` height, number | a write-ahead record |
 //! | `l` height | who votes on the height, proved under its header's parent state root: a light client's step |
 //! | `q` | the first height that the validator votes on again after a quarantine |
@@ -20,6 +21,7 @@
 //! A body is the largest thing that is written, and it is written once: before the vote for its block, as a write-ahead
 //! record. The commit names it, and removes the bodies of the height that did not become final.
 
+use super::case_index;
 use super::snapshots::{Base, Snapshots, step_key};
 use crate::ports::store::{Batch, Space, StoreError};
 use kithkin_protocol::consensus::{Certificate, Finalized, Wal, WalEntry, WalError};
@@ -457,6 +459,7 @@ impl ChainStore {
             batch.put_index(tx_key(id), wire::encode_sized(&place, 16));
         }
         put_state(batch, &effects.writes);
+        case_index::put(batch, height, &effects.writes);
         put_root(batch, effects.state_root);
         if let Some(electorate) = &effects.electorate {
             let key = [b"l".as_slice(), &height.plus(1).0.to_be_bytes()].concat();

@@ -64,18 +64,17 @@ pub trait Source {
         up_to: Height,
     ) -> Result<Vec<BatchPlace>, Self::Error>;
 
-    /// Heights from `first` to `last`, ascending, whose blocks may hold transactions of the cases. Without an index: all of them.
+    /// Heights from `first` to `last`, ascending, whose blocks may hold transactions of the cases: by an index, since years of
+    /// blocks may lie between.
     ///
     /// # Errors
     /// As the source says.
     fn heights_of(
         &mut self,
-        _cases: &[CaseId],
+        cases: &[CaseId],
         first: Height,
         last: Height,
-    ) -> Result<Vec<Height>, Self::Error> {
-        Ok((first.0..=last.0).map(Height).collect())
-    }
+    ) -> Result<Vec<Height>, Self::Error>;
 }
 
 /// Why no bundle can be made.

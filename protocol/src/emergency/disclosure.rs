@@ -4,11 +4,13 @@
 //! Not here: the words. Who reads the chain names people by pseudonyms; the patient's own device knows their names.
 
 use super::{
-    Case, CaseError, ClinicalRole, ClosedBy, Phase, Purpose, Reading, Reason, RefusalReason, Review,
+    Case, CaseError, ClinicalRole, ClosedBy, Phase, Purpose, Reading, Reason, RefusalReason,
+    Review, Verdict,
 };
+use crate::credit::ValidatorSet;
 use crate::crypto::VerifyingKey;
 use crate::ids::{CaseId, HospitalId, KinId, PatientId};
-use crate::ledger::Member;
+use crate::ledger::{Accredited, Hospital, Member, Revoked, SUSPENSION_MS};
 use crate::record::BatchHeader;
 use crate::roster::Relation;
 use crate::units::{CircleKind, Height, Millis, Tier};
@@ -23,10 +25,98 @@ pub struct Facts<'a> {
     pub as_of: (Height, Millis),
     /// The circle that was asked, as it was in the case's epoch.
     pub roster: &'a [Member],
-    /// The hospital's name, as accredited.
-    pub hospital: &'a str,
+    /// The hospital that asked, as it stands now.
+    pub hospital: HospitalFacts<'a>,
     /// The patient's batches with their heights; those that the case does not reach are left out.
     pub batches: &'a [(Height, BatchHeader)],
+}
+
+/// What the ledger has of the hospital that asked, each entry proved.
+#[derive(Clone, Copy, Debug)]
+pub struct HospitalFacts<'a> {
+    name: &'a str,
+    standing: Standing,
+}
+
+/// Where the hospital stands now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// It is accredited.
+    Accredited {
+        /// Whether a validator of it has credit to lose.
+        runs_validator: bool,
+        /// May not ask before this time.
+        suspended_until_ms: Millis,
+    },
+    /// It is no more.
+    Revoked {
+        /// Since when.
+        since_ms: Millis,
+    },
+}
+
+impl<'a> HospitalFacts<'a> {
+    /// Reads what the ledger has under the three keys: the hospital as accredited, as revoked, and the validators of the next
+    /// height. None when `id` is neither accredited nor was, or an entry is another's.
+    #[must_use]
+    pub fn of(
+        id: HospitalId,
+        accredited: Option<&'a Hospital>,
+        revoked: Option<&'a Revoked>,
+        validators: &ValidatorSet,
+    ) -> Option<Self> {
+        if let Some(hospital) = accredited.filter(|hospital| hospital.info.id() == id) {
+            let mut validators = validators.iter();
+            let standing = Standing::Accredited {
+                runs_validator: validators.any(|info| info.hospital == Some(id)),
+                suspended_until_ms: hospital.suspended_until_ms,
+            };
+            let name = &hospital.info.name;
+            return Some(Self { name, standing });
+        }
+        let revoked = revoked?;
+        match &revoked.was {
+            Accredited::Hospital(info) if info.id() == id => Some(Self {
+                name: &info.name,
+                standing: Standing::Revoked {
+                    since_ms: revoked.time_ms,
+                },
+            }),
+            Accredited::Hospital(_) | Accredited::Issuer(_) | Accredited::Reviewer(_) => None,
+        }
+    }
+
+    fn revoked_ms(&self) -> Option<Millis> {
+        match self.standing {
+            Standing::Accredited { .. } => None,
+            Standing::Revoked { since_ms } => Some(since_ms),
+        }
+    }
+
+    /// What an overdue review, or a verdict against the hospital, costs it.
+    fn price(&self, review: ReviewState) -> Option<Price> {
+        let judged_ms = match review {
+            ReviewState::Given(review) if review.verdict == Verdict::Unjustified => {
+                Some(review.at_ms)
+            }
+            ReviewState::Overdue { .. } => None,
+            ReviewState::None | ReviewState::Due { .. } | ReviewState::Given(_) => return None,
+        };
+        Some(match (self.standing, judged_ms) {
+            (Standing::Revoked { .. }, _) => Price::Accreditation,
+            (
+                Standing::Accredited {
+                    suspended_until_ms: until_ms,
+                    ..
+                },
+                Some(at_ms),
+            ) if until_ms >= at_ms.plus(SUSPENSION_MS.0) => Price::RightToAsk { until_ms },
+            // Whoever was not suspended had credit to lose.
+            (Standing::Accredited { .. }, Some(_)) => Price::Credit,
+            (Standing::Accredited { runs_validator, .. }, None) if runs_validator => Price::Credit,
+            (Standing::Accredited { .. }, None) => Price::Nothing,
+        })
+    }
 }
 
 /// The report.
@@ -54,6 +144,8 @@ pub struct Disclosure {
     pub outcome: Outcome,
     /// What became of the review.
     pub review: ReviewState,
+    /// What it costs the hospital; none unless it is overdue or has found against it.
+    pub price: Option<Price>,
     /// What the patient can do now, the most pressing first.
     pub advice: Vec<Advice>,
     /// How many transactions the case consists of; none can be left out of it later.
@@ -67,6 +159,8 @@ pub struct Asked {
     pub hospital: HospitalId,
     /// Its name, as accredited.
     pub hospital_name: String,
+    /// Since when it is accredited no more; none while it is.
+    pub revoked_ms: Option<Millis>,
     /// The clinician's key, who has signed as well. The hospital knows whose it is.
     pub clinician: VerifyingKey,
     /// What the clinician is, as an issuer has vouched; none for an attempt without a credential.
@@ -180,13 +274,30 @@ pub enum ReviewState {
         /// The deadline.
         by_ms: Millis,
     },
-    /// The deadline has passed; the hospital pays for each day.
+    /// The deadline has passed; [`Price`] says whether that costs the hospital something.
     Overdue {
         /// Since when.
         since_ms: Millis,
     },
     /// Judged.
     Given(Review),
+}
+
+/// What a hospital pays for a review that is overdue, or that has found against it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Price {
+    /// Credit of the validators that it runs; for an overdue review again every day.
+    Credit,
+    /// It runs no validator: a verdict takes its right to ask for a time.
+    RightToAsk {
+        /// It may ask again from then on.
+        until_ms: Millis,
+    },
+    /// It runs no validator, and a review that is overdue takes nothing else.
+    Nothing,
+    /// It is accredited no more, and can ask for nothing.
+    Accreditation,
 }
 
 /// Something that the patient can do.
@@ -199,7 +310,7 @@ pub enum Advice {
     NothingToDo,
     /// Ask the hospital why it asked: the reviewer found no emergency.
     AskForReasons,
-    /// Remind the hospital of the review; it has lost standing and goes on losing it.
+    /// Remind the hospital of the review that is overdue.
     PressForReview,
     /// Tell the reviewer, before the deadline, what one knows of it.
     TellTheReviewer,
@@ -236,7 +347,8 @@ impl Disclosure {
             as_of_ms: facts.as_of.1,
             asked: Asked {
                 hospital: case.hospital,
-                hospital_name: facts.hospital.to_owned(),
+                hospital_name: facts.hospital.name.to_owned(),
+                revoked_ms: facts.hospital.revoked_ms(),
                 clinician: request.clinician,
                 role: request
                     .credential
@@ -256,6 +368,7 @@ impl Disclosure {
             granted_ms: case.granted_ms,
             outcome,
             review,
+            price: facts.hospital.price(review),
             transactions: case.log.1,
         })
     }
@@ -346,7 +459,7 @@ fn review_state(case: &Case) -> ReviewState {
 
 /// What fits the case; each thing has one reason to stand there.
 fn advice(case: &Case, kin: &[KinLine], review: ReviewState) -> Vec<Advice> {
-    use super::Verdict::Unjustified;
+    use Verdict::Unjustified;
     let (was_granted, is_live) = (case.granted_ms.is_some(), case.phase.is_live());
     let unjustified = matches!(review, ReviewState::Given(review) if review.verdict == Unjustified);
     let silent = kin.iter().any(|line| line.said == Said::Nothing);

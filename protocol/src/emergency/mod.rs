@@ -38,7 +38,8 @@ pub use case::Case;
 pub use credential::{CREDENTIAL_MS_MAX, ClinicalRole, Credential, CredentialError};
 pub use deeds::{Reading, Refusal, Review, ReviewTask};
 pub use disclosure::{
-    Advice, Asked, Disclosure, Facts, KinLine, Outcome, ReviewState, Said, TierLine,
+    Advice, Asked, Disclosure, Facts, HospitalFacts, KinLine, Outcome, Price, ReviewState, Said,
+    TierLine,
 };
 pub use phase::{ClosedBy, Phase, Verdict};
 pub use policy::{Escalation, LISTED_MAX, REMIND_MS_MIN, TierPolicy, WAITING_MS_MAX, WhoMayAsk};

@@ -448,6 +448,13 @@ impl State {
         self.cases.iter().map(|(_, case)| case)
     }
 
+    /// The cases that will still change: those that are live, those that wait for a verdict, and those after which the second
+    /// circle may be asked. By their next deadline; each of them has one.
+    pub fn open_cases(&self) -> impl Iterator<Item = &Case> {
+        let due = self.deadlines.iter();
+        due.filter_map(|((_, id), ())| self.cases.get(id))
+    }
+
     /// The cases of one patient, oldest first.
     pub fn cases_of(&self, patient: PatientId) -> impl Iterator<Item = &Case> {
         self.patient_cases

@@ -24,10 +24,13 @@ use std::sync::Arc;
 /// Plays the main job once.
 ///
 /// # Errors
-/// [`Failure::Usage`] for a record that cannot be read, [`Failure::Storage`] for a disk that cannot be used,
+/// [`Failure::Usage`] for a record that cannot be read or a folder that holds bundles, [`Failure::Storage`] for a disk that cannot be used,
 /// [`Failure::Cluster`] when a step fails, [`Failure::NotHeld`] when something did not come out as it must.
 pub async fn run(args: DemoArgs) -> Result<(), Failure> {
     let record = Record::read(args.record.as_deref()).map_err(Failure::Usage)?;
+    if let Some(out) = &args.audit {
+        audit::check_free(out).map_err(|error| Failure::Usage(error.into()))?;
+    }
     let mut interrupt = Interrupt::listen()
         .context("cannot listen for Ctrl-C")
         .map_err(Failure::Cluster)?;
@@ -61,15 +64,16 @@ pub async fn run(args: DemoArgs) -> Result<(), Failure> {
         .map_err(Failure::Storage)?;
 
     let outcome = told?;
-    let exported = exported.transpose();
-    let exported = exported.map_err(|error| Failure::Storage(error.into()))?;
     if args.json {
         report::print_json(&outcome).map_err(Failure::Cluster)?;
     } else {
         report::print_text(&timeline, &outcome);
-        if let Some(exported) = &exported {
-            println!("\nTo see what is proved of it:\n{}", exported.hint());
-        }
+    }
+    // What has happened is told first, whatever became of the bundles.
+    let exported = exported.transpose();
+    let exported = exported.map_err(|error| Failure::Storage(error.into()))?;
+    if let (false, Some(exported)) = (args.json, &exported) {
+        println!("\nTo see what is proved of it:\n{}", exported.hint());
     }
     match outcome.wrong().as_slice() {
         [] => Ok(()),

@@ -1,22 +1,23 @@
 //! `kithkin governance submit`: from a file with a quorum's signatures to a final block.
 
-use super::state::{ANSWER_WITHIN, LedgerView, Source, now, silent};
+use super::state::{ANSWER_WITHIN, LedgerView, Source, silent};
 use super::{Failure, failure, keys, words};
 use crate::cli::SubmitArgs;
+use crate::commands::submitting::{self, Paper};
 use anyhow::anyhow;
 use kithkin_actors::node::amendment::{AmendmentError, Draft};
 use kithkin_actors::node::client::News;
-use kithkin_actors::node::{ClientFailure, NodeClient, NodeKeys};
-use kithkin_actors::validator::messages::{Answer, Look};
+use kithkin_actors::node::{ClientFailure, NodeKeys};
 use kithkin_protocol::credit::CHANGE_DELAY;
-use kithkin_protocol::crypto::SigningKey;
-use kithkin_protocol::ids::AccountId;
-use kithkin_protocol::ledger::{Change, Clause, SignedTransaction, Transaction, TxBody, TxProof};
-use kithkin_protocol::units::{Height, Millis};
-use std::time::{Duration, Instant};
+use kithkin_protocol::ledger::{Change, Clause, TxBody};
+use kithkin_protocol::units::Height;
+use std::time::Instant;
 
-/// How long the transaction stays valid: a try, not a standing order.
-const VALID_FOR: Millis = Millis(600_000);
+/// What is handed in, for people.
+const AMENDMENT: Paper = Paper {
+    name: "the amendment",
+    asked_by: "kithkin governance show",
+};
 
 /// Hands an amendment in and waits until it is final.
 pub(super) async fn run(args: &SubmitArgs) -> Result<(), Failure> {
@@ -35,8 +36,9 @@ pub(super) async fn run(args: &SubmitArgs) -> Result<(), Failure> {
     };
     let key = node_keys.identity_as(member.id).vote_key;
     let body = TxBody::Governance(Box::new(governance));
-    let transaction = envelope(&source.client, &view, &key, body).await?;
-    let proof = hand_in(&source.client, transaction, deadline).await?;
+    let place = (view.chain, view.time_ms);
+    let transaction = submitting::envelope(&source.client, place, &key, body).await?;
+    let proof = submitting::hand_in(&source.client, transaction, &AMENDMENT, deadline).await?;
     let height = proof.header.height;
     let proved = args.genesis.is_some();
     if proved {
@@ -72,57 +74,6 @@ async fn in_force(source: &mut Source, deadline: Instant) -> Result<LedgerView, 
                 )));
             }
         }
-    }
-}
-
-async fn envelope(
-    client: &NodeClient,
-    view: &LedgerView,
-    key: &SigningKey,
-    body: TxBody,
-) -> Result<SignedTransaction, Failure> {
-    let signer = key.verifying_key();
-    let look = Look::Sequences(AccountId::of(&signer));
-    let answer = client.look(look, ANSWER_WITHIN).await.map_err(silent)?;
-    let Answer::Sequences(window) = answer else {
-        return Err(silent(ClientFailure::Other));
-    };
-    let content = Transaction {
-        chain: view.chain,
-        signer,
-        sequence: window.lowest(),
-        valid_until_ms: view.time_ms.max(now()).plus(VALID_FOR.0),
-        body,
-    };
-    Ok(content.sign(key))
-}
-
-async fn hand_in(
-    client: &NodeClient,
-    transaction: SignedTransaction,
-    deadline: Instant,
-) -> Result<TxProof, Failure> {
-    let id = transaction.id();
-    let submitted = client.submit_many(vec![transaction], ANSWER_WITHIN);
-    if let Some((_, refusal)) = submitted.await.map_err(silent)?.into_iter().next() {
-        return Err(Failure::NotHeld(
-            anyhow!(refusal).context("the node does not take the amendment"),
-        ));
-    }
-    let within = deadline
-        .saturating_duration_since(Instant::now())
-        .max(Duration::from_secs(1));
-    let last = client.await_tx(id, within).await.map_err(|error| {
-        Failure::NotHeld(anyhow!(error).context(
-            "the amendment was handed in and is not final yet; it may become so, and kithkin governance show says whether it has",
-        ))
-    })?;
-    let height = last.proof.header.height;
-    match last.rejected {
-        None => Ok(last.proof),
-        Some(reason) => Err(Failure::NotHeld(anyhow!(
-            "the ledger has refused the amendment at height {height}: {reason}"
-        ))),
     }
 }
 

@@ -15,7 +15,7 @@ impl State {
     #[must_use]
     pub fn review_tasks(&self, reviewer: AccountId) -> Vec<ReviewTask> {
         let open = self
-            .cases()
+            .open_cases()
             .filter(|case| self.may_judge(reviewer, case).is_ok());
         let mut tasks: Vec<_> = open.filter_map(Case::review_task).collect();
         tasks.sort_by_key(|task| (task.due_ms, task.case));

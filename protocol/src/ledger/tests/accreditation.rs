@@ -44,7 +44,7 @@ fn reviewer(n: u8, at: Option<u8>) -> Clause {
     }))
 }
 
-fn revoke(role: Role, n: u8) -> Clause {
+pub(super) fn revoke(role: Role, n: u8) -> Clause {
     let account = account(n);
     Clause::Revoke { role, account }
 }
@@ -69,7 +69,7 @@ impl Chain {
     }
 
     /// What an amendment does beside being adopted.
-    fn amend(&mut self, changes: Vec<Clause>) -> Vec<What> {
+    pub(super) fn amend(&mut self, changes: Vec<Clause>) -> Vec<What> {
         let body = self.governance(changes.clone());
         let mut what = self.act(VALIDATOR, body);
         match what.first() {

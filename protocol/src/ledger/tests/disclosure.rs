@@ -1,10 +1,11 @@
 //! The report to the patient, drawn from cases as the ledger has them.
 
+use super::accreditation::revoke;
 use super::chain::*;
 use crate::crypto::Digest;
 use crate::emergency::{
-    Advice, CaseError, ClosedBy, Disclosure, Facts, Outcome, Phase, Reading, RefusalReason,
-    ReviewState, Said, Verdict,
+    Advice, CaseError, ClosedBy, Disclosure, Facts, HospitalFacts, Outcome, Phase, Price, Reading,
+    RefusalReason, ReviewState, Said, Verdict,
 };
 use crate::ids::{CaseId, HospitalId, KinId};
 use crate::ledger::*;
@@ -15,6 +16,14 @@ fn kin(n: u8) -> KinId {
     KinId::of(&key(n).verifying_key())
 }
 
+fn hospital_of(chain: &Chain, id: CaseId) -> HospitalFacts<'_> {
+    let state = chain.ledger.state();
+    let id = state.case(id).expect("on chain").hospital;
+    let (accredited, revoked) = (state.hospital(id), state.revoked(id.into()));
+    let validators = state.standings().validators();
+    HospitalFacts::of(id, accredited, revoked, validators).expect("known")
+}
+
 fn report_of(chain: &Chain, id: CaseId, batches: &[(Height, BatchHeader)]) -> Disclosure {
     let state = chain.ledger.state();
     let case = state.case(id).expect("on chain");
@@ -23,7 +32,7 @@ fn report_of(chain: &Chain, id: CaseId, batches: &[(Height, BatchHeader)]) -> Di
         case,
         as_of: (chain.ledger.height(), chain.ledger.head_time()),
         roster: roster.expect("kept").roster_of(case.circle()),
-        hospital: &state.hospital(case.hospital).expect("accredited").info.name,
+        hospital: hospital_of(chain, id),
         batches,
     };
     Disclosure::of(&facts).expect("facts that fit")
@@ -162,6 +171,67 @@ fn a_case_that_came_to_nothing_is_told_too() {
     nothing(&expired);
 }
 
+/// A case of `hospital` that was granted and closed.
+fn closed(chain: &mut Chain, hospital: u8) -> CaseId {
+    let request = chain.request_of(hospital);
+    let case = chain.opened(hospital, request);
+    for n in &KIN[..2] {
+        let approval = chain.approval(case);
+        chain.act(*n, approval);
+    }
+    chain.act(hospital, TxBody::Close { case });
+    case
+}
+
+/// Credit only whoever runs a validator can lose; without one it is the right to ask, and an overdue review costs nothing. What
+/// was revoked keeps its name, and has no more to lose.
+#[test]
+fn a_review_costs_each_hospital_what_it_has() {
+    let mut chain = Chain::new();
+    chain.enrol();
+    let (with, without) = (
+        closed(&mut chain, HOSPITAL),
+        closed(&mut chain, OTHER_HOSPITAL),
+    );
+    let priced = |chain: &Chain, case| report(chain, case).price;
+    assert_eq!([with, without].map(|case| priced(&chain, case)), [None; 2]);
+    let week = 7 * 24 * 3_600_000;
+    chain.run_after(week, Vec::new());
+    assert_eq!(priced(&chain, with), Some(Price::Credit));
+    assert_eq!(priced(&chain, without), Some(Price::Nothing));
+    let judge = |chain: &mut Chain, case, verdict| {
+        chain.act(REVIEWER, TxBody::Review { case, verdict });
+        priced(chain, case)
+    };
+    let credit = judge(&mut chain, with, Verdict::Unjustified);
+    assert_eq!(credit, Some(Price::Credit));
+    let right = judge(&mut chain, without, Verdict::Unjustified);
+    let until_ms = chain.ledger.head_time().plus(SUSPENSION_MS.0);
+    assert_eq!(right, Some(Price::RightToAsk { until_ms }));
+    let fine = closed(&mut chain, HOSPITAL);
+    assert_eq!(judge(&mut chain, fine, Verdict::Justified), None);
+
+    assert_eq!(report(&chain, without).asked.revoked_ms, None);
+    chain.amend(vec![revoke(Role::Hospital, OTHER_HOSPITAL)]);
+    let revoked = report(&chain, without);
+    assert_eq!(revoked.asked.hospital_name, "hospital 3");
+    assert_eq!(revoked.asked.revoked_ms, Some(chain.ledger.head_time()));
+    assert_eq!(revoked.price, Some(Price::Accreditation));
+}
+
+/// Somebody else's entry says nothing about the hospital.
+#[test]
+fn a_hospital_is_told_of_by_its_own_entries() {
+    let chain = Chain::new();
+    let state = chain.ledger.state();
+    let id = |n| HospitalId::of(&key(n).verifying_key());
+    let validators = state.standings().validators();
+    let of =
+        |asked, entry| HospitalFacts::of(id(asked), state.hospital(id(entry)), None, validators);
+    assert!(of(HOSPITAL, HOSPITAL).is_some());
+    assert!(of(HOSPITAL, OTHER_HOSPITAL).is_none() && of(KIN[0], KIN[0]).is_none());
+}
+
 /// Only batches of the tier that stood when it was asked count; records that were named one by one are counted themselves.
 #[test]
 fn the_records_that_were_asked_for_are_counted() {
@@ -213,7 +283,7 @@ fn a_roster_that_is_not_the_cases_is_refused() {
             case,
             as_of: (Height(1), Millis(1)),
             roster,
-            hospital: "",
+            hospital: hospital_of(&chain, id),
             batches: &[],
         })
     };

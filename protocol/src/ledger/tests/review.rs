@@ -137,6 +137,41 @@ fn a_task_names_its_deadline_and_the_most_urgent_comes_first() {
     assert_eq!(mine(&chain).len(), 1);
 }
 
+/// However many cases there ever were, only those that are not over are looked at; and no task is missed.
+#[test]
+fn looking_for_tasks_passes_by_what_is_over() {
+    let mut chain = chain();
+    chain.enrol();
+    let mut waiting = Vec::new();
+    for n in 0..6 {
+        let case = closed(&mut chain, [HOSPITAL, OTHER_HOSPITAL][n % 2]);
+        if n < 4 {
+            let verdict = Verdict::Justified;
+            chain.act(REVIEWER, TxBody::Review { case, verdict });
+        } else {
+            waiting.push(case);
+        }
+        let vetoed = chain.open_case();
+        chain.act(PATIENT, TxBody::Veto { case: vetoed });
+        // So often, and no oftener, may one hospital ask within a day.
+        chain.run_after(DAY, Vec::new());
+    }
+    let live = chain.open_case();
+    let state = chain.ledger.state();
+    assert_eq!(state.cases().count(), 13);
+    let open: Vec<_> = state.open_cases().map(|case| case.id).collect();
+    assert_eq!(open.len(), 3);
+    assert!(open.contains(&live) && waiting.iter().all(|case| open.contains(case)));
+    let tasks = state.review_tasks(account(REVIEWER));
+    let tasks: Vec<_> = tasks.iter().map(|task| task.case).collect();
+    assert_eq!(tasks, waiting);
+    // Overdue, it waits on.
+    chain.run_after(30 * DAY, Vec::new());
+    let state = chain.ledger.state();
+    assert_eq!(state.open_cases().count(), 2);
+    assert_eq!(state.review_tasks(account(REVIEWER)).len(), 2);
+}
+
 /// Rule 6: 20,000 at once and again every day, whoever has the validator; a late verdict ends it.
 #[test]
 fn an_overdue_review_costs_credit_once_a_day_until_the_verdict() {
