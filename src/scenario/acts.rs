@@ -58,6 +58,7 @@ impl Player<'_> {
             Act::NewPhone(phone) => self.new_phone(phone).await,
             Act::WaitEpoch(wait) => self.wait_epoch(wait).await,
             Act::WaitDrill(wait) => self.wait_drill(wait).await,
+            Act::WaitReadiness(wait) => self.wait_readiness(wait).await,
             Act::WaitRoster(wait) => self.wait_roster(wait).await,
             Act::WaitPieces(wait) => self.wait_pieces(wait).await,
             Act::Wipe(of) => self.wipe(of.kin).await,

@@ -217,6 +217,7 @@ impl Check {
             }
             Act::WaitEpoch(wait) => self.actor(wait.patient.into()),
             Act::WaitDrill(wait) => self.actor(wait.patient.into()),
+            Act::WaitReadiness(wait) => self.kin_of(wait.patient, &wait.silent),
             Act::WaitRoster(wait) => self.actor(wait.patient.into()),
             Act::WaitPieces(wait) => self.actor(wait.kin.into()),
             Act::Wipe(of) => self.actor(of.kin.into()),
@@ -310,12 +311,7 @@ impl Check {
                     self.actor((*kin).into());
                 }
             }
-            Expect::Roster { patient, kin } => {
-                self.actor((*patient).into());
-                for kin in kin {
-                    self.actor((*kin).into());
-                }
-            }
+            Expect::Roster { patient, kin } => self.kin_of(*patient, kin),
             Expect::NothingLeft {} | Expect::ViewChanges { .. } | Expect::Height { .. } => {}
         }
     }
@@ -396,6 +392,13 @@ impl Check {
         self.actor(device.into());
         if patient == device {
             self.problem(format!("{device} is the patient's old device; name another patient of the cast as the new one"));
+        }
+    }
+
+    fn kin_of(&mut self, patient: PatientName, kin: &[super::words::KinName]) {
+        self.actor(patient.into());
+        for kin in kin {
+            self.actor((*kin).into());
         }
     }
 
@@ -492,6 +495,7 @@ impl Act {
             Self::NewPhone(_) => "new_phone",
             Self::WaitEpoch(_) => "wait_epoch",
             Self::WaitDrill(_) => "wait_drill",
+            Self::WaitReadiness(_) => "wait_readiness",
             Self::WaitRoster(_) => "wait_roster",
             Self::WaitPieces(_) => "wait_pieces",
             Self::Wipe(_) => "wipe",

@@ -17,8 +17,8 @@ pub(super) use devices::{NewPhone, Rebuild, Vouch, WaitDevice, WaitErased};
 pub(super) use erasures::Erase;
 pub(super) use reviews::{Disclose, Review, WaitOverdue};
 pub(super) use rosters::{
-    ChangeRoster, OfKin, Roster, RosterWord, WaitDrill, WaitEpoch, WaitPieces, WaitRoster,
-    WaitSecondCircle,
+    ChangeRoster, OfKin, Roster, RosterWord, WaitDrill, WaitEpoch, WaitPieces, WaitReadiness,
+    WaitRoster, WaitSecondCircle,
 };
 
 use super::words::{AnyName, HospitalName, KinName, PatientName, Span, Target, ValidatorName};
@@ -160,6 +160,8 @@ pub enum Act {
     WaitEpoch(WaitEpoch),
     /// Waits until so many kin have proved their shares alive.
     WaitDrill(WaitDrill),
+    /// Waits until a patient's device names exactly these kin as silent.
+    WaitReadiness(WaitReadiness),
     /// Waits until no change of a patient's roster is under way.
     WaitRoster(WaitRoster),
     /// Waits until a kin keeps so many pieces of records.

@@ -3,9 +3,9 @@
 use super::device::{Device, lost};
 use super::messages::{
     AboutRoster, Disclose, Enrol, Enrolled, Erase, ErasureReport, FetchCapsules, FetchRedealt,
-    Keys, PatientError, ReadAll, Rebuild, Rebuilt, ShowKeys, Veto,
+    Keys, PatientError, ReadAll, Rebuild, Rebuilt, ShowKeys, ShowReadiness, Veto,
 };
-use super::{anew, consent, disclose, enrol, erase, read, roster};
+use super::{anew, consent, disclose, enrol, erase, read, readiness, roster};
 use crate::friend_relative::messages::Bundle;
 use crate::identity::{Identity, Setting};
 use crate::ports::names::ActorName;
@@ -23,7 +23,7 @@ use kithkin_protocol::emergency::{CaseEvent, Disclosure};
 use kithkin_protocol::ids::{CaseId, HospitalId};
 use kithkin_protocol::ledger::{TxBody, What};
 use kithkin_protocol::record::RewrappedBatch;
-use kithkin_protocol::roster::RosterEvent;
+use kithkin_protocol::roster::{Readiness, RosterEvent};
 use kithkin_protocol::units::Height;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -170,6 +170,10 @@ impl Handler<Delivered<Notice>> for Patient {
                 if matches!(step, RosterEvent::Done(_)) {
                     self.finish(ctx);
                 }
+                // One begins when the one before is over.
+                if matches!(step, RosterEvent::DrillDue(_)) {
+                    ctx.spawn(readiness::tell(self.device.clone()).into_actor(self));
+                }
             }
             if let What::Case {
                 case,
@@ -233,6 +237,16 @@ impl Handler<Delivered<Disclose>> for Patient {
         } = message;
         self.at_the_screen(from, async move |device| {
             disclose::disclose(&device, case).await
+        })
+    }
+}
+
+impl Handler<Delivered<ShowReadiness>> for Patient {
+    type Result = ResponseFuture<Result<Readiness, PatientError>>;
+
+    fn handle(&mut self, message: Delivered<ShowReadiness>, _: &mut Self::Context) -> Self::Result {
+        self.at_the_screen(message.from, async move |device| {
+            readiness::readiness(&device).await
         })
     }
 }

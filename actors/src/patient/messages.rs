@@ -10,7 +10,7 @@ use kithkin_protocol::ids::{
 };
 use kithkin_protocol::ledger::Member;
 use kithkin_protocol::record::{CopiesErased, Erasure, RewrappedBatch};
-use kithkin_protocol::roster::{Plan, RosterRules};
+use kithkin_protocol::roster::{Plan, Readiness, RosterRules};
 use kithkin_protocol::units::{Height, Millis, Tier};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -156,6 +156,11 @@ pub struct FetchCapsules {
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "Result<Disclosure, PatientError>")]
 pub struct Disclose(pub CaseId);
+
+/// Driver (the patient's screen) -> Patient. "Would my kin be there?" What the drills have shown, as the ledger proves it.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "Result<Readiness, PatientError>")]
+pub struct ShowReadiness;
 
 /// Driver (the patient's screen) -> Patient. Has an upload erased by everybody who holds anything of it: the order goes on
 /// chain, then all are asked for signed receipts. Asking again asks those who have not answered.

@@ -11,6 +11,7 @@
 //! | [`consent`] | letting hospitals read, outside emergencies |
 //! | `disclose` | the report about a case, from what the ledger proves |
 //! | `erase` | having records erased: the order, and receipts of deletion from every holder |
+//! | `readiness` | what drills say of the kin, told to the person |
 //! | `read` | opening records with the own keys |
 //! | `roster` | proposing and stopping changes of the roster |
 //! | `anew` | a new device: rebuilding the keys, dealing others, wrapping the records' keys anew |
@@ -29,6 +30,7 @@ mod enrol;
 mod erase;
 pub mod messages;
 mod read;
+mod readiness;
 mod roster;
 mod storage;
 #[cfg(test)]

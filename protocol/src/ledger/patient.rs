@@ -4,7 +4,7 @@ use crate::crypto::{Digest, HashWriter};
 use crate::ids::{AccountId, CaseId, KinId, PatientId};
 use crate::ledger::enrolment::{Enrolment, Member, Seat};
 use crate::record::Rewrapped;
-use crate::roster::Present;
+use crate::roster::{Attendance, Present};
 use crate::sharing::Threshold;
 use crate::units::{CircleKind, Epoch, Height, Millis, ShareIndex, Tier};
 use serde::{Deserialize, Serialize};
@@ -86,6 +86,10 @@ pub struct Drill {
     pub due_ms: Millis,
     /// The present one: the height that it was drawn from and its seed; none before the first.
     pub round: Option<(Height, Digest)>,
+    /// When that one began, block time.
+    pub began_ms: Millis,
+    /// How each kin that was called has answered so far.
+    pub attendance: BTreeMap<KinId, Attendance>,
     /// When each kin, by share index, last proved the shares of all tiers: height and block time.
     pub proved: BTreeMap<ShareIndex, (Height, Millis)>,
     /// What each kin last showed of the pieces of records that it should hold.

@@ -21,6 +21,7 @@ mod complaints;
 mod dealing;
 mod handover;
 mod plan;
+mod readiness;
 mod relation;
 mod rules;
 
@@ -28,6 +29,7 @@ pub use dealing::{DealingError, TierDealing, handed_over, refresh, reshare};
 pub(crate) use handover::Outcome;
 pub use handover::{Complaint, Dealt, Fault, Handover, Stage};
 pub use plan::{Plan, Present, Proposer};
+pub use readiness::{Attendance, Readiness, Silence};
 pub use relation::Relation;
 pub use rules::{DELAY_MS_MAX, PERIOD_MS, RosterRules};
 
@@ -166,6 +168,15 @@ pub enum RosterEvent {
         held: u8,
         /// Places that it says it has lost.
         lost: u8,
+    },
+    /// A drill is over, and this kin has not proved its shares in it.
+    Missed(KinId),
+    /// A drill is over, and this kin has shown nothing of the pieces that it should hold.
+    Unshown {
+        /// The kin.
+        kin: KinId,
+        /// The tier.
+        tier: Tier,
     },
 }
 
