@@ -215,6 +215,17 @@ impl Check {
                     self.problem("only the patient or a kin can propose a kin's new device");
                 }
             }
+            Act::ChangeRules(change) => {
+                self.actor(change.patient.into());
+                self.some(change.tiers.is_empty(), "tiers");
+                for hospital in change.only.iter().flatten() {
+                    self.actor((*hospital).into());
+                }
+                if change.only.is_some() && change.any_hospital {
+                    self.problem("say only = [hospitals] or any_hospital = true, not both");
+                }
+            }
+            Act::WaitRules(wait) => self.actor(wait.patient.into()),
             Act::WaitEpoch(wait) => self.actor(wait.patient.into()),
             Act::WaitDrill(wait) => self.actor(wait.patient.into()),
             Act::WaitReadiness(wait) => self.kin_of(wait.patient, &wait.silent),
@@ -299,7 +310,9 @@ impl Check {
                     self.actor((*validator).into());
                 }
             }
-            Expect::Epoch { patient, .. } | Expect::Proved { patient, .. } => {
+            Expect::Epoch { patient, .. }
+            | Expect::Proved { patient, .. }
+            | Expect::Rules { patient, .. } => {
                 self.actor((*patient).into());
             }
             Expect::Device { patient, is } => {
@@ -487,6 +500,8 @@ impl Act {
             Self::MisuseConsent(_) => "misuse_consent",
             Self::WaitConsent(_) => "wait_consent",
             Self::ChangeRoster(_) => "change_roster",
+            Self::ChangeRules(_) => "change_rules",
+            Self::WaitRules(_) => "wait_rules",
             Self::Roster(_) => "roster",
             Self::Vouch(_) => "vouch",
             Self::WaitDevice(_) => "wait_device",

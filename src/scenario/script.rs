@@ -8,6 +8,7 @@ mod devices;
 mod erasures;
 mod reviews;
 mod rosters;
+mod rules;
 
 pub(super) use consent::{
     Ender, GrantConsent, OfConsent, ReadWithConsent, RenewConsent, RevokeConsent, StandingWord,
@@ -20,6 +21,7 @@ pub(super) use rosters::{
     ChangeRoster, OfKin, Roster, RosterWord, WaitDrill, WaitEpoch, WaitPieces, WaitReadiness,
     WaitRoster, WaitSecondCircle,
 };
+pub(super) use rules::{ChangeRules, WaitRules};
 
 use super::words::{AnyName, HospitalName, KinName, PatientName, Span, Target, ValidatorName};
 use kithkin_protocol::emergency::{Phase, Purpose, Reason, RefusalReason};
@@ -144,6 +146,10 @@ pub enum Act {
     WaitConsent(WaitConsent),
     /// A change of a patient's roster is proposed.
     ChangeRoster(ChangeRoster),
+    /// A patient's device lays down other rules.
+    ChangeRules(ChangeRules),
+    /// Waits until rules of a patient are in force.
+    WaitRules(WaitRules),
     /// Somebody has something to say about a patient's roster.
     Roster(Roster),
     /// Kin vouch for a patient's new device.

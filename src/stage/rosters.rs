@@ -117,6 +117,19 @@ impl Stage {
         }
     }
 
+    /// The patient's device lays down other rules.
+    ///
+    /// # Errors
+    /// [`StageError`].
+    pub async fn lay_down(
+        &self,
+        patient: u16,
+        wish: patient::LayDown,
+    ) -> Result<patient::LaidDown, StageError> {
+        let to = ActorName::Patient(patient);
+        Ok(self.ask_once::<Patient, _>(to, wish).await??)
+    }
+
     /// How ready a patient's kin are, as the patient's own device tells it.
     ///
     /// # Errors

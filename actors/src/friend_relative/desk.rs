@@ -225,8 +225,7 @@ impl Desk {
         let enrolled = self.enrolled(patient, HINT_PATIENCE).await?;
         let stands = enrolled
             .filter(|enrolled| {
-                let digest = enrolled.enrolment.digest(self.client.chain(), patient);
-                digest == ward.digest && enrolled.epoch == ward.epoch
+                enrolled.was_enrolled_as(ward.digest) && enrolled.epoch == ward.epoch
             })
             .is_some();
         if !stands {

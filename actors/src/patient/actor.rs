@@ -3,9 +3,10 @@
 use super::device::{Device, lost};
 use super::messages::{
     AboutRoster, Disclose, Enrol, Enrolled, Erase, ErasureReport, FetchCapsules, FetchRedealt,
-    Keys, PatientError, ReadAll, Rebuild, Rebuilt, ShowKeys, ShowReadiness, Veto,
+    Keys, LaidDown, LayDown, PatientError, ReadAll, Rebuild, Rebuilt, ShowKeys, ShowReadiness,
+    Veto,
 };
-use super::{anew, consent, disclose, enrol, erase, read, readiness, roster};
+use super::{anew, consent, disclose, enrol, erase, read, readiness, roster, rules};
 use crate::friend_relative::messages::Bundle;
 use crate::identity::{Identity, Setting};
 use crate::ports::names::ActorName;
@@ -269,6 +270,17 @@ impl Handler<Delivered<AboutRoster>> for Patient {
         let Delivered { from, message } = message;
         self.at_the_screen(from, async move |device| {
             roster::about(device, message).await
+        })
+    }
+}
+
+impl Handler<Delivered<LayDown>> for Patient {
+    type Result = ResponseFuture<Result<LaidDown, PatientError>>;
+
+    fn handle(&mut self, message: Delivered<LayDown>, _: &mut Self::Context) -> Self::Result {
+        let Delivered { from, message } = message;
+        self.at_the_screen(from, async move |device| {
+            rules::lay_down(device, message).await
         })
     }
 }

@@ -23,7 +23,7 @@ pub(super) async fn disclose(device: &Device, id: CaseId) -> Result<Disclosure, 
     let unknown = PatientError::Case { case: id };
     let case = case.filter(|case| case.patient() == device.me);
     let case = case.ok_or(unknown)?;
-    let roster_key = State::roster_key(device.me, case.request.epoch);
+    let roster_key = State::roster_key(device.me, case.epochs());
     let (enrolment, _) = proved::<Enrolment>(device, roster_key, deadline).await?;
     let enrolment = enrolment.ok_or_else(|| missing("the roster of the case"))?;
     let hospital_key = State::hospital_key(case.hospital);

@@ -79,6 +79,30 @@ pub enum AboutRoster {
     Veto,
 }
 
+/// Driver (the patient's screen) -> Patient. Lays down other rules; what is not named stays. The reply comes when it is final. What makes
+/// the rules stricter counts from then on, everything else when the kin could have objected.
+#[derive(Clone, Debug, Default, Message)]
+#[rtype(result = "Result<LaidDown, PatientError>")]
+pub struct LayDown {
+    /// Rules of tiers.
+    pub policies: Vec<(Tier, TierPolicy)>,
+    /// When kin are asked again, and from when on the second circle may be asked.
+    pub escalation: Option<Escalation>,
+    /// How much time changes of the roster take, and how often shares are refreshed and tried.
+    pub roster: Option<RosterRules>,
+}
+
+/// Rules that stand on chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaidDown {
+    /// Height of the block.
+    pub height: Height,
+    /// How long kin may object before they count; none when they count already.
+    pub waits_ms: Option<Millis>,
+    /// What is other than before, in words.
+    pub changes: Vec<String>,
+}
+
 /// Where ciphertexts come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {

@@ -14,6 +14,7 @@
 //! | `readiness` | what drills say of the kin, told to the person |
 //! | `read` | opening records with the own keys |
 //! | `roster` | proposing and stopping changes of the roster |
+//! | `rules` | laying down other rules |
 //! | `anew` | a new device: rebuilding the keys, dealing others, wrapping the records' keys anew |
 //! | `storage` | what a new device keeps until all kin hold what it dealt |
 //!
@@ -32,6 +33,7 @@ pub mod messages;
 mod read;
 mod readiness;
 mod roster;
+mod rules;
 mod storage;
 #[cfg(test)]
 mod tests;

@@ -14,11 +14,11 @@ use crate::emergency::{Case, Circle};
 use crate::ids::{AccountId, CaseId, PatientId};
 use crate::ledger::light::{Follower, Step};
 use crate::ledger::{
-    Accredited, BatchPlace, Block, Enrolment, Genesis, Hospital, Meta, Patient, Register, Replay,
-    Revoked, Role, SignedTransaction, State, StateProof, TxBody,
+    Accredited, BatchPlace, Block, Enrolment, Epochs, Genesis, Hospital, Meta, Patient, Register,
+    Replay, Revoked, Role, SignedTransaction, State, StateProof, TxBody,
 };
 
-use crate::units::{Epoch, Height, Tier};
+use crate::units::{Height, Tier};
 use crate::wire::WireError;
 use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, BTreeSet};
@@ -157,7 +157,8 @@ pub fn build<S: Source>(
     };
     let cases = maker.cases(&mut bundle, ids)?;
     let rosters = maker.rosters(&mut bundle, id, &cases)?;
-    let mut replay = Replay::new(genesis, &meta, id, &patient, rosters);
+    let opened = cases.iter().map(|case| (case.id, case.epochs())).collect();
+    let mut replay = Replay::new(genesis, &meta, (id, &patient), rosters, opened);
     maker.institutions(&mut bundle, &mut replay, &cases)?;
     let mut follower = Follower::new(genesis).map_err(|_| AuditError::NoSteps)?;
     for step in &bundle.steps {
@@ -237,13 +238,13 @@ impl<S: Source> Maker<'_, S> {
         bundle: &mut Bundle,
         patient: PatientId,
         cases: &[Case],
-    ) -> Result<BTreeMap<Epoch, Enrolment>, BuildError<S::Error>> {
-        let epochs: BTreeSet<Epoch> = cases.iter().map(|case| case.request.epoch).collect();
+    ) -> Result<BTreeMap<Epochs, Enrolment>, BuildError<S::Error>> {
+        let all: BTreeSet<Epochs> = cases.iter().map(Case::epochs).collect();
         let mut rosters = BTreeMap::new();
-        for epoch in epochs {
-            let what = format!("roster of epoch {epoch}");
-            let (roster, proof) = self.entry(State::roster_key(patient, epoch), &what)?;
-            rosters.insert(epoch, roster);
+        for epochs in all {
+            let what = format!("roster of epoch {epochs}");
+            let (roster, proof) = self.entry(State::roster_key(patient, epochs), &what)?;
+            rosters.insert(epochs, roster);
             bundle.rosters.push(proof);
         }
         Ok(rosters)

@@ -3,8 +3,8 @@
 use super::bundle::BundleError;
 use crate::ids::{AccountId, CaseId, HospitalId, KinId, PatientId};
 use crate::ledger::light::LightError;
-use crate::ledger::{GenesisError, Rejection};
-use crate::units::{Epoch, Height, Millis};
+use crate::ledger::{Epochs, GenesisError, Rejection};
+use crate::units::{Height, Millis};
 use crate::wire::WireError;
 
 /// One entry of the state that a bundle proves.
@@ -14,8 +14,8 @@ pub enum Part {
     Ledger,
     /// The patient.
     Patient(PatientId),
-    /// Roster and rules of an epoch in which a case was opened.
-    Roster(Epoch),
+    /// Rosters and rules of epochs in which a case was opened.
+    Roster(Epochs),
     /// A case.
     Case(CaseId),
     /// A hospital.

@@ -21,8 +21,8 @@ use super::replay::{Account, Life, Standing};
 use crate::crypto::Digest;
 use crate::emergency::{Case, Circle, ClosedBy};
 use crate::ids::{AccountId, CaseId, HospitalId, PatientId};
-use crate::ledger::{Enrolment, Genesis, Meta, Patient, Replay, State};
-use crate::units::{CircleKind, Epoch, Height, Millis, Tier};
+use crate::ledger::{Enrolment, Epochs, Genesis, Meta, Patient, Replay, State};
+use crate::units::{CircleKind, Height, Millis, Tier};
 use std::collections::BTreeMap;
 
 /// The last millisecond of the year 9999. Beyond it only forged times lie, and cases would run through their deadlines without end.
@@ -54,6 +54,10 @@ pub fn verify(genesis: &Genesis, bundle: &Bundle) -> Result<Findings, AuditError
     check_cases(bundle.subject, &cases, (id, &patient))?;
     let known = Known {
         rosters: head.rosters(bundle, id, &cases)?,
+        opened: cases
+            .iter()
+            .map(|(id, case)| (*id, case.epochs()))
+            .collect(),
         issuers_since: head.issuers_since(bundle)?,
         hospitals: head.hospitals(bundle, &cases)?,
         issuers: head.issuers(bundle, &cases)?,
@@ -174,7 +178,9 @@ fn live<'a>(
 
 /// What the rules need to know beside the cases' transactions.
 struct Known {
-    rosters: BTreeMap<Epoch, Enrolment>,
+    rosters: BTreeMap<Epochs, Enrolment>,
+    /// The epochs in which the cases were opened.
+    opened: BTreeMap<CaseId, Epochs>,
     issuers_since: Option<Height>,
     hospitals: BTreeMap<HospitalId, Seen>,
     issuers: BTreeMap<AccountId, Seen>,
@@ -183,7 +189,13 @@ struct Known {
 
 impl Known {
     fn replay(&self, genesis: &Genesis, meta: &Meta, id: PatientId, patient: &Patient) -> Replay {
-        let mut replay = Replay::new(genesis, meta, id, patient, self.rosters.clone());
+        let mut replay = Replay::new(
+            genesis,
+            meta,
+            (id, patient),
+            self.rosters.clone(),
+            self.opened.clone(),
+        );
         replay.issuers_since(self.issuers_since);
         let institutions = self.hospitals.values().chain(self.issuers.values());
         for seen in institutions.chain(&self.reviewers) {
@@ -203,10 +215,10 @@ impl Known {
         let hospital = self.hospitals.get(&case.hospital);
         let hospital = hospital.ok_or(AuditError::Absent { part })?;
         let (epoch, circle) = (case.request.epoch, case.request.circle);
-        let part = Part::Roster(epoch);
+        let part = Part::Roster(case.epochs());
         let enrolment = self
             .rosters
-            .get(&epoch)
+            .get(&case.epochs())
             .ok_or(AuditError::Absent { part })?;
         let log = AuditError::Log { case: case.id };
         let request = &case.request;

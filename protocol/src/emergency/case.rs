@@ -8,7 +8,7 @@ use crate::crypto::{Digest, HashWriter};
 use crate::ids::{AccountId, CaseId, ChainId, HospitalId, KinId, PatientId, TxId};
 use crate::ledger::Approval;
 use crate::sharing::{OpeningContext, Rho};
-use crate::units::{CircleKind, Height, Millis, Tier};
+use crate::units::{CircleKind, Epoch, Height, Millis, Tier};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -30,6 +30,8 @@ pub struct Case {
     pub index: u32,
     /// Block time of the request.
     pub requested_ms: Millis,
+    /// The epoch of the patient's rules at that time; that of the shares stands in the request.
+    pub rules_epoch: Epoch,
     /// Kin of the circle that is asked, in the order of their share indices. Their partial openings are checked against
     /// that circle's commitments ([`Enrolment::commitments`](crate::ledger::Enrolment::commitments)).
     pub roster: Vec<KinId>,

@@ -12,6 +12,7 @@ mod limits;
 mod replay;
 mod review;
 mod roster;
+mod rules;
 mod slots;
 mod upload;
 
@@ -441,6 +442,8 @@ impl State {
         self.devices.put(patient.into(), patient);
         let entry = Patient {
             epoch: Enrolment::EPOCH,
+            rules_epoch: Enrolment::EPOCH,
+            signed: digest,
             enrolment: enrolment.clone(),
             live_cases: 0,
             device: patient.into(),

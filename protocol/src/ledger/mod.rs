@@ -18,6 +18,7 @@ mod lookup;
 mod mempool;
 mod patient;
 mod proof;
+mod rules;
 mod sequence;
 pub mod snapshot;
 mod state;
@@ -52,6 +53,7 @@ pub use patient::{Drill, Era, FORMER_DEVICES_MAX, Patient, Shown};
 pub use proof::{
     Confirmed, HEAD_AGE_MS_MAX, HeadStatement, ProofError, TxProof, confirm_head, confirm_state,
 };
+pub use rules::{Epochs, Rules, RulesChange, RulesError};
 pub use sequence::{SEQUENCE_WINDOW, SequenceError, SequenceWindow};
 pub use state::{BatchEntry, BatchPlace, Hospital, Meta, RestoreError, State};
 pub use table::Write;

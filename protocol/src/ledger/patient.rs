@@ -18,6 +18,10 @@ pub const FORMER_DEVICES_MAX: usize = 16;
 pub struct Patient {
     /// Current roster epoch.
     pub epoch: Epoch,
+    /// Current epoch of the rules ([`Epochs`](crate::ledger::Epochs)).
+    pub rules_epoch: Epoch,
+    /// Digest of the enrolment as kin and sponsor signed it. What it says of rules, roster and shares may have changed since.
+    pub signed: Digest,
     /// Roster, tier keys and rules.
     pub enrolment: Enrolment,
     /// Cases that can still come to an opening.
@@ -34,7 +38,7 @@ pub struct Patient {
     /// Kin who want to leave and have not been replaced yet.
     pub resigned: BTreeSet<KinId>,
     /// Kin whose last proposal found no quorum, and until when they may not make another: one kin alone must not hold the
-    /// patient's one place for a proposal again and again.
+    /// patient's one place for a proposal again and again. Likewise a device after the kin objected to looser rules.
     pub unheard: BTreeMap<KinId, Millis>,
     /// The last epoch whose keys were handed out to a new device. Whatever was sealed until then stays exposed.
     pub exposed: Option<Epoch>,

@@ -17,11 +17,12 @@ use crate::ledger::execute::{AttemptKey, Attempts};
 use crate::ledger::genesis::{Genesis, HospitalInfo, Workload};
 use crate::ledger::lookup::TxSet;
 use crate::ledger::patient::Patient;
+use crate::ledger::rules::Epochs;
 use crate::ledger::sequence::SequenceWindow;
 use crate::ledger::table::{Table, Write};
 use crate::record::BatchHeader;
 use crate::roster::Handover;
-use crate::units::{Epoch, Height, Millis, Tier};
+use crate::units::{Height, Millis, Tier};
 use crate::wire::{self, WireError};
 use serde::{Deserialize, Serialize};
 
@@ -85,8 +86,8 @@ pub struct State {
     pub(crate) handovers: Table<PatientId, Handover>,
     pub(crate) roster_deadlines: Table<(Millis, PatientId), ()>,
     pub(crate) devices: Table<AccountId, PatientId>,
-    /// Roster, commitments and rules of the epochs in which cases were opened: what was in force then stays provable.
-    pub(crate) rosters: Table<(PatientId, Epoch), Enrolment>,
+    /// Rosters, commitments and rules of the epochs in which cases were opened: what was in force then stays provable.
+    pub(crate) rosters: Table<(PatientId, Epochs), Enrolment>,
     pub(crate) grants: Table<GrantId, Grant>,
     /// By patient: first those that are live, then those that have ended.
     pub(crate) patient_grants: Table<(PatientId, bool, Height, u32), GrantId>,
@@ -404,10 +405,10 @@ impl State {
         self.handovers.get(&patient)
     }
 
-    /// Roster, commitments and rules of an epoch in which a case was opened.
+    /// Rosters, commitments and rules of epochs in which a case was opened.
     #[must_use]
-    pub fn roster_of(&self, patient: PatientId, epoch: Epoch) -> Option<&Enrolment> {
-        self.rosters.get(&(patient, epoch))
+    pub fn roster_of(&self, patient: PatientId, epochs: Epochs) -> Option<&Enrolment> {
+        self.rosters.get(&(patient, epochs))
     }
 
     /// Whom a device speaks for.
@@ -562,10 +563,10 @@ impl State {
         Table::<PatientId, Handover>::new(14).state_key(&id)
     }
 
-    /// The key of what was in force in an epoch in which a case was opened, in the authenticated state.
+    /// The key of what was in force in epochs in which a case was opened, in the authenticated state.
     #[must_use]
-    pub fn roster_key(id: PatientId, epoch: Epoch) -> Vec<u8> {
-        Table::<(PatientId, Epoch), Enrolment>::new(22).state_key(&(id, epoch))
+    pub fn roster_key(id: PatientId, epochs: Epochs) -> Vec<u8> {
+        Table::<(PatientId, Epochs), Enrolment>::new(22).state_key(&(id, epochs))
     }
 
     /// The key of a batch's place in the authenticated state.

@@ -36,6 +36,7 @@ pub use rules::{DELAY_MS_MAX, PERIOD_MS, RosterRules};
 use crate::crypto::Digest;
 use crate::crypto::group::ScalarBytes;
 use crate::ids::{HandoverId, KinId};
+use crate::ledger::RulesError;
 use crate::record::{Answer, DutyError};
 use crate::sharing::DrillAnswer;
 use crate::units::{Epoch, Height, Millis, ShareIndex, Tier};
@@ -148,6 +149,8 @@ pub enum RosterEvent {
     Done(Epoch),
     /// Another device speaks for the patient.
     DeviceReplaced,
+    /// Other rules of the patient are in force, as of this epoch of them.
+    RulesChanged(Epoch),
     /// Stopped; all stays as it was.
     Failed(Failure),
     /// A kin wants to leave.
@@ -193,7 +196,7 @@ pub enum Failure {
     TooFewDealers,
     /// The new device's key is somebody else's by now.
     DeviceTaken,
-    /// A refresh that gave way to a change of the roster.
+    /// It gave way: a refresh to a change of the roster, looser rules to stricter ones.
     Superseded,
     /// The dealings do not add up to usable commitments; nobody's fault, and as unlikely as guessing a key.
     Unusable,
@@ -281,6 +284,9 @@ pub enum RosterError {
         /// The tier.
         tier: Tier,
     },
+    /// Other rules that do not count.
+    #[error(transparent)]
+    Rules(#[from] RulesError),
     /// There is nothing that this kin should hold, or more than can be drawn from.
     #[error(transparent)]
     Duties(#[from] DutyError),

@@ -509,10 +509,7 @@ fn by_hand(view: &View, case: CaseId, heights: &[u64]) -> Bundle {
         steps: view.steps.clone(),
         meta: prove(State::meta_key()),
         patient: prove(State::patient_key(stands.patient())),
-        rosters: vec![prove(State::roster_key(
-            stands.patient(),
-            stands.request.epoch,
-        ))],
+        rosters: vec![prove(State::roster_key(stands.patient(), stands.epochs()))],
         register: prove(State::register_key()),
         issuers: Vec::new(),
         hospitals: vec![prove(State::hospital_key(stands.hospital))],

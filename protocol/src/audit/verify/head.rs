@@ -10,10 +10,10 @@ use crate::emergency::Case;
 use crate::ids::{AccountId, CaseId, HospitalId, PatientId};
 use crate::ledger::light::Follower;
 use crate::ledger::{
-    Accredited, BatchEntry, BatchPlace, Enrolment, Genesis, Hospital, Meta, Register, Revoked,
-    Role, State, StateProof,
+    Accredited, BatchEntry, BatchPlace, Enrolment, Epochs, Genesis, Hospital, Meta, Register,
+    Revoked, Role, State, StateProof,
 };
-use crate::units::{Epoch, Height, Millis};
+use crate::units::{Height, Millis};
 use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -96,16 +96,16 @@ impl Head {
         bundle: &Bundle,
         patient: PatientId,
         cases: &[(CaseId, Case)],
-    ) -> Result<BTreeMap<Epoch, Enrolment>, AuditError> {
-        let epochs: BTreeSet<Epoch> = cases.iter().map(|(_, case)| case.request.epoch).collect();
-        if epochs.len() != bundle.rosters.len() {
+    ) -> Result<BTreeMap<Epochs, Enrolment>, AuditError> {
+        let all: BTreeSet<Epochs> = cases.iter().map(|(_, case)| case.epochs()).collect();
+        if all.len() != bundle.rosters.len() {
             return Err(AuditError::List { what: "rosters" });
         }
-        let proofs = epochs.into_iter().zip(&bundle.rosters);
+        let proofs = all.into_iter().zip(&bundle.rosters);
         proofs
-            .map(|(epoch, proof)| {
-                let key = State::roster_key(patient, epoch);
-                Ok((epoch, self.entry(proof, &key, Part::Roster(epoch))?))
+            .map(|(epochs, proof)| {
+                let key = State::roster_key(patient, epochs);
+                Ok((epochs, self.entry(proof, &key, Part::Roster(epochs))?))
             })
             .collect()
     }

@@ -83,6 +83,7 @@ impl State {
             height: run.height,
             index: cause.1,
             requested_ms: run.now,
+            rules_epoch: patient.rules_epoch,
             roster: enrolment.roster_of(circle).iter().map(|m| m.id()).collect(),
             threshold,
             timing: Timing::draw(
@@ -114,9 +115,9 @@ impl State {
         self.patient_cases
             .put((request.patient, run.height, cause.1), case.id);
         let mut patient = patient.clone();
-        let of_epoch = (request.patient, patient.epoch);
-        if !self.rosters.contains(&of_epoch) {
-            self.rosters.put(of_epoch, patient.enrolment.clone());
+        let in_force = (request.patient, patient.epochs());
+        if !self.rosters.contains(&in_force) {
+            self.rosters.put(in_force, patient.enrolment.clone());
         }
         patient.live_cases += 1;
         patient.note_case(case.id);

@@ -15,9 +15,10 @@ use crate::ledger::event::{Effects, Rejection};
 use crate::ledger::genesis::{Genesis, HospitalInfo};
 use crate::ledger::governance::{Clause, Governance};
 use crate::ledger::patient::Patient;
+use crate::ledger::rules::Epochs;
 use crate::ledger::state::{Meta, State};
 use crate::ledger::transaction::{SignedTransaction, TxBody};
-use crate::units::{Epoch, Height, Millis};
+use crate::units::{Height, Millis};
 use std::collections::BTreeMap;
 
 /// A state that knows one patient and nothing but what is handed in.
@@ -26,7 +27,9 @@ pub(crate) struct Replay {
     run: Run,
     id: PatientId,
     patient: Patient,
-    rosters: BTreeMap<Epoch, Enrolment>,
+    rosters: BTreeMap<Epochs, Enrolment>,
+    /// In which of them each case was opened.
+    opened: BTreeMap<CaseId, Epochs>,
     hospitals: Vec<HospitalInfo>,
     /// Who was revoked, and where.
     revoked: Vec<(Height, Role, AccountId)>,
@@ -34,14 +37,14 @@ pub(crate) struct Replay {
 }
 
 impl Replay {
-    /// A ledger with this patient alone, nobody accredited, no case. `rosters` holds what was in force in each epoch in
-    /// which a case was opened.
+    /// A ledger with this patient alone, nobody accredited, no case. `rosters` holds what was in force when each case was
+    /// `opened`.
     pub(crate) fn new(
         genesis: &Genesis,
         meta: &Meta,
-        id: PatientId,
-        patient: &Patient,
-        rosters: BTreeMap<Epoch, Enrolment>,
+        (id, patient): (PatientId, &Patient),
+        rosters: BTreeMap<Epochs, Enrolment>,
+        opened: BTreeMap<CaseId, Epochs>,
     ) -> Self {
         let nobody = Genesis {
             hospitals: Vec::new(),
@@ -55,8 +58,8 @@ impl Replay {
             case_log: (Digest::ZERO, 0),
             ..patient.clone()
         };
-        if let Some((epoch, enrolment)) = rosters.first_key_value() {
-            (fresh.epoch, fresh.enrolment) = (*epoch, enrolment.clone());
+        if let Some((epochs, enrolment)) = rosters.first_key_value() {
+            fresh.enter(*epochs, enrolment);
         }
         state.patients.put(id, fresh);
         let run = Run::new(Height(0), genesis.time_ms, state.standings().clone());
@@ -66,6 +69,7 @@ impl Replay {
             id,
             patient: patient.clone(),
             rosters,
+            opened,
             hospitals: Vec::new(),
             revoked: Vec::new(),
             issuers_since: None,
@@ -125,7 +129,7 @@ impl Replay {
         let signer = transaction.account();
         match body {
             TxBody::Request(request) => {
-                self.turn_to(request.epoch);
+                self.turn_to(CaseId(cause.0.0));
                 self.ask_issuers(signer, request);
             }
             TxBody::Governance(governance) => {
@@ -182,20 +186,22 @@ impl Replay {
         self.state.register.put((), register);
     }
 
-    /// The roster of another epoch takes over: a later one, and not while a case is live.
-    fn turn_to(&mut self, epoch: Epoch) {
+    /// What was in force when a case was opened takes over: of later epochs, and other shares not while another case is live.
+    /// Rules may change meanwhile, and then nothing else.
+    fn turn_to(&mut self, case: CaseId) {
         let Some(entry) = self.state.patients.get(&self.id) else {
             return;
         };
-        if let Some(enrolment) = self.rosters.get(&epoch)
-            && epoch > entry.epoch
-            && entry.live_cases == 0
+        let present = entry.epochs();
+        if let Some(epochs) = self.opened.get(&case).copied()
+            && let Some(enrolment) = self.rosters.get(&epochs)
+            && epochs.first >= present.first
+            && epochs.rules >= present.rules
+            && epochs != present
+            && (entry.live_cases == 0 || is_same_but_rules(entry, epochs, enrolment))
         {
-            let next = Patient {
-                epoch,
-                enrolment: enrolment.clone(),
-                ..entry.clone()
-            };
+            let mut next = entry.clone();
+            next.enter(epochs, enrolment);
             self.state.patients.put(self.id, next);
         }
     }
@@ -212,4 +218,19 @@ impl Replay {
             self.state.patients.put(self.id, next);
         }
     }
+}
+
+impl Patient {
+    /// What was in force in these epochs takes over.
+    fn enter(&mut self, epochs: Epochs, enrolment: &Enrolment) {
+        (self.epoch, self.rules_epoch) = (epochs.first, epochs.rules);
+        self.enrolment = enrolment.clone();
+    }
+}
+
+/// Whether roster and sharings of both circles stay as they are.
+fn is_same_but_rules(entry: &Patient, epochs: Epochs, enrolment: &Enrolment) -> bool {
+    epochs.first == entry.epoch
+        && enrolment.has_shares_of(&entry.enrolment)
+        && enrolment.second == entry.enrolment.second
 }

@@ -76,6 +76,11 @@ impl State {
         entry: &Patient,
         plan: &Plan,
     ) -> Result<(), RosterError> {
+        if let Plan::Rules(change) = plan
+            && self.tighten_rules(run, signer, cause, (patient, entry), change)?
+        {
+            return Ok(());
+        }
         let busy = self.handovers.get(&patient);
         // A refresh waits for every kin; one that is gone must not stand in the way of its replacement.
         let is_superseded = |busy: &Handover| busy.plan == Plan::Refresh && *plan != Plan::Refresh;
@@ -311,7 +316,13 @@ impl State {
         run.roster(None, patient, [RosterEvent::DeviceReplaced]);
     }
 
-    fn fail(&mut self, run: &mut Run, cause: Cause, patient: PatientId, failure: Failure) {
+    pub(super) fn fail(
+        &mut self,
+        run: &mut Run,
+        cause: Cause,
+        patient: PatientId,
+        failure: Failure,
+    ) {
         if let Some(mut entry) = self.patients.get(&patient).cloned() {
             if let Some(handover) = self.handovers.get(&patient).cloned() {
                 // Those who were to come and don't.
@@ -400,6 +411,9 @@ impl State {
         if outcome == Outcome::Ready && matches!(handover.plan, Plan::Recover { .. }) {
             return self.replace_device(run, patient, entry, &handover);
         }
+        if let (Outcome::Ready, Plan::Rules(change)) = (&outcome, &handover.plan) {
+            return self.change_rules(run, patient, entry, change);
+        }
         if let Outcome::Failed(failure) = outcome {
             run.roster(None, patient, steps);
             return self.fail(run, None, patient, failure);
@@ -433,6 +447,7 @@ fn deadline(patient: PatientId, entry: &Patient, handover: Option<&Handover>) ->
 
 /// A kin whose proposal found no quorum is quiet for as long as a proposal may stand. A veto alone silences nobody: it may be a thief's.
 fn note_unheard(entry: &mut Patient, handover: &Handover, failure: &Failure, now: Millis) {
+    super::rules::note_objection(entry, handover, failure, now);
     let Proposer::Kin(kin) = handover.proposer else {
         return;
     };

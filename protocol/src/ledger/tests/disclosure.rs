@@ -18,7 +18,7 @@ fn kin(n: u8) -> KinId {
 fn report_of(chain: &Chain, id: CaseId, batches: &[(Height, BatchHeader)]) -> Disclosure {
     let state = chain.ledger.state();
     let case = state.case(id).expect("on chain");
-    let roster = state.roster_of(patient(), case.request.epoch);
+    let roster = state.roster_of(patient(), case.epochs());
     let facts = Facts {
         case,
         as_of: (chain.ledger.height(), chain.ledger.head_time()),
@@ -206,10 +206,7 @@ fn a_roster_that_is_not_the_cases_is_refused() {
     chain.enrol();
     let id = chain.open_case();
     let case = chain.ledger.state().case(id).expect("on chain");
-    let enrolment = chain
-        .ledger
-        .state()
-        .roster_of(patient(), case.request.epoch);
+    let enrolment = chain.ledger.state().roster_of(patient(), case.epochs());
     let mut roster = enrolment.expect("kept").roster.clone();
     let of = |roster: &[Member]| {
         Disclosure::of(&Facts {

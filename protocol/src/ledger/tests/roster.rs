@@ -5,6 +5,7 @@ mod dealers;
 mod device;
 mod drill;
 mod refresh;
+mod rules;
 
 use super::chain::*;
 use crate::crypto::group::ScalarBytes;

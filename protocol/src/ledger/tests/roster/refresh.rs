@@ -202,19 +202,22 @@ fn one_kin_can_neither_refresh_at_will_nor_let_strangers_speak() {
 fn what_was_in_force_when_a_case_was_opened_stays_provable() {
     let mut house = House::new();
     let before = house.entry().enrolment.clone();
+    let epochs = house.entry().epochs();
     let case = house.chain.open_case();
     house.chain.act(PATIENT, TxBody::Veto { case });
     house.refresh();
     assert_ne!(house.entry().enrolment.tiers, before.tiers);
-    let key = State::roster_key(patient(), Epoch(1));
+    let key = State::roster_key(patient(), epochs);
     let proof = house.chain.ledger.prove(key).expect("provable");
     assert_eq!(proof.verify(&house.chain.ledger.state_root()), Ok(()));
     let kept: Enrolment =
         State::decode_value(proof.value.as_ref().expect("there")).expect("an enrolment");
     assert_eq!(kept, before);
     let state = house.chain.ledger.state();
+    let later = house.entry().epochs();
+    assert_eq!(later.first, Epoch(2));
     assert!(
-        state.roster_of(patient(), Epoch(2)).is_none(),
+        state.roster_of(patient(), later).is_none(),
         "no case was opened in it"
     );
 }
