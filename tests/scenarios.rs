@@ -61,6 +61,7 @@ scenarios! {
     shares_are_refreshed: "shares-are-refreshed-after-a-case.toml",
     a_dealer_cheats: "a-dealer-cheats.toml",
     three_kin_replaced: "three-kin-replaced-one-after-another.toml",
+    rules_are_changed: "rules-are-changed.toml",
     stolen_phone: "stolen-phone-changes-the-roster.toml",
     patients_phone_is_lost: "patients-phone-is-lost.toml",
     thief_is_vetoed: "thief-vouched-for-is-vetoed.toml",

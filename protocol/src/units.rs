@@ -1,6 +1,7 @@
 //! How much and when: newtypes for every number with a unit.
 
 use serde::{Deserialize, Serialize};
+use std::time::{Duration, UNIX_EPOCH};
 
 macro_rules! number {
     ($(#[$meta:meta])* $name:ident, $inner:ty) => {
@@ -57,6 +58,22 @@ number!(
     /// A signer's transaction counter; starts at 0.
     Sequence, u64
 );
+
+impl Millis {
+    /// As a point in time for people, in UTC. What lies after the year 9999 is shown as its end.
+    #[must_use]
+    pub fn moment(self) -> String {
+        const LAST: Millis = Millis(253_402_300_799_999);
+        let time = UNIX_EPOCH.checked_add(Duration::from_millis(self.min(LAST).0));
+        time.map_or_else(
+            || "an unknown time".to_owned(),
+            |time| {
+                let text = humantime::format_rfc3339_seconds(time).to_string();
+                text.replace('T', " ").replace('Z', " UTC")
+            },
+        )
+    }
+}
 
 /// The place of one share, in `1..=255`. Zero is the secret itself and therefore no share.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]

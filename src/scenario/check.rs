@@ -215,8 +215,20 @@ impl Check {
                     self.problem("only the patient or a kin can propose a kin's new device");
                 }
             }
+            Act::ChangeRules(change) => {
+                self.actor(change.patient.into());
+                self.some(change.tiers.is_empty(), "tiers");
+                for hospital in change.only.iter().flatten() {
+                    self.actor((*hospital).into());
+                }
+                if change.only.is_some() && change.any_hospital {
+                    self.problem("say only = [hospitals] or any_hospital = true, not both");
+                }
+            }
+            Act::WaitRules(wait) => self.actor(wait.patient.into()),
             Act::WaitEpoch(wait) => self.actor(wait.patient.into()),
             Act::WaitDrill(wait) => self.actor(wait.patient.into()),
+            Act::WaitReadiness(wait) => self.kin_of(wait.patient, &wait.silent),
             Act::WaitRoster(wait) => self.actor(wait.patient.into()),
             Act::WaitPieces(wait) => self.actor(wait.kin.into()),
             Act::Wipe(of) => self.actor(of.kin.into()),
@@ -306,7 +318,9 @@ impl Check {
                     self.actor((*validator).into());
                 }
             }
-            Expect::Epoch { patient, .. } | Expect::Proved { patient, .. } => {
+            Expect::Epoch { patient, .. }
+            | Expect::Proved { patient, .. }
+            | Expect::Rules { patient, .. } => {
                 self.actor((*patient).into());
             }
             Expect::Device { patient, is } => {
@@ -318,12 +332,7 @@ impl Check {
                     self.actor((*kin).into());
                 }
             }
-            Expect::Roster { patient, kin } => {
-                self.actor((*patient).into());
-                for kin in kin {
-                    self.actor((*kin).into());
-                }
-            }
+            Expect::Roster { patient, kin } => self.kin_of(*patient, kin),
             Expect::NothingLeft {} | Expect::ViewChanges { .. } | Expect::Height { .. } => {}
         }
     }
@@ -404,6 +413,13 @@ impl Check {
         self.actor(device.into());
         if patient == device {
             self.problem(format!("{device} is the patient's old device; name another patient of the cast as the new one"));
+        }
+    }
+
+    fn kin_of(&mut self, patient: PatientName, kin: &[super::words::KinName]) {
+        self.actor(patient.into());
+        for kin in kin {
+            self.actor((*kin).into());
         }
     }
 
@@ -492,6 +508,8 @@ impl Act {
             Self::MisuseConsent(_) => "misuse_consent",
             Self::WaitConsent(_) => "wait_consent",
             Self::ChangeRoster(_) => "change_roster",
+            Self::ChangeRules(_) => "change_rules",
+            Self::WaitRules(_) => "wait_rules",
             Self::Roster(_) => "roster",
             Self::Vouch(_) => "vouch",
             Self::WaitDevice(_) => "wait_device",
@@ -500,6 +518,7 @@ impl Act {
             Self::NewPhone(_) => "new_phone",
             Self::WaitEpoch(_) => "wait_epoch",
             Self::WaitDrill(_) => "wait_drill",
+            Self::WaitReadiness(_) => "wait_readiness",
             Self::WaitRoster(_) => "wait_roster",
             Self::WaitPieces(_) => "wait_pieces",
             Self::Wipe(_) => "wipe",

@@ -109,6 +109,15 @@ pub enum Expect {
         /// Exactly this one.
         is: u32,
     },
+    /// Rules of this epoch are in force, one more with every change, and by them exactly these tiers may be opened.
+    Rules {
+        /// Whose rules.
+        patient: PatientName,
+        /// Exactly this one.
+        epoch: u32,
+        /// All of them.
+        openable: Vec<Tier>,
+    },
     /// So many kin proved their shares alive in the newest drill.
     Proved {
         /// Whose shares.
@@ -295,6 +304,14 @@ impl Expect {
             ),
             Self::ReplayRefused { kin, .. } => format!("both replays of {kin} were refused"),
             Self::Epoch { patient, is } => format!("the shares of {patient} are of epoch {is}"),
+            Self::Rules {
+                patient,
+                epoch,
+                openable,
+            } => format!(
+                "rules {epoch} of {patient} are in force, by which {} may be opened",
+                list(openable)
+            ),
             Self::Proved { patient, exactly } => {
                 format!("{exactly} kin of {patient} proved their shares alive")
             }

@@ -79,6 +79,11 @@ impl Player<'_> {
                 let found = self.entry(*patient).await?.epoch;
                 holds(found.0 == *is, found)
             }
+            Expect::Rules {
+                patient,
+                epoch,
+                openable,
+            } => self.rules_are(*patient, *epoch, openable).await,
             Expect::Proved { patient, exactly } => {
                 let found = proved(&self.entry(*patient).await?);
                 holds(found == *exactly, found)
@@ -274,7 +279,7 @@ impl Player<'_> {
         Ok(list(found))
     }
 
-    async fn entry(&self, patient: PatientName) -> Result<ledger::Patient, String> {
+    pub(super) async fn entry(&self, patient: PatientName) -> Result<ledger::Patient, String> {
         let entry = self.stage.patient(patient.0).await;
         let entry = entry.map_err(|error| error.to_string())?;
         entry.ok_or_else(|| format!("{patient} is not enrolled"))

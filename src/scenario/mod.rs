@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `words`, `script`, `expect` | what can be written in a script (TOML) |
 //! | `load`, `check` | reading a file; everybody in the cast, everything named before it is used |
-//! | `player`, `acts`, `rosters`, `second`, `consent`, `harm` | playing the steps on a cluster of the script's own |
+//! | `player`, `acts`, `rosters`, `rules`, `readiness`, `second`, `consent`, `harm` | playing the steps on a cluster of the script's own |
 //! | `judge` | looking whether what was expected holds |
 //! | `report` | the result, for people and as JSON |
 //!
@@ -21,9 +21,11 @@ mod harm;
 mod judge;
 mod load;
 mod player;
+mod readiness;
 mod report;
 mod reviews;
 mod rosters;
+mod rules;
 mod script;
 mod second;
 mod words;

@@ -8,6 +8,7 @@ mod devices;
 mod erasures;
 mod reviews;
 mod rosters;
+mod rules;
 
 pub(super) use consent::{
     Ender, GrantConsent, OfConsent, ReadWithConsent, RenewConsent, RevokeConsent, StandingWord,
@@ -18,8 +19,9 @@ pub(super) use erasures::Erase;
 pub(super) use reviews::{Disclose, Review, WaitOverdue};
 pub(super) use rosters::{
     ChangeRoster, NameSecond, OfKin, Roster, RosterWord, WaitDrill, WaitEpoch, WaitPieces,
-    WaitRoster, WaitSecond, WaitSecondCircle, WithdrawSecond,
+    WaitReadiness, WaitRoster, WaitSecond, WaitSecondCircle, WithdrawSecond,
 };
+pub(super) use rules::{ChangeRules, WaitRules};
 
 use super::words::{AnyName, HospitalName, KinName, PatientName, Span, Target, ValidatorName};
 use kithkin_protocol::emergency::{Phase, Purpose, Reason, RefusalReason};
@@ -144,6 +146,10 @@ pub enum Act {
     WaitConsent(WaitConsent),
     /// A change of a patient's roster is proposed.
     ChangeRoster(ChangeRoster),
+    /// A patient's device lays down other rules.
+    ChangeRules(ChangeRules),
+    /// Waits until rules of a patient are in force.
+    WaitRules(WaitRules),
     /// Somebody has something to say about a patient's roster.
     Roster(Roster),
     /// Kin vouch for a patient's new device.
@@ -160,6 +166,8 @@ pub enum Act {
     WaitEpoch(WaitEpoch),
     /// Waits until so many kin have proved their shares alive.
     WaitDrill(WaitDrill),
+    /// Waits until a patient's device names exactly these kin as silent.
+    WaitReadiness(WaitReadiness),
     /// Waits until no change of a patient's roster is under way.
     WaitRoster(WaitRoster),
     /// Waits until a kin keeps so many pieces of records.

@@ -8,7 +8,7 @@ use kithkin_actors::patient::messages::{Enrol, Enrolled};
 use kithkin_actors::patient::{Patient, messages as patient};
 use kithkin_actors::ports::names::ActorName;
 use kithkin_protocol::ledger::{self, State};
-use kithkin_protocol::roster::Handover;
+use kithkin_protocol::roster::{Handover, Readiness};
 use kithkin_protocol::units::Height;
 use std::time::{Duration, Instant};
 
@@ -128,6 +128,45 @@ impl Stage {
                 });
             }
         }
+    }
+
+    /// The patient's device lays down other rules.
+    ///
+    /// # Errors
+    /// [`StageError`].
+    pub async fn lay_down(
+        &self,
+        patient: u16,
+        wish: patient::LayDown,
+    ) -> Result<patient::LaidDown, StageError> {
+        let to = ActorName::Patient(patient);
+        Ok(self.ask_once::<Patient, _>(to, wish).await??)
+    }
+
+    /// How ready a patient's kin are, as the patient's own device tells it.
+    ///
+    /// # Errors
+    /// [`StageError`].
+    pub async fn readiness(&self, patient: u16) -> Result<Readiness, StageError> {
+        let to = ActorName::Patient(patient);
+        Ok(self.ask::<Patient, _>(to, patient::ShowReadiness).await??)
+    }
+
+    /// Waits until a patient's own device tells of the kin what is asked for.
+    ///
+    /// # Errors
+    /// [`StageError::TooSlow`] when it does not in time.
+    pub async fn readiness_when(
+        &self,
+        patient: u16,
+        within: Duration,
+        what: &str,
+        is: impl Fn(&Readiness) -> bool,
+    ) -> Result<Readiness, StageError> {
+        self.when(within, what, async || {
+            Ok(Some(self.readiness(patient).await?).filter(|readiness| is(readiness)))
+        })
+        .await
     }
 
     /// A patient enrols as it is said.

@@ -55,7 +55,7 @@ pub(super) async fn release(
             ),
         });
     }
-    if ward.epoch != entry.epoch || ward.enrolment.tiers != entry.enrolment.tiers {
+    if ward.epoch != entry.epoch || !ward.enrolment.has_shares_of(&entry.enrolment) {
         return Err(bad(
             patient,
             "the shares here are not those of the present epoch",

@@ -250,16 +250,7 @@ impl Desk {
         let enrolled = self.enrolled(patient, HINT_PATIENCE).await?;
         let stands = enrolled
             .filter(|enrolled| {
-                // Another second circle changes nothing for the first.
-                let digest = |enrolment: &Enrolment| {
-                    let first = Enrolment {
-                        second: None,
-                        ..enrolment.clone()
-                    };
-                    first.digest(self.client.chain(), patient)
-                };
-                digest(&enrolled.enrolment) == digest(&ward.enrolment)
-                    && enrolled.epoch == ward.epoch
+                enrolled.was_enrolled_as(ward.digest) && enrolled.epoch == ward.epoch
             })
             .is_some();
         if !stands {

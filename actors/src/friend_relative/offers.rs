@@ -94,7 +94,7 @@ async fn refuse_if_another_stands(
     let Some(enrolled) = desk.enrolled(patient, Duration::ZERO).await? else {
         return Ok(());
     };
-    if enrolled.enrolment.digest(desk.client.chain(), patient) == digest {
+    if enrolled.was_enrolled_as(digest) {
         return Ok(());
     }
     Err(KinError::Offer {

@@ -158,7 +158,7 @@ fn make(
                 let sealed = seal(desk, patient, &dealing, &subs, &present.roster, &context)?;
                 (TierDealing::Zero(dealing), sealed)
             }
-            Plan::Redeal { .. } | Plan::Recover { .. } => {
+            Plan::Redeal { .. } | Plan::Recover { .. } | Plan::Rules(_) => {
                 return Err(bad(patient, "kin deal nothing in this"));
             }
         };

@@ -14,7 +14,7 @@ use crate::clients::ClientError;
 use crate::ports::random::SystemRng;
 use crate::ports::store::Batch;
 use kithkin_protocol::ids::PatientId;
-use kithkin_protocol::ledger::{self, State, TxBody};
+use kithkin_protocol::ledger::{self, Rules, State, TxBody};
 use kithkin_protocol::roster::{Handover, Plan, RosterStep, Stage};
 use kithkin_protocol::sharing::{DrillAnswer, DrillContext};
 use kithkin_protocol::units::{CircleKind, Height, ShareIndex};
@@ -147,11 +147,9 @@ async fn catch_up(
     let is_behind = |ward: &Arc<Ward>| ward.epoch < entry.epoch;
     let passage = desk.store.passage(patient)?;
     let next = passage.and_then(|passage| passage.next);
-    let next = next.map(|(_, ward)| ward).filter(|next| {
-        next.epoch == entry.epoch
-            && next.enrolment.tiers == entry.enrolment.tiers
-            && next.enrolment.roster == entry.enrolment.roster
-    });
+    let next = next
+        .map(|(_, ward)| ward)
+        .filter(|next| next.epoch == entry.epoch && next.enrolment.has_shares_of(&entry.enrolment));
     let mut batch = Batch::default();
     match (next, index) {
         (Some(next), Some(_)) => {
@@ -251,7 +249,15 @@ async fn go_on(
     answer(desk, circle, handover).await?;
     match handover.stage {
         // People decide.
-        Stage::Proposed => Ok(()),
+        Stage::Proposed => {
+            if let (Plan::Rules(change), 0) = (&handover.plan, waited) {
+                let before = Rules::of(&circle.entry.enrolment);
+                let changes = change.rules.changes_since(&before).join("; ");
+                let (kin, patient) = (desk.me, circle.patient);
+                tracing::info!(%kin, %patient, changes, "looser rules are proposed; object if this is not the patient's wish");
+            }
+            Ok(())
+        }
         Stage::Dealing => {
             let present = circle.entry.present(circle.patient);
             let first = u32::try_from(present.quorum()).unwrap_or(u32::MAX);

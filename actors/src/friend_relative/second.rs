@@ -43,8 +43,8 @@ pub(super) async fn active_ward(desk: &Arc<Desk>, case: &Case) -> Result<Arc<War
     if case.circle() == CircleKind::First {
         return desk.active_ward(patient).await;
     }
-    let (needed, is_known) = (case.epochs(), |ward: &Arc<Ward>| {
-        let (held, needed) = (ward.epochs(), case.epochs());
+    let (needed, is_known) = (case.circles(), |ward: &Arc<Ward>| {
+        let (held, needed) = (ward.circles(), case.circles());
         ward.active && held.first >= needed.first && held.second >= needed.second
     });
     if let Some(ward) = held.filter(is_known) {
@@ -80,7 +80,7 @@ pub(super) async fn follow(
     let Some(held) = held.filter(|ward| ward.circle == CircleKind::Second) else {
         return Ok(());
     };
-    let (seen, now) = (held.epochs(), entry.epochs());
+    let (seen, now) = (held.circles(), entry.circles());
     let is_older = now.first < seen.first || now.second < seen.second;
     if is_older || (held.active && now == seen) {
         return Ok(());

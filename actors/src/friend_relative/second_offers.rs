@@ -101,7 +101,7 @@ async fn entry(
             reason: format!("{from} does not speak for patient {patient}"),
         });
     }
-    let (named, due) = (offer.word.epochs, entry.epochs().next_second());
+    let (named, due) = (offer.word.epochs, entry.circles().next_second());
     if named.first > due.first || named.second > due.second {
         // It passes: what was proved here is some seconds older than what the device knows.
         return Err(KinError::Ledger {

@@ -28,7 +28,7 @@ use crate::upload::Upload;
 use kithkin_protocol::crypto::{Digest, Sealed, hash};
 use kithkin_protocol::ids::{CaseId, HandoverId, HospitalId, KinId, PatientId, RecordId};
 use kithkin_protocol::ledger::{
-    BatchEntry, BatchPlace, Enrolment, Epochs, Member, SignedTransaction,
+    BatchEntry, BatchPlace, CircleEpochs, Enrolment, Member, SignedTransaction,
 };
 use kithkin_protocol::record::{Erasure, Rewrapped, RewrappedBatch, Shard};
 use kithkin_protocol::roster::TierDealing;
@@ -99,8 +99,8 @@ impl Ward {
     }
 
     /// Of which rosters it is.
-    pub(super) fn epochs(&self) -> Epochs {
-        Epochs {
+    pub(super) fn circles(&self) -> CircleEpochs {
+        CircleEpochs {
             first: self.epoch,
             second: self.second_epoch,
         }

@@ -3,9 +3,10 @@
 use super::device::{Device, lost};
 use super::messages::{
     AboutRoster, AboutSecond, Disclose, Enrol, Enrolled, Erase, ErasureReport, FetchCapsules,
-    FetchRedealt, Keys, PatientError, ReadAll, Rebuild, Rebuilt, SecondNamed, ShowKeys, Veto,
+    FetchRedealt, Keys, LaidDown, LayDown, PatientError, ReadAll, Rebuild, Rebuilt, SecondNamed,
+    ShowKeys, ShowReadiness, Veto,
 };
-use super::{anew, consent, disclose, enrol, erase, read, roster, second};
+use super::{anew, consent, disclose, enrol, erase, read, readiness, roster, rules, second};
 use crate::friend_relative::messages::Bundle;
 use crate::identity::{Identity, Setting};
 use crate::ports::names::ActorName;
@@ -23,7 +24,7 @@ use kithkin_protocol::emergency::{CaseEvent, Disclosure};
 use kithkin_protocol::ids::{CaseId, HospitalId};
 use kithkin_protocol::ledger::{TxBody, What};
 use kithkin_protocol::record::RewrappedBatch;
-use kithkin_protocol::roster::RosterEvent;
+use kithkin_protocol::roster::{Readiness, RosterEvent};
 use kithkin_protocol::units::Height;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -174,6 +175,10 @@ impl Handler<Delivered<Notice>> for Patient {
                 if matches!(step, RosterEvent::Done(_) | RosterEvent::RefreshDue) {
                     self.finish(event.height, ctx);
                 }
+                // One begins when the one before is over.
+                if matches!(step, RosterEvent::DrillDue(_)) {
+                    ctx.spawn(readiness::tell(self.device.clone()).into_actor(self));
+                }
             }
             if let What::Case {
                 case,
@@ -245,6 +250,16 @@ impl Handler<Delivered<Disclose>> for Patient {
     }
 }
 
+impl Handler<Delivered<ShowReadiness>> for Patient {
+    type Result = ResponseFuture<Result<Readiness, PatientError>>;
+
+    fn handle(&mut self, message: Delivered<ShowReadiness>, _: &mut Self::Context) -> Self::Result {
+        self.at_the_screen(message.from, async move |device| {
+            readiness::readiness(&device).await
+        })
+    }
+}
+
 impl Handler<Delivered<Erase>> for Patient {
     type Result = ResponseFuture<Result<ErasureReport, PatientError>>;
 
@@ -274,6 +289,17 @@ impl Handler<Delivered<AboutSecond>> for Patient {
         let Delivered { from, message } = message;
         self.at_the_screen(from, async move |device| {
             second::about(device, message).await
+        })
+    }
+}
+
+impl Handler<Delivered<LayDown>> for Patient {
+    type Result = ResponseFuture<Result<LaidDown, PatientError>>;
+
+    fn handle(&mut self, message: Delivered<LayDown>, _: &mut Self::Context) -> Self::Result {
+        let Delivered { from, message } = message;
+        self.at_the_screen(from, async move |device| {
+            rules::lay_down(device, message).await
         })
     }
 }

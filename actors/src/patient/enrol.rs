@@ -83,8 +83,7 @@ async fn finish(device: &Device, patient: &ledger::Patient) -> Result<(), Patien
         return Ok(());
     };
     let chain = device.client.chain();
-    let same =
-        patient.enrolment.digest(chain, device.me) == draft.enrolment.digest(chain, device.me);
+    let same = patient.was_enrolled_as(draft.enrolment.digest(chain, device.me));
     if same && !draft.offers.is_empty() {
         draft.offers = Vec::new();
         device.put_draft(&draft).await?;
@@ -229,9 +228,7 @@ async fn submit(device: &Device, enrolment: Enrolment) -> Result<Height, Patient
             // Perhaps because an earlier try stands already.
             let deadline = Instant::now() + PROVE_WITHIN;
             match device.enrolled(deadline).await? {
-                Some((patient, height)) if patient.enrolment.digest(chain, device.me) == digest => {
-                    Ok(height)
-                }
+                Some((patient, height)) if patient.was_enrolled_as(digest) => Ok(height),
                 _ => Err(PatientError::Ledger { reason }),
             }
         }

@@ -10,7 +10,7 @@ use kithkin_protocol::ids::{
 };
 use kithkin_protocol::ledger::Member;
 use kithkin_protocol::record::{CopiesErased, Erasure, RewrappedBatch};
-use kithkin_protocol::roster::{Plan, RosterRules};
+use kithkin_protocol::roster::{Plan, Readiness, RosterRules};
 use kithkin_protocol::units::{Epoch, Height, Millis, Tier};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -105,6 +105,30 @@ pub enum AboutRoster {
     Veto,
 }
 
+/// Driver (the patient's screen) -> Patient. Lays down other rules; what is not named stays. The reply comes when it is final. What makes
+/// the rules stricter counts from then on, everything else when the kin could have objected.
+#[derive(Clone, Debug, Default, Message)]
+#[rtype(result = "Result<LaidDown, PatientError>")]
+pub struct LayDown {
+    /// Rules of tiers.
+    pub policies: Vec<(Tier, TierPolicy)>,
+    /// When kin are asked again, and from when on the second circle may be asked.
+    pub escalation: Option<Escalation>,
+    /// How much time changes of the roster take, and how often shares are refreshed and tried.
+    pub roster: Option<RosterRules>,
+}
+
+/// Rules that stand on chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaidDown {
+    /// Height of the block.
+    pub height: Height,
+    /// How long kin may object before they count; none when they count already.
+    pub waits_ms: Option<Millis>,
+    /// What is other than before, in words.
+    pub changes: Vec<String>,
+}
+
 /// Where ciphertexts come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
@@ -182,6 +206,11 @@ pub struct FetchCapsules {
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "Result<Disclosure, PatientError>")]
 pub struct Disclose(pub CaseId);
+
+/// Driver (the patient's screen) -> Patient. "Would my kin be there?" What the drills have shown, as the ledger proves it.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "Result<Readiness, PatientError>")]
+pub struct ShowReadiness;
 
 /// Driver (the patient's screen) -> Patient. Has an upload erased by everybody who holds anything of it: the order goes on
 /// chain, then all are asked for signed receipts. Asking again asks those who have not answered.

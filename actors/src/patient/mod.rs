@@ -11,8 +11,10 @@
 //! | [`consent`] | letting hospitals read, outside emergencies |
 //! | `disclose` | the report about a case, from what the ledger proves |
 //! | `erase` | having records erased: the order, and receipts of deletion from every holder |
+//! | `readiness` | what drills say of the kin, told to the person |
 //! | `read` | opening records with the own keys |
 //! | `roster` | proposing and stopping changes of the roster |
+//! | `rules` | laying down other rules |
 //! | `anew` | a new device: rebuilding the keys, dealing others, wrapping the records' keys anew |
 //! | `propose` | having what a new device dealt stand on chain, whatever happens to it meanwhile |
 //! | `second` | naming, replacing and withdrawing the second circle after the enrolment |
@@ -32,7 +34,9 @@ mod erase;
 pub mod messages;
 mod propose;
 mod read;
+mod readiness;
 mod roster;
+mod rules;
 mod second;
 mod storage;
 #[cfg(test)]

@@ -20,7 +20,7 @@ pub(super) fn bad(reason: impl core::fmt::Display) -> PatientError {
     }
 }
 
-/// Has a step stand on chain.
+/// Does what the person wants about the roster.
 pub(super) async fn about(device: Arc<Device>, about: AboutRoster) -> Result<Height, PatientError> {
     let step = match about {
         AboutRoster::Propose(plan) => RosterStep::Propose(plan),
@@ -31,6 +31,11 @@ pub(super) async fn about(device: Arc<Device>, about: AboutRoster) -> Result<Hei
                 .id,
         },
     };
+    stand(&device, step).await
+}
+
+/// Has a step about the own roster or rules stand on chain.
+pub(super) async fn stand(device: &Device, step: RosterStep) -> Result<Height, PatientError> {
     let body = TxBody::Roster {
         patient: device.me,
         step: Box::new(step),

@@ -109,7 +109,7 @@ fn stands(
     about: &AboutSecond,
 ) -> Result<Option<SecondWord>, PatientError> {
     let present = SecondWord {
-        epochs: entry.epochs(),
+        epochs: entry.circles(),
         circle: entry.enrolment.second.clone(),
     };
     let is_done = match (about, &present.circle) {
@@ -162,7 +162,7 @@ fn wish(
 
 fn withdrawal(device: &Device, entry: &ledger::Patient) -> Result<SecondWord, PatientError> {
     let word = SecondWord {
-        epochs: entry.epochs().next_second(),
+        epochs: entry.circles().next_second(),
         circle: None,
     };
     word.check(device.me, entry).map_err(bad)?;
@@ -205,7 +205,7 @@ async fn draft(
     wish: SecondWish,
     threshold: Threshold,
 ) -> Result<SecondDraft, PatientError> {
-    let due = entry.epochs().next_second();
+    let due = entry.circles().next_second();
     let summary = entry.enrolment.tier(Tier::Summary);
     let summary = summary.ok_or_else(|| bad("the ledger has no summary key"))?;
     let public = *summary.commitments.public_key();

@@ -9,11 +9,9 @@ pub use story::{reason_words, refusal_words};
 
 use super::bundle::Subject;
 use super::findings::{AsOf, CaseFinding, Findings, TierFinding};
-use super::verify::TIME_MAX;
 use crate::emergency::{Circle, WhoMayAsk};
 use crate::units::Millis;
 use serde::Serialize;
-use std::time::{Duration, UNIX_EPOCH};
 
 /// What a sentence rests on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -101,7 +99,7 @@ fn head(findings: &Findings, lines: &mut Vec<Line>) {
         format!(
             "Everything here is as of height {height}, {}, on ledger {:#}. Each step from the ledger's genesis to there was signed by more than \
              two thirds of the validators of the time.",
-            moment(time_ms),
+            time_ms.moment(),
             findings.chain
         ),
     );
@@ -178,7 +176,7 @@ fn limits(findings: &Findings, lines: &mut Vec<Line>) {
         lines,
         format!(
             "what happened after height {height} ({}) is not in this bundle, and nobody can tell from it whether anything did.",
-            moment(time_ms)
+            time_ms.moment()
         ),
     );
     if findings.cases.iter().any(|case| !case.releases.is_empty()) {
@@ -226,18 +224,6 @@ fn say(lines: &mut Vec<Line>, basis: Basis, text: String) {
 
 fn proved(lines: &mut Vec<Line>, text: String) {
     say(lines, Basis::Proved, text);
-}
-
-/// A point in time for people, in UTC. The verification has seen to it that there is none after the year 9999.
-fn moment(time: Millis) -> String {
-    let time = UNIX_EPOCH.checked_add(Duration::from_millis(time.0.min(TIME_MAX.0)));
-    time.map_or_else(
-        || "an unknown time".to_owned(),
-        |time| {
-            let text = humantime::format_rfc3339_seconds(time).to_string();
-            text.replace('T', " ").replace('Z', " UTC")
-        },
-    )
 }
 
 /// A span of time for people.

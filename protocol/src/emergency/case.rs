@@ -32,6 +32,8 @@ pub struct Case {
     pub requested_ms: Millis,
     /// The epoch of the patient's second circle at that time; that of the first stands in the request.
     pub second_epoch: Epoch,
+    /// The epoch of the patient's rules at that time; that of the shares stands in the request.
+    pub rules_epoch: Epoch,
     /// Kin of the circle that is asked, in the order of their share indices. Their partial openings are checked against
     /// that circle's commitments ([`Enrolment::commitments`](crate::ledger::Enrolment::commitments)).
     pub roster: Vec<KinId>,

@@ -31,6 +31,16 @@ impl WhoMayAsk {
         }
     }
 
+    /// Whether everybody whom this allows is allowed by `other` too.
+    #[must_use]
+    pub fn is_within(&self, other: &Self) -> bool {
+        match (self, other) {
+            (_, Self::AnyAccredited) => true,
+            (Self::AnyAccredited, Self::Only(_)) => false,
+            (Self::Only(listed), Self::Only(_)) => listed.iter().all(|one| other.allows(*one)),
+        }
+    }
+
     fn is_within_bounds(&self) -> bool {
         match self {
             Self::AnyAccredited => true,

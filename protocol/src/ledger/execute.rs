@@ -12,6 +12,7 @@ mod limits;
 mod replay;
 mod review;
 mod roster;
+mod rules;
 mod second;
 mod slots;
 mod upload;
@@ -444,6 +445,8 @@ impl State {
             epoch: Enrolment::EPOCH,
             second_epoch: Enrolment::EPOCH,
             second_worn: false,
+            rules_epoch: Enrolment::EPOCH,
+            signed: digest,
             enrolment: enrolment.clone(),
             live_cases: 0,
             device: patient.into(),

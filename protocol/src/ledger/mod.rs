@@ -8,6 +8,7 @@
 mod accreditation;
 mod block;
 mod enrolment;
+mod epochs;
 mod event;
 mod execute;
 mod genesis;
@@ -18,6 +19,7 @@ mod lookup;
 mod mempool;
 mod patient;
 mod proof;
+mod rules;
 mod second;
 mod sequence;
 pub mod snapshot;
@@ -33,6 +35,7 @@ pub use accreditation::{
 };
 pub use block::{BLOCK_BYTES_MAX, Block, BlockParts, Header};
 pub use enrolment::{Enrolment, EnrolmentError, Member, Seat, SecondCircle, TierShares};
+pub use epochs::{CircleEpochs, Epochs};
 pub use event::{Effects, Event, Rejection, What};
 pub(crate) use execute::Replay;
 pub use execute::duties;
@@ -53,7 +56,8 @@ pub use patient::{Drill, Era, FORMER_DEVICES_MAX, Patient, Shown};
 pub use proof::{
     Confirmed, HEAD_AGE_MS_MAX, HeadStatement, ProofError, TxProof, confirm_head, confirm_state,
 };
-pub use second::{Epochs, SecondError, SecondWord};
+pub use rules::{Rules, RulesChange, RulesError};
+pub use second::{SecondError, SecondWord};
 pub use sequence::{SEQUENCE_WINDOW, SequenceError, SequenceWindow};
 pub use state::{BatchEntry, BatchPlace, Hospital, Meta, RestoreError, State};
 pub use table::Write;

@@ -4,7 +4,7 @@ use crate::crypto::{Digest, HashWriter};
 use crate::ids::{AccountId, CaseId, KinId, PatientId};
 use crate::ledger::enrolment::{Enrolment, Member, Seat};
 use crate::record::Rewrapped;
-use crate::roster::Present;
+use crate::roster::{Attendance, Present};
 use crate::sharing::Threshold;
 use crate::units::{CircleKind, Epoch, Height, Millis, ShareIndex, Tier};
 use serde::{Deserialize, Serialize};
@@ -18,11 +18,15 @@ pub const FORMER_DEVICES_MAX: usize = 16;
 pub struct Patient {
     /// Current roster epoch.
     pub epoch: Epoch,
-    /// Current epoch of the second circle ([`Epochs`](crate::ledger::Epochs)).
+    /// Current epoch of the second circle ([`CircleEpochs`](crate::ledger::CircleEpochs)).
     pub second_epoch: Epoch,
     /// Whether the second circle's shares have opened something, or been in use for long enough: the patient's device is to
     /// deal them anew.
     pub second_worn: bool,
+    /// Current epoch of the rules ([`Epochs`](crate::ledger::Epochs)).
+    pub rules_epoch: Epoch,
+    /// Digest of the enrolment as kin and sponsor signed it. What it says of rules, roster and shares may have changed since.
+    pub signed: Digest,
     /// Roster, tier keys and rules.
     pub enrolment: Enrolment,
     /// Cases that can still come to an opening.
@@ -39,7 +43,7 @@ pub struct Patient {
     /// Kin who want to leave and have not been replaced yet.
     pub resigned: BTreeSet<KinId>,
     /// Kin whose last proposal found no quorum, and until when they may not make another: one kin alone must not hold the
-    /// patient's one place for a proposal again and again.
+    /// patient's one place for a proposal again and again. Likewise a device after the kin objected to looser rules.
     pub unheard: BTreeMap<KinId, Millis>,
     /// The last epoch whose keys were handed out to a new device. Whatever was sealed until then stays exposed.
     pub exposed: Option<Epoch>,
@@ -91,6 +95,10 @@ pub struct Drill {
     pub due_ms: Millis,
     /// The present one: the height that it was drawn from and its seed; none before the first.
     pub round: Option<(Height, Digest)>,
+    /// When that one began, block time.
+    pub began_ms: Millis,
+    /// How each kin that was called has answered so far.
+    pub attendance: BTreeMap<KinId, Attendance>,
     /// When each kin, by share index, last proved the shares of all tiers: height and block time.
     pub proved: BTreeMap<ShareIndex, (Height, Millis)>,
     /// What each kin last showed of the pieces of records that it should hold.

@@ -4,67 +4,20 @@
 //! When such a word counts, and what it changes, is in [`super::execute`].
 
 use crate::crypto::{Digest, hash};
-use crate::emergency::Case;
 use crate::ids::{ChainId, KinId, PatientId};
 use crate::ledger::enrolment::{Enrolment, EnrolmentError, SecondCircle};
+use crate::ledger::epochs::CircleEpochs;
 use crate::ledger::patient::Patient;
-use crate::units::{CircleKind, Epoch, Tier};
+use crate::units::{CircleKind, Tier};
 use crate::wire;
 use serde::{Deserialize, Serialize};
-
-/// Which rosters count: the circles change each at their own times.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Epochs {
-    /// Of the first circle: goes up with each handover.
-    pub first: Epoch,
-    /// Of the second circle: goes up with each word about it, and when it ends with the key that it shares. It counts from
-    /// [`Enrolment::EPOCH`] whether a second circle is named or not.
-    pub second: Epoch,
-}
-
-impl core::fmt::Display for Epochs {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "{} (second circle {})", self.first, self.second)
-    }
-}
-
-impl Epochs {
-    /// What the patient's next word about the second circle has to name.
-    #[must_use]
-    pub fn next_second(self) -> Self {
-        let second = self.second.plus(1);
-        Self { second, ..self }
-    }
-}
-
-impl Patient {
-    /// Which rosters count now.
-    #[must_use]
-    pub fn epochs(&self) -> Epochs {
-        Epochs {
-            first: self.epoch,
-            second: self.second_epoch,
-        }
-    }
-}
-
-impl Case {
-    /// Which rosters counted when the case was opened.
-    #[must_use]
-    pub fn epochs(&self) -> Epochs {
-        Epochs {
-            first: self.request.epoch,
-            second: self.second_epoch,
-        }
-    }
-}
 
 /// A word about the second circle. Its members have signed it; the first circle is not asked, whose shares and majority
 /// it leaves alone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SecondWord {
     /// The roster in whose time it is said, and the epoch of the second circle that it makes: one more than the present.
-    pub epochs: Epochs,
+    pub epochs: CircleEpochs,
     /// Who is in it from now on, and their acceptances of [`Self::digest`]; none when there is to be no second circle.
     pub circle: Option<SecondCircle>,
 }
@@ -76,9 +29,9 @@ pub enum SecondError {
     #[error("it was dealt for epoch {found}, and due is epoch {due}; have it accepted anew")]
     Epochs {
         /// What it names.
-        found: Epochs,
+        found: CircleEpochs,
         /// What it has to name.
-        due: Epochs,
+        due: CircleEpochs,
     },
     /// There is no second circle that could be withdrawn.
     #[error("the patient has named no second circle")]
@@ -118,7 +71,7 @@ impl SecondWord {
     /// # Errors
     /// The first [`SecondError`] found.
     pub fn check(&self, patient: PatientId, entry: &Patient) -> Result<(), SecondError> {
-        let (found, due) = (self.epochs, entry.epochs().next_second());
+        let (found, due) = (self.epochs, entry.circles().next_second());
         if found != due {
             return Err(SecondError::Epochs { found, due });
         }

@@ -13,11 +13,11 @@ use crate::ids::{
 use crate::ledger::SignedTransaction;
 use crate::ledger::accreditation::{Accredited, IssuerInfo, Register, ReviewerInfo, Revoked};
 use crate::ledger::enrolment::Enrolment;
+use crate::ledger::epochs::Epochs;
 use crate::ledger::execute::{AttemptKey, Attempts};
 use crate::ledger::genesis::{Genesis, HospitalInfo, Workload};
 use crate::ledger::lookup::TxSet;
 use crate::ledger::patient::Patient;
-use crate::ledger::second::Epochs;
 use crate::ledger::sequence::SequenceWindow;
 use crate::ledger::table::{Table, Write};
 use crate::record::BatchHeader;

@@ -137,7 +137,9 @@ impl Handover {
                 .copied()
                 .min()
                 .map_or(usize::MAX, usize::from),
-            Plan::Redeal { .. } | Plan::Refresh | Plan::Recover { .. } => present.quorum(),
+            Plan::Redeal { .. } | Plan::Refresh | Plan::Recover { .. } | Plan::Rules(_) => {
+                present.quorum()
+            }
         }
     }
 }

@@ -125,7 +125,7 @@ pub fn handed_over(
                     .get(place)
                     .cloned()
                     .ok_or(DealingError::Sum { tier: shares.tier })?,
-                Plan::Recover { .. } => shares.commitments.clone(),
+                Plan::Recover { .. } | Plan::Rules(_) => shares.commitments.clone(),
             };
             Ok(TierShares {
                 commitments,

@@ -239,6 +239,9 @@ impl Handover {
                 }
                 return (Outcome::Ready, events);
             }
+            if matches!(self.plan, Plan::Rules(_)) {
+                return (Outcome::Ready, events);
+            }
             self.begin(present, now, &mut events);
         }
         let late: Vec<_> = self
@@ -309,7 +312,8 @@ impl Handover {
 
     pub(crate) fn on_support(&mut self, kin: KinId, present: &Present<'_>, now: Millis) -> Steps {
         self.require(Stage::Proposed)?;
-        if self.proposer == Proposer::Patient {
+        let is_rules = matches!(self.plan, Plan::Rules(_));
+        if self.proposer == Proposer::Patient && !is_rules {
             return Err(RosterError::NotAllowed {
                 role: "patient's device",
             });
@@ -322,7 +326,13 @@ impl Handover {
         }
         self.objections.remove(&kin);
         let mut events = vec![RosterEvent::Supported(kin)];
-        self.authorise(present, now, &mut events);
+        if !is_rules {
+            self.authorise(present, now, &mut events);
+        } else if self.supporters.len() == present.quorum() {
+            // Kin who could open everything need no time to object.
+            self.not_before_ms = Some(now);
+            events.push(RosterEvent::Authorised(now));
+        }
         Ok(events)
     }
 

@@ -21,6 +21,7 @@ mod complaints;
 mod dealing;
 mod handover;
 mod plan;
+mod readiness;
 mod relation;
 mod rules;
 
@@ -28,13 +29,14 @@ pub use dealing::{DealingError, TierDealing, handed_over, refresh, reshare};
 pub(crate) use handover::Outcome;
 pub use handover::{Complaint, Dealt, Fault, Handover, Stage};
 pub use plan::{Plan, Present, Proposer};
+pub use readiness::{Attendance, Readiness, Silence};
 pub use relation::Relation;
 pub use rules::{DELAY_MS_MAX, PERIOD_MS, RosterRules};
 
 use crate::crypto::Digest;
 use crate::crypto::group::ScalarBytes;
 use crate::ids::{HandoverId, KinId};
-use crate::ledger::{SecondError, SecondWord};
+use crate::ledger::{RulesError, SecondError, SecondWord};
 use crate::record::{Answer, DutyError};
 use crate::sharing::DrillAnswer;
 use crate::units::{Epoch, Height, Millis, ShareIndex, Tier};
@@ -153,6 +155,8 @@ pub enum RosterEvent {
     SecondNamed(Epoch),
     /// There is no second circle any more, as of this epoch of it. Its shares are to be erased.
     SecondEnded(Epoch),
+    /// Other rules of the patient are in force, as of this epoch of them.
+    RulesChanged(Epoch),
     /// Stopped; all stays as it was.
     Failed(Failure),
     /// A kin wants to leave.
@@ -174,6 +178,15 @@ pub enum RosterEvent {
         /// Places that it says it has lost.
         lost: u8,
     },
+    /// A drill is over, and this kin has not proved its shares in it.
+    Missed(KinId),
+    /// A drill is over, and this kin has shown nothing of the pieces that it should hold.
+    Unshown {
+        /// The kin.
+        kin: KinId,
+        /// The tier.
+        tier: Tier,
+    },
 }
 
 /// Why a handover came to nothing.
@@ -189,7 +202,8 @@ pub enum Failure {
     TooFewDealers,
     /// The new device's key is somebody else's by now.
     DeviceTaken,
-    /// It gave way: a refresh to any other plan, what the patient's device proposed to a new device that a kin proposed.
+    /// It gave way: a refresh to any other plan, what the patient's device proposed to a new device that a kin proposed, looser rules to
+    /// stricter ones.
     Superseded,
     /// The dealings do not add up to usable commitments; nobody's fault, and as unlikely as guessing a key.
     Unusable,
@@ -280,6 +294,9 @@ pub enum RosterError {
     /// The patient's word about the second circle does not count.
     #[error(transparent)]
     Second(#[from] SecondError),
+    /// Other rules that do not count.
+    #[error(transparent)]
+    Rules(#[from] RulesError),
     /// There is nothing that this kin should hold, or more than can be drawn from.
     #[error(transparent)]
     Duties(#[from] DutyError),

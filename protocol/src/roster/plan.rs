@@ -3,7 +3,7 @@
 use super::{RosterError, RosterRules};
 use crate::crypto::{SealingKey, VerifyingKey};
 use crate::ids::{AccountId, KinId, PatientId};
-use crate::ledger::{Enrolment, Member};
+use crate::ledger::{Enrolment, Member, RulesChange};
 use crate::record::Rewrap;
 use crate::sharing::{Commitments, KIN_MAX, KIN_MIN, majority};
 use crate::units::{CircleKind, Tier};
@@ -39,6 +39,8 @@ pub enum Plan {
         /// Others seal messages to it.
         sealing: SealingKey,
     },
+    /// Other rules of the patient's; who is kin, and what they hold, stays. Only those that loosen something wait here.
+    Rules(Box<RulesChange>),
 }
 
 /// Who proposed a plan.
@@ -113,6 +115,7 @@ impl Plan {
             Self::Reshare { .. } => "reshare",
             Self::Redeal { .. } => "redeal",
             Self::Recover { .. } => "recover",
+            Self::Rules(_) => "rules",
         }
     }
 
@@ -120,7 +123,7 @@ impl Plan {
     #[must_use]
     pub fn roster<'a>(&'a self, present: &Present<'a>) -> &'a [Member] {
         match self {
-            Self::Refresh | Self::Recover { .. } => &present.enrolment.roster,
+            Self::Refresh | Self::Recover { .. } | Self::Rules(_) => &present.enrolment.roster,
             Self::Reshare { roster, .. } | Self::Redeal { roster, .. } => roster,
         }
     }
@@ -156,9 +159,11 @@ impl Plan {
     pub fn check(&self, present: &Present<'_>, proposer: Proposer) -> Result<(), RosterError> {
         match (self, proposer) {
             (_, Proposer::Kin(kin)) if !present.has(kin) => Err(RosterError::NotKin { kin }),
-            (Self::Redeal { .. }, Proposer::Kin(_)) => Err(RosterError::NotAllowed {
-                role: "patient's device",
-            }),
+            (Self::Redeal { .. } | Self::Rules(_), Proposer::Kin(_)) => {
+                Err(RosterError::NotAllowed {
+                    role: "patient's device",
+                })
+            }
             (Self::Recover { .. }, Proposer::Patient) => {
                 Err(RosterError::NotAllowed { role: "kin" })
             }
@@ -189,6 +194,7 @@ impl Plan {
                 )?;
                 check_redealt(present, roster.len(), commitments)
             }
+            (Self::Rules(change), Proposer::Patient) => Ok(change.rules.check()?),
             (Self::Recover { device, .. }, _) => {
                 let account = AccountId::of(device);
                 let is_known =

@@ -97,6 +97,22 @@ pub struct WaitDrill {
     pub within: Span,
 }
 
+/// `do.wait_readiness`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WaitReadiness {
+    /// Whose device is asked.
+    pub patient: PatientName,
+    /// Exactly these kin have let drills pass.
+    #[serde(default)]
+    pub silent: Vec<KinName>,
+    /// Exactly so many shares are alive; any number when left out.
+    pub alive: Option<usize>,
+    /// How long at most.
+    #[serde(default = "one_minute")]
+    pub within: Span,
+}
+
 /// `do.wait_roster`
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -176,7 +176,7 @@ async fn whoever_is_replaced_or_let_go_keeps_nothing() {
 fn foreign(house: &House, entry: &ledger::Patient) -> SecondWord {
     let chart = entry.enrolment.tier(Tier::Chart).expect("enrolled");
     SecondWord {
-        epochs: entry.epochs().next_second(),
+        epochs: entry.circles().next_second(),
         circle: Some(SecondCircle {
             roster: members(house, SECOND),
             commitments: chart.commitments.clone(),

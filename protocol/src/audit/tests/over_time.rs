@@ -5,8 +5,10 @@ use crate::audit::words::Report;
 use crate::audit::{AuditError, Findings, Part, Subject, build};
 use crate::emergency::{Circle, ClosedBy, Phase, RefusalReason, SecondCircleError, Verdict};
 use crate::ids::{AccountId, CaseId};
-use crate::ledger::{Accredited, Clause, Epochs, IssuerInfo, Rejection, Role, TxBody, What};
-use crate::roster::RosterEvent;
+use crate::ledger::{
+    Accredited, Clause, Epochs, IssuerInfo, Rejection, Role, Rules, RulesChange, TxBody, What,
+};
+use crate::roster::{Plan, RosterEvent, RosterStep};
 use crate::units::{Epoch, Millis, Tier};
 
 fn text(findings: &Findings) -> String {
@@ -75,12 +77,89 @@ fn each_case_is_judged_by_the_roster_and_rules_of_its_epoch() {
     let part = Part::Roster(Epochs {
         first: Epoch(1),
         second: Epoch(1),
+        rules: Epoch(1),
     });
     assert_eq!(scene.verify(&spoilt), Err(AuditError::Misplaced { part }));
     let mut spoilt = bundle;
     spoilt.rosters.pop();
     let what = "rosters";
     assert_eq!(scene.verify(&spoilt), Err(AuditError::List { what }));
+}
+
+/// The patient shortens sessions while a case is live: that one keeps its own, the next has the new one.
+fn two_rules() -> (Scene, CaseId, CaseId) {
+    let mut scene = Scene::new();
+    let first = scene.open(HOSPITAL, PATIENT);
+    let state = scene.chain.ledger.state();
+    let entry = state.patient(patient(PATIENT)).unwrap();
+    let mut rules = Rules::of(&entry.enrolment);
+    rules.policies[0].session_ms_max = Millis(7_000);
+    let from = entry.rules_epoch;
+    let plan = Plan::Rules(Box::new(RulesChange { from, rules }));
+    let body = TxBody::Roster {
+        patient: patient(PATIENT),
+        step: Box::new(RosterStep::Propose(Box::new(plan))),
+    };
+    let done = scene.act(PATIENT, body);
+    let changed = RosterEvent::RulesChanged(Epoch(2));
+    assert!(matches!(&done[..], [What::Roster { step, .. }] if *step == changed));
+    let second = scene.open(OTHER_HOSPITAL, PATIENT);
+    for case in [first, second] {
+        scene.approve(case, &KIN[..3]);
+        scene.act(KIN[0], Scene::release(case, KIN[0]));
+    }
+    (scene, first, second)
+}
+
+#[test]
+fn each_case_is_judged_by_the_rules_under_which_it_was_asked_for() {
+    let (mut scene, first, second) = two_rules();
+    let bundle = scene.bundle(Subject::Patient(patient(PATIENT)));
+    assert_eq!(bundle.rosters.len(), 2);
+    let findings = scene.verify(&bundle).unwrap();
+    let cases = findings.cases.iter();
+    let found: Vec<_> = cases
+        .map(|case| {
+            let rule = case.rules[0].policy.session_ms_max;
+            (case.id, case.epoch, rule, case.timing.session_ms)
+        })
+        .collect();
+    let usual = Millis(4 * 3_600_000);
+    let expected = [
+        (first, Epoch(1), usual, Millis(30_000)),
+        (second, Epoch(1), Millis(7_000), Millis(7_000)),
+    ];
+    assert_eq!(found, expected);
+    let mut spoilt = bundle;
+    spoilt.rosters.swap(0, 1);
+    let part = Part::Roster(Epochs {
+        first: Epoch(1),
+        second: Epoch(1),
+        rules: Epoch(1),
+    });
+    assert_eq!(scene.verify(&spoilt), Err(AuditError::Misplaced { part }));
+}
+
+/// All validators sign that other people were kin all at once, and call it a change of rules.
+#[test]
+fn a_change_of_rules_under_a_live_case_changes_nobody() {
+    let mut scene = Scene::new();
+    let first = scene.open(HOSPITAL, PATIENT);
+    scene.change(|state| {
+        let id = patient(PATIENT);
+        let mut entry = state.patient(id).unwrap().clone();
+        entry.rules_epoch = Epoch(2);
+        entry.enrolment.roster.rotate_left(1);
+        state.patients.put(id, entry);
+    });
+    let second = scene.open(OTHER_HOSPITAL, PATIENT);
+    assert!(scene.chain.ledger.state().case(first).is_some());
+    let genesis = scene.chain.genesis.clone();
+    let mut view = scene.view();
+    let subject = Subject::Patient(patient(PATIENT));
+    let error = build(&genesis, &mut view, subject, Vec::new()).unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains(&second.to_hex()[..8]), "{text}");
 }
 
 /// All validators sign that the roster changed while a case was live: the rules say no.
@@ -234,6 +313,7 @@ fn a_case_is_judged_by_the_second_circle_of_its_time() {
     let part = Part::Roster(Epochs {
         first: Epoch(1),
         second: Epoch(1),
+        rules: Epoch(1),
     });
     assert_eq!(scene.verify(&spoilt), Err(AuditError::Misplaced { part }));
 }

@@ -188,7 +188,7 @@ impl Scene {
             commitments,
             acceptances: Vec::new(),
         };
-        let epochs = entry.epochs().next_second();
+        let epochs = entry.circles().next_second();
         let word = |circle| SecondWord {
             epochs,
             circle: Some(circle),

@@ -1,6 +1,6 @@
 //! One case as a story, in the order in which it happened.
 
-use super::{Basis, Line, counted, moment, proved, rule_of, say, span};
+use super::{Basis, Line, counted, proved, rule_of, say, span};
 use crate::audit::findings::{AsOf, CaseFinding, Mark};
 use crate::emergency::{Circle, ClosedBy, Phase, Purpose, Reason, RefusalReason, Verdict};
 use crate::ids::KinId;
@@ -152,7 +152,7 @@ fn request(case: &CaseFinding, lines: &mut Vec<Line>) {
             case.threshold,
             case.roster.len(),
             case.circle.kind(),
-            moment(case.expires_ms),
+            case.expires_ms.moment(),
             span(case.timing.session_ms)
         ),
     );
@@ -202,7 +202,7 @@ fn end(case: &CaseFinding, as_of: AsOf, lines: &mut Vec<Line>) {
     match case.granted_ms {
         Some(time) => proved(
             lines,
-            format!("The kin's approval took effect on {}.", moment(time)),
+            format!("The kin's approval took effect on {}.", time.moment()),
         ),
         None => proved(
             lines,
@@ -221,7 +221,7 @@ fn end(case: &CaseFinding, as_of: AsOf, lines: &mut Vec<Line>) {
         };
         proved(
             lines,
-            format!("It was closed {by} on {}.", moment(closing.time_ms)),
+            format!("It was closed {by} on {}.", closing.time_ms.moment()),
         );
     }
     if let Some(verdict) = phase(case, as_of) {
@@ -241,7 +241,7 @@ fn end(case: &CaseFinding, as_of: AsOf, lines: &mut Vec<Line>) {
             lines,
             format!(
                 "The hospital may not ask again before {}.",
-                moment(case.hospital.suspended_until_ms)
+                case.hospital.suspended_until_ms.moment()
             ),
         );
     }
@@ -290,7 +290,7 @@ fn line(basis: Basis, text: String) -> Line {
 }
 
 fn place(mark: Mark) -> String {
-    format!(" on {} (block {})", moment(mark.time_ms), mark.height)
+    format!(" on {} (block {})", mark.time_ms.moment(), mark.height)
 }
 
 fn kin(case: &CaseFinding, id: KinId) -> String {

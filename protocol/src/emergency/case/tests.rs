@@ -57,6 +57,7 @@ pub(crate) fn case(kin_count: u8, threshold: u16) -> Case {
         index: 0,
         requested_ms: Millis(100),
         second_epoch: Epoch(1),
+        rules_epoch: Epoch(1),
         roster: (1..=kin_count).map(kin).collect(),
         threshold,
         timing: Timing {

@@ -84,6 +84,7 @@ impl State {
             index: cause.1,
             requested_ms: run.now,
             second_epoch: patient.second_epoch,
+            rules_epoch: patient.rules_epoch,
             roster: enrolment.roster_of(circle).iter().map(|m| m.id()).collect(),
             threshold,
             timing: Timing::draw(

@@ -8,7 +8,7 @@ use crate::ledger::state::State;
 use crate::record::{Answer, BatchHeader, CHALLENGES, Challenge, Duties, Duty, Verdict};
 use crate::roster::{RosterError, RosterEvent};
 use crate::sharing::{DrillAnswer, DrillContext};
-use crate::units::{Height, ShareIndex, Tier};
+use crate::units::{Epoch, Height, ShareIndex, Tier};
 use std::collections::BTreeSet;
 
 impl State {
@@ -48,6 +48,8 @@ impl State {
             }
         }
         entry.drill.proved.insert(index, (run.height, run.now));
+        let attendance = entry.drill.attendance.entry(kin).or_default();
+        attendance.on_proof(run.now);
         self.patients.put(patient, entry);
         run.roster(Some(cause), patient, [RosterEvent::Proved(kin)]);
         Ok(())
@@ -105,7 +107,7 @@ impl State {
         Ok(())
     }
 
-    /// Draws a drill when one is due.
+    /// Draws a drill when one is due. The one before is over: whoever let it pass is named.
     pub(super) fn begin_drill(&mut self, run: &mut Run, patient: PatientId) {
         let Some(entry) = self.patients.get(&patient) else {
             return;
@@ -114,12 +116,67 @@ impl State {
             return;
         }
         let mut entry = entry.clone();
+        let missed = self.end_drill(patient, &mut entry);
+        run.roster(None, patient, missed);
+        for member in &entry.enrolment.roster {
+            entry.drill.attendance.entry(member.id()).or_default();
+        }
+        entry.drill.began_ms = run.now;
         // The seed that this block's beacon gave: nobody knew it before.
         entry.drill.round = Some((run.height, run.standings.seed()));
         entry.drill.due_ms = run.now.plus(entry.enrolment.rules.drill_every_ms.0);
         let handover = self.handovers.get(&patient).cloned();
         self.put_roster(patient, entry, handover);
         run.roster(None, patient, [RosterEvent::DrillDue(run.height)]);
+    }
+
+    /// Who has not answered the drill that is over. What somebody showed before it counts no more.
+    fn end_drill(&self, patient: PatientId, entry: &mut Patient) -> Vec<RosterEvent> {
+        let Some((height, _)) = entry.drill.round else {
+            return Vec::new();
+        };
+        let mut events = Vec::new();
+        let began_ms = entry.drill.began_ms;
+        // Who came while it lasted was not called.
+        for (kin, attendance) in &mut entry.drill.attendance {
+            if attendance.on_end(began_ms) {
+                events.push(RosterEvent::Missed(*kin));
+            }
+        }
+        for tier in Tier::ALL {
+            let holders = self.holders(patient, entry, tier, height);
+            for (position, member) in entry.enrolment.roster.iter().enumerate() {
+                let Some(index) = ShareIndex::from_position(position) else {
+                    continue;
+                };
+                let (kin, place) = (member.id(), (index, tier));
+                let shown = entry.drill.shown.get(&place);
+                if shown.is_some_and(|shown| shown.height >= height) {
+                    continue;
+                }
+                entry.drill.shown.remove(&place);
+                let was_called = entry.drill.attendance.contains_key(&kin);
+                if was_called && holders.contains(&kin) {
+                    events.push(RosterEvent::Unshown { kin, tier });
+                }
+            }
+        }
+        events
+    }
+
+    /// Whoever holds pieces of records that stood at `height` and are not to be erased.
+    fn holders(
+        &self,
+        patient: PatientId,
+        entry: &Patient,
+        tier: Tier,
+        height: Height,
+    ) -> BTreeSet<KinId> {
+        let batches = self.batches_of(patient, tier, height);
+        let standing = batches.filter(|(_, batch)| batch.ordered_ms.is_none());
+        let epochs: BTreeSet<Epoch> = standing.map(|(_, batch)| batch.header.epoch).collect();
+        let eras = epochs.into_iter().filter_map(|epoch| entry.era_of(epoch));
+        eras.flat_map(|era| era.holders.iter().copied()).collect()
     }
 }
 

@@ -11,11 +11,11 @@ use crate::emergency::{Case, Request};
 use crate::ids::{AccountId, CaseId, ChainId, PatientId, TxId};
 use crate::ledger::accreditation::{Accredited, Register, ReviewerInfo, Role};
 use crate::ledger::enrolment::Enrolment;
+use crate::ledger::epochs::Epochs;
 use crate::ledger::event::{Effects, Rejection};
 use crate::ledger::genesis::{Genesis, HospitalInfo};
 use crate::ledger::governance::{Clause, Governance};
 use crate::ledger::patient::Patient;
-use crate::ledger::second::Epochs;
 use crate::ledger::state::{Meta, State};
 use crate::ledger::transaction::{SignedTransaction, TxBody};
 use crate::units::{Height, Millis};
@@ -186,7 +186,8 @@ impl Replay {
         self.state.register.put((), register);
     }
 
-    /// The rosters of the epochs take over in which a case was opened: later ones, and not while another case is live.
+    /// What was in force when a case was opened takes over: of later epochs, and other shares not while another case is live.
+    /// Rules may change meanwhile, and then nothing else.
     fn turn_to(&mut self, case: CaseId) {
         let Some(entry) = self.state.patients.get(&self.id) else {
             return;
@@ -196,8 +197,9 @@ impl Replay {
             && let Some(enrolment) = self.rosters.get(&epochs)
             && epochs.first >= present.first
             && epochs.second >= present.second
+            && epochs.rules >= present.rules
             && epochs != present
-            && entry.live_cases == 0
+            && (entry.live_cases == 0 || is_same_but_rules(entry, epochs, enrolment))
         {
             let mut next = entry.clone();
             next.enter(epochs, enrolment);
@@ -223,6 +225,14 @@ impl Patient {
     /// What was in force in these epochs takes over.
     fn enter(&mut self, epochs: Epochs, enrolment: &Enrolment) {
         (self.epoch, self.second_epoch) = (epochs.first, epochs.second);
+        self.rules_epoch = epochs.rules;
         self.enrolment = enrolment.clone();
     }
+}
+
+/// Whether roster and sharings of both circles stay as they are.
+fn is_same_but_rules(entry: &Patient, epochs: Epochs, enrolment: &Enrolment) -> bool {
+    (epochs.first, epochs.second) == (entry.epoch, entry.second_epoch)
+        && enrolment.has_shares_of(&entry.enrolment)
+        && enrolment.second == entry.enrolment.second
 }

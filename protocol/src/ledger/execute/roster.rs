@@ -79,6 +79,11 @@ impl State {
         entry: &Patient,
         plan: &Plan,
     ) -> Result<(), RosterError> {
+        if let Plan::Rules(change) = plan
+            && self.tighten_rules(run, signer, cause, (patient, entry), change)?
+        {
+            return Ok(());
+        }
         let proposer = if entry.device == signer {
             Proposer::Patient
         } else {
@@ -317,7 +322,13 @@ impl State {
         run.roster(None, patient, [RosterEvent::DeviceReplaced]);
     }
 
-    fn fail(&mut self, run: &mut Run, cause: Cause, patient: PatientId, failure: Failure) {
+    pub(super) fn fail(
+        &mut self,
+        run: &mut Run,
+        cause: Cause,
+        patient: PatientId,
+        failure: Failure,
+    ) {
         if let Some(mut entry) = self.patients.get(&patient).cloned() {
             if let Some(handover) = self.handovers.get(&patient).cloned() {
                 // Those who were to come and don't.
@@ -407,6 +418,9 @@ impl State {
         if outcome == Outcome::Ready && matches!(handover.plan, Plan::Recover { .. }) {
             return self.replace_device(run, patient, entry, &handover);
         }
+        if let (Outcome::Ready, Plan::Rules(change)) = (&outcome, &handover.plan) {
+            return self.change_rules(run, patient, entry, change);
+        }
         if let Outcome::Failed(failure) = outcome {
             run.roster(None, patient, steps);
             return self.fail(run, None, patient, failure);
@@ -443,6 +457,7 @@ fn deadline(patient: PatientId, entry: &Patient, handover: Option<&Handover>) ->
 /// Who ended a plan of the patient's device with it is quiet so long once for each kin: those who are no quorum, one after the other,
 /// must not keep the patient from ever being heard.
 fn note_unheard(entry: &mut Patient, handover: &Handover, failure: &Failure, now: Millis) {
+    super::rules::note_objection(entry, handover, failure, now);
     let Proposer::Kin(kin) = handover.proposer else {
         return;
     };

@@ -52,6 +52,7 @@ impl State {
         entry.roster_since = epoch;
         // Whoever showed an index's pieces before may not be the one who has it now.
         entry.drill.shown.clear();
+        entry.drill.attendance.retain(|kin, _| stay.contains(kin));
         self.hand_slots_on(patient, entry, roster, epoch);
     }
 

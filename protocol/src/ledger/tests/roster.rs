@@ -5,6 +5,7 @@ mod dealers;
 mod device;
 mod drill;
 mod refresh;
+mod rules;
 mod second;
 
 use super::chain::*;

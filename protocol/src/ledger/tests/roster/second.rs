@@ -33,7 +33,7 @@ fn house() -> House {
 /// A word that is due now and that these members have accepted.
 fn accepted(house: &House, circle: Option<SecondCircle>, members: &[u8]) -> SecondWord {
     let mut word = SecondWord {
-        epochs: house.entry().epochs().next_second(),
+        epochs: house.entry().circles().next_second(),
         circle,
     };
     sign(house, &mut word, members);
@@ -153,6 +153,7 @@ fn a_second_circle_is_named_replaced_and_withdrawn() {
         let epochs = Epochs {
             first: Epoch(1),
             second: Epoch(second),
+            rules: Epoch(1),
         };
         let kept = state.roster_of(patient(), epochs);
         kept.map(|kept| kept.roster_of(CircleKind::Second).len())
@@ -232,7 +233,7 @@ fn it_waits_for_every_change_of_the_first_circle_but_a_refresh() {
     let entry = house.entry().clone();
     assert_eq!((entry.epoch, entry.second_epoch), (Epoch(2), Epoch(2)));
     assert!(entry.enrolment.second.is_some(), "it outlives the refresh");
-    let (found, due) = (stale.epochs, entry.epochs().next_second());
+    let (found, due) = (stale.epochs, entry.circles().next_second());
     assert_eq!(
         why_not(&mut house, PATIENT, stale),
         SecondError::Epochs { found, due }
