@@ -58,6 +58,7 @@ async fn kin_beside(house: &House, store: &Store) -> Arc<Desk> {
         circle: CircleKind::First,
         index: ShareIndex::from_position(0).expect("the first"),
         epoch: entry.epoch,
+        second_epoch: entry.second_epoch,
         since: entry.roster_since,
         digest: entry.enrolment.digest(house.chain(), patient),
         active: true,
