@@ -1,6 +1,7 @@
 //! `kithkin scenario`: plays scripted emergencies, or lists them.
 
 use super::Failure;
+use crate::audit;
 use crate::cli::ScenarioRunArgs;
 use crate::scenario::{self, Loaded, PlayError, Report};
 use crate::timeline::Timeline;
