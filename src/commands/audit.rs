@@ -230,6 +230,7 @@ fn archive_failure(error: ArchiveError) -> Failure {
     match &error {
         ArchiveError::NoLedger { .. } => Failure::Usage(error.into()),
         ArchiveError::NoBlock | ArchiveError::Begins { .. } => Failure::NotHeld(error.into()),
+        ArchiveError::Unwanted => Failure::Cluster(error.into()),
         ArchiveError::Store(_)
         | ArchiveError::Storage(_)
         | ArchiveError::Block { .. }

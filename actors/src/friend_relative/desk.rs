@@ -22,7 +22,7 @@ use crate::validator::messages::Concern;
 use kithkin_protocol::consent::Grant;
 use kithkin_protocol::emergency::Case;
 use kithkin_protocol::ids::{AccountId, CaseId, GrantId, KinId, PatientId};
-use kithkin_protocol::ledger::{self, Enrolment, State};
+use kithkin_protocol::ledger::{self, State};
 use kithkin_protocol::units::Height;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
