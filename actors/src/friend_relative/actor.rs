@@ -4,13 +4,13 @@
 //! actor. Rules: `kithkin_protocol::{sharing, record, emergency, ledger}`.
 
 use super::desk::Desk;
-use super::messages::{AboutRoster, Bundle, FetchBundle, Wipe};
+use super::messages::{AboutRoster, Bundle, FetchBundle, Invitation, Invited, OnInvitation, Wipe};
 use super::messages::{
     Conduct, Decide, Decided, EraseBatch, FetchShards, FetchUpload, Held, Inventory, KinError,
     OfferShares, Pending, PendingRequest, ReplayApproval, Replayed, StoreShards,
 };
 use super::release::{Outcome, pursue};
-use super::{bundles, decide, erase, offers, prepare, requests, roster, shards};
+use super::{bundles, decide, erase, invitations, offers, prepare, requests, roster, shards};
 use crate::identity::{Identity, Setting};
 use crate::ports::names::ActorName;
 use crate::ports::network::{Delivered, Port};
@@ -372,6 +372,27 @@ impl Handler<Delivered<OfferShares>> for FriendRelative {
 
     fn handle(&mut self, offer: Delivered<OfferShares>, _: &mut Self::Context) -> Self::Result {
         Box::pin(offers::accept(self.desk.clone(), offer.from, offer.message))
+    }
+}
+
+impl Handler<Delivered<Invited>> for FriendRelative {
+    type Result = Result<Vec<Invitation>, KinError>;
+
+    fn handle(&mut self, asked: Delivered<Invited>, _: &mut Self::Context) -> Self::Result {
+        Self::refuse_unless_driver(asked.from)?;
+        Ok(invitations::shown(&self.desk))
+    }
+}
+
+impl Handler<Delivered<OnInvitation>> for FriendRelative {
+    type Result = ResponseFuture<Result<(), KinError>>;
+
+    fn handle(&mut self, conduct: Delivered<OnInvitation>, _: &mut Self::Context) -> Self::Result {
+        let desk = self.desk.clone();
+        Box::pin(async move {
+            Self::refuse_unless_driver(conduct.from)?;
+            invitations::behave(&desk, conduct.message).await
+        })
     }
 }
 

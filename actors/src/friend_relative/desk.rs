@@ -5,6 +5,7 @@
 //! rebuilt from it.
 
 use super::consent::Grants;
+use super::invitations::Invitations;
 use super::messages::{Conduct, Held, KinError};
 use super::requests::ProvedRequest;
 use super::room::{self, Room};
@@ -72,6 +73,7 @@ pub(super) struct Desk {
     requests: Mutex<BTreeMap<CaseId, Arc<ProvedRequest>>>,
     cases: tokio::sync::Mutex<BTreeMap<CaseId, (Instant, Arc<Case>)>>,
     pub(super) grants: Grants,
+    pub(super) invitations: Invitations,
 }
 
 impl Desk {
@@ -114,6 +116,7 @@ impl Desk {
             uploads: AtomicUsize::new(kept.len()),
             room: Mutex::new(room::count(&kept)),
             erasing: Mutex::default(),
+            invitations: Invitations::open(&store, setting.invitations)?,
             joining: Mutex::new(store.joining()?),
             conduct: Mutex::new(store.conduct()?),
             wards: Mutex::new(
@@ -364,6 +367,7 @@ impl Desk {
         self.store.write(batch).await?;
         lock(&self.wards).clear();
         lock(&self.joining).clear();
+        self.invitations.forget();
         self.uploads.store(0, Ordering::Relaxed);
         lock(&self.room).clear();
         self.heavy(|desk| {

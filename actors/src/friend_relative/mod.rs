@@ -6,6 +6,7 @@
 //! | `actor` | the shell: mailbox, timers, which cases have unfinished business |
 //! | `desk` | what every flow works with: keys, store, ledger client; small caches |
 //! | `storage` | what it keeps in RocksDB, and how it comes back after a crash |
+//! | `invitations` | asking the person before becoming kin |
 //! | `offers` | becoming a patient's kin: checking and keeping shares |
 //! | `shards` | keeping and handing out shards of sealed records |
 //! | `access` | who may fetch them |
@@ -34,6 +35,7 @@ mod consent;
 mod decide;
 mod desk;
 mod erase;
+mod invitations;
 mod mend;
 pub mod messages;
 mod offers;

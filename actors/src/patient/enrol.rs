@@ -20,6 +20,8 @@ use std::time::{Duration, Instant};
 const AGREE_WITHIN: Duration = Duration::from_secs(20);
 /// How long one try to ask somebody may take.
 const ASK_WITHIN: Duration = Duration::from_secs(6);
+/// After so many answers that the person has not decided, the patient is told: it may take days.
+const UNANSWERED_MAX: u32 = 2;
 /// Pause before somebody is asked again who could not reach the ledger.
 const PAUSE: Duration = Duration::from_millis(200);
 /// How long the transaction may take to become final.
@@ -143,6 +145,7 @@ async fn accepted(
         index,
         shares: shares.clone(),
     };
+    let mut unanswered = 0;
     loop {
         let answer = device
             .port
@@ -158,6 +161,14 @@ async fn accepted(
             // It will pass; the kin has not judged the shares yet.
             Ok(Err(KinError::Ledger { .. })) if Instant::now() + PAUSE < until => {
                 tokio::time::sleep(PAUSE).await;
+            }
+            Ok(Err(KinError::Declined)) => return Err(PatientError::Declined { kin }),
+            // The kin's device has waited for the person all the while.
+            Ok(Err(KinError::Undecided { until_ms })) => {
+                unanswered += 1;
+                if unanswered >= UNANSWERED_MAX || Instant::now() >= until {
+                    return Err(PatientError::Undecided { kin, until_ms });
+                }
             }
             Ok(Err(error)) => return Err(refused(error.to_string())),
             Err(error) => return Err(refused(error.to_string())),

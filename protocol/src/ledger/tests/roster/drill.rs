@@ -51,7 +51,7 @@ impl House {
             .collect()
     }
 
-    fn now(&self) -> Millis {
+    pub(super) fn now(&self) -> Millis {
         self.chain.ledger.state().meta().time_ms
     }
 
