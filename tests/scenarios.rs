@@ -61,6 +61,7 @@ scenarios! {
     shares_are_refreshed: "shares-are-refreshed-after-a-case.toml",
     a_dealer_cheats: "a-dealer-cheats.toml",
     three_kin_replaced: "three-kin-replaced-one-after-another.toml",
+    a_relative_declines: "a-relative-declines.toml",
     rules_are_changed: "rules-are-changed.toml",
     stolen_phone: "stolen-phone-changes-the-roster.toml",
     patients_phone_is_lost: "patients-phone-is-lost.toml",

@@ -1,5 +1,6 @@
 //! Who an actor is and where it lives: its keys and what all actors of a cluster know.
 
+use crate::friend_relative::messages::OnInvitation;
 use crate::ports::clock::SharedClock;
 use crate::ports::directory::Directory;
 use crate::ports::random::SystemRng;
@@ -22,6 +23,8 @@ pub struct Setting {
     pub clock: SharedClock,
     /// How much a friend or relative keeps for each patient.
     pub quota: Quota,
+    /// What a friend's or relative's device does with invitations as long as the person has not said otherwise.
+    pub invitations: OnInvitation,
 }
 
 /// Keys of a person or an institution. Cloning shares the signing key.

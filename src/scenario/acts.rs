@@ -51,6 +51,7 @@ impl Player<'_> {
             Act::MisuseConsent(of) => self.misuse_consent(of).await,
             Act::WaitConsent(wait) => self.wait_consent(wait).await,
             Act::ChangeRoster(change) => self.change_roster(change).await,
+            Act::Invitations(on) => self.invitations(on).await,
             Act::ChangeRules(change) => self.change_rules(change).await,
             Act::WaitRules(wait) => self.wait_rules(wait).await,
             Act::Roster(roster) => self.roster(roster).await,

@@ -215,6 +215,12 @@ impl Check {
                     self.problem("only the patient or a kin can propose a kin's new device");
                 }
             }
+            Act::Invitations(on) => {
+                self.some(on.kin.is_empty(), "kin");
+                for kin in &on.kin {
+                    self.actor((*kin).into());
+                }
+            }
             Act::ChangeRules(change) => {
                 self.actor(change.patient.into());
                 self.some(change.tiers.is_empty(), "tiers");
@@ -508,6 +514,7 @@ impl Act {
             Self::MisuseConsent(_) => "misuse_consent",
             Self::WaitConsent(_) => "wait_consent",
             Self::ChangeRoster(_) => "change_roster",
+            Self::Invitations(_) => "invitations",
             Self::ChangeRules(_) => "change_rules",
             Self::WaitRules(_) => "wait_rules",
             Self::Roster(_) => "roster",

@@ -20,7 +20,7 @@ impl Player<'_> {
         let wanted = names(&wait.silent);
         let is = |readiness: &Readiness| {
             let alive = wait.alive.is_none_or(|alive| alive == readiness.alive);
-            alive && self.unanswered(readiness) == wanted
+            alive && self.unheard(readiness) == wanted
         };
         let readiness = self
             .stage
@@ -30,7 +30,7 @@ impl Player<'_> {
         Ok(done(wait.patient, what, None))
     }
 
-    fn unanswered(&self, readiness: &Readiness) -> BTreeSet<ActorName> {
+    fn unheard(&self, readiness: &Readiness) -> BTreeSet<ActorName> {
         let directory = &self.stage.cluster().setting().directory;
         let silent = readiness.silent.iter();
         silent

@@ -5,12 +5,13 @@ use super::expect::list;
 use super::player::{Done, Player};
 use super::report::millis;
 use super::script::{
-    ChangeRoster, Enrol, Roster, RosterWord, WaitDrill, WaitEpoch, WaitPieces, WaitRoster,
+    ChangeRoster, Enrol, InvitationWord, OnInvitations, Roster, RosterWord, WaitDrill, WaitEpoch,
+    WaitPieces, WaitRoster,
 };
 use super::words::{KinName, Span};
 use crate::stage::StageError;
 use crate::timeline::Mood;
-use kithkin_actors::friend_relative::messages::RosterWish;
+use kithkin_actors::friend_relative::messages::{OnInvitation, RosterWish};
 use kithkin_actors::patient::messages::AboutRoster;
 use kithkin_actors::ports::names::ActorName;
 use kithkin_protocol::ledger::{self, Member};
@@ -150,6 +151,19 @@ impl Player<'_> {
         };
         let names = list(roster.who.iter().map(|who| who.0));
         let what = format!("{names} {word} the roster of {}", roster.patient);
+        Ok(done("kin", what, None))
+    }
+
+    pub(super) async fn invitations(&self, on: &OnInvitations) -> Outcome {
+        let (conduct, word) = match on.conduct {
+            InvitationWord::Ask => (OnInvitation::Ask, "ask the person"),
+            InvitationWord::Accept => (OnInvitation::Accept, "accept"),
+            InvitationWord::Decline => (OnInvitation::Decline, "decline"),
+        };
+        for kin in &on.kin {
+            self.stage.on_invitation((kin.0, kin.1), conduct).await?;
+        }
+        let what = format!("the devices of {} {word} when invited", list(&on.kin));
         Ok(done("kin", what, None))
     }
 

@@ -18,8 +18,8 @@ pub(super) use devices::{NewPhone, Rebuild, Vouch, WaitDevice, WaitErased};
 pub(super) use erasures::Erase;
 pub(super) use reviews::{Disclose, Review, WaitOverdue};
 pub(super) use rosters::{
-    ChangeRoster, NameSecond, OfKin, Roster, RosterWord, WaitDrill, WaitEpoch, WaitPieces,
-    WaitReadiness, WaitRoster, WaitSecond, WaitSecondCircle, WithdrawSecond,
+    ChangeRoster, InvitationWord, NameSecond, OfKin, OnInvitations, Roster, RosterWord, WaitDrill,
+    WaitEpoch, WaitPieces, WaitReadiness, WaitRoster, WaitSecond, WaitSecondCircle, WithdrawSecond,
 };
 pub(super) use rules::{ChangeRules, WaitRules};
 
@@ -146,6 +146,8 @@ pub enum Act {
     WaitConsent(WaitConsent),
     /// A change of a patient's roster is proposed.
     ChangeRoster(ChangeRoster),
+    /// What kin's devices do with invitations from now on.
+    Invitations(OnInvitations),
     /// A patient's device lays down other rules.
     ChangeRules(ChangeRules),
     /// Waits until rules of a patient are in force.
@@ -246,6 +248,9 @@ pub struct Enrol {
     pub refresh: Option<Span>,
     /// How often kin have to prove that their shares are alive.
     pub drill: Option<Span>,
+    /// The roster, in this order; all the patient's own kin, but for a second circle, when left out.
+    #[serde(default)]
+    pub kin: Vec<KinName>,
     /// The patient's second circle: these of the kin are in it, and not on the roster.
     #[serde(default)]
     pub second: Vec<KinName>,

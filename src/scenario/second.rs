@@ -28,6 +28,10 @@ impl Player<'_> {
             second.push(self.member(*kin)?);
         }
         let mut roster = self.stage.cluster().roster(enrol.patient.0);
+        if !enrol.kin.is_empty() {
+            let kin = enrol.kin.iter().map(|kin| self.member(*kin));
+            roster = kin.collect::<Result<_, _>>()?;
+        }
         roster.retain(|member| second.iter().all(|other| other.key != member.key));
         Ok(Wish {
             roster,

@@ -3,7 +3,7 @@
 use super::{STEP_WITHIN, Stage, StageError};
 use kithkin_actors::clients::ClientError;
 use kithkin_actors::friend_relative::FriendRelative;
-use kithkin_actors::friend_relative::messages::{AboutRoster, RosterWish, Wipe};
+use kithkin_actors::friend_relative::messages::{AboutRoster, OnInvitation, RosterWish, Wipe};
 use kithkin_actors::patient::messages::{Enrol, Enrolled};
 use kithkin_actors::patient::{Patient, messages as patient};
 use kithkin_actors::ports::names::ActorName;
@@ -128,6 +128,19 @@ impl Stage {
                 });
             }
         }
+    }
+
+    /// What a kin's device does with invitations from now on.
+    ///
+    /// # Errors
+    /// [`StageError`].
+    pub async fn on_invitation(
+        &self,
+        kin: (u16, u8),
+        conduct: OnInvitation,
+    ) -> Result<(), StageError> {
+        let to = ActorName::Kin(kin.0, kin.1);
+        Ok(self.ask::<FriendRelative, _>(to, conduct).await??)
     }
 
     /// The patient's device lays down other rules.

@@ -4,6 +4,7 @@ use crate::clients::LedgerClient;
 use crate::cluster::founding::{Founded, FoundingError, Shape, ShapeError, found};
 use crate::cluster::liar::Lies;
 use crate::friend_relative::FriendRelative;
+use crate::friend_relative::messages::OnInvitation;
 use crate::hospital::Hospital;
 use crate::identity::{Identity, Setting};
 use crate::leader::Leader;
@@ -78,6 +79,8 @@ pub struct ClusterConfig {
     pub quota: Quota,
     /// Where hospitals keep ciphertexts; none means the folder [`ARCHIVE`] in the data folder.
     pub archive: Option<Objects>,
+    /// What the devices of friends and relatives do with invitations: accept, as nobody sits in front of them.
+    pub invitations: OnInvitation,
     /// The clock.
     pub clock: SharedClock,
     /// Who is told what validators see.
@@ -111,6 +114,7 @@ impl ClusterConfig {
                 bytes_max: QUOTA_BYTES,
             },
             archive: None,
+            invitations: OnInvitation::Accept,
             clock: Arc::new(SystemClock),
             observer: Observer::none(),
             lies: None,
@@ -205,6 +209,7 @@ impl Cluster {
             directory: founded.directory.clone(),
             clock: config.clock.clone(),
             quota: config.quota,
+            invitations: config.invitations,
         };
         let network = Network::new(config.seed);
         let supervisor = Supervisor::launch(config.supervisor.clone(), network.clone())?;

@@ -4,13 +4,15 @@
 //! actor. Rules: `kithkin_protocol::{sharing, record, emergency, ledger}`.
 
 use super::desk::Desk;
-use super::messages::{AboutRoster, Bundle, FetchBundle, Wipe};
+use super::messages::{AboutRoster, Bundle, FetchBundle, Invitation, Invited, OnInvitation, Wipe};
 use super::messages::{
     Conduct, Decide, Decided, EraseBatch, FetchShards, FetchUpload, Held, Inventory, KinError,
     OfferSecond, OfferShares, Pending, PendingRequest, ReplayApproval, Replayed, StoreShards,
 };
 use super::release::{Outcome, pursue};
-use super::{bundles, decide, erase, offers, prepare, requests, roster, second_offers, shards};
+use super::{
+    bundles, decide, erase, invitations, offers, prepare, requests, roster, second_offers, shards,
+};
 use crate::identity::{Identity, Setting};
 use crate::ports::names::ActorName;
 use crate::ports::network::{Delivered, Port};
@@ -413,6 +415,27 @@ impl Handler<Delivered<OfferSecond>> for FriendRelative {
     fn handle(&mut self, offer: Delivered<OfferSecond>, _: &mut Self::Context) -> Self::Result {
         let desk = self.desk.clone();
         Box::pin(second_offers::accept(desk, offer.from, offer.message))
+    }
+}
+
+impl Handler<Delivered<Invited>> for FriendRelative {
+    type Result = Result<Vec<Invitation>, KinError>;
+
+    fn handle(&mut self, asked: Delivered<Invited>, _: &mut Self::Context) -> Self::Result {
+        Self::refuse_unless_driver(asked.from)?;
+        Ok(invitations::shown(&self.desk))
+    }
+}
+
+impl Handler<Delivered<OnInvitation>> for FriendRelative {
+    type Result = ResponseFuture<Result<(), KinError>>;
+
+    fn handle(&mut self, conduct: Delivered<OnInvitation>, _: &mut Self::Context) -> Self::Result {
+        let desk = self.desk.clone();
+        Box::pin(async move {
+            Self::refuse_unless_driver(conduct.from)?;
+            invitations::behave(&desk, conduct.message).await
+        })
     }
 }
 

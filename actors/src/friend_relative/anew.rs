@@ -168,6 +168,7 @@ pub(super) async fn take(
             since: roster_since,
             digest: enrolment.digest(desk.client.chain(), patient),
             active: false,
+            offered_ms: desk.client.now(),
             shares: keep_shares(desk, patient, since, shares)?,
             rewrapped: anew,
             enrolment,

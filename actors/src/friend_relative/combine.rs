@@ -60,6 +60,7 @@ pub(super) fn combine(
         since: entry.roster_since,
         digest: enrolment.digest(desk.client.chain(), patient),
         active: false,
+        offered_ms: desk.client.now(),
         enrolment,
         shares: keep_shares(desk, patient, epoch, shares)?,
         rewrapped: entry.rewrapped,

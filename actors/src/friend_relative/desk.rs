@@ -5,6 +5,7 @@
 //! rebuilt from it.
 
 use super::devices::Devices;
+use super::invitations::Invitations;
 use super::messages::{Conduct, Held, KinError};
 use super::recent::{Recent, Seen};
 use super::requests::ProvedRequest;
@@ -77,6 +78,7 @@ pub(super) struct Desk {
     requests: Mutex<BTreeMap<CaseId, Arc<ProvedRequest>>>,
     cases: Recent<CaseId, Case>,
     pub(super) grants: Recent<GrantId, Grant>,
+    pub(super) invitations: Invitations,
 }
 
 impl Desk {
@@ -121,6 +123,7 @@ impl Desk {
             uploads: AtomicUsize::new(kept.len()),
             room: Mutex::new(room::count(&kept)),
             erasing: Mutex::default(),
+            invitations: Invitations::open(&store, setting.invitations)?,
             joining: Mutex::new(store.joining()?),
             conduct: Mutex::new(store.conduct()?),
             wards: Mutex::new(by_patient(wards)),
@@ -388,6 +391,7 @@ impl Desk {
         lock(&self.wards).clear();
         lock(&self.comings).clear();
         lock(&self.joining).clear();
+        self.invitations.forget();
         self.uploads.store(0, Ordering::Relaxed);
         lock(&self.room).clear();
         self.heavy(|desk| {

@@ -8,13 +8,13 @@ use kithkin_protocol::ids::{CaseId, GrantId, HandoverId, HospitalId, PatientId, 
 use kithkin_protocol::ledger::{BatchPlace, Enrolment, SecondWord};
 use kithkin_protocol::record::{Erasure, Receipt, RewrappedBatch, Shard};
 use kithkin_protocol::roster::Plan;
-use kithkin_protocol::units::{Epoch, Height, Millis, ShareIndex, Tier};
+use kithkin_protocol::units::{CircleKind, Epoch, Height, Millis, ShareIndex, Tier};
 use kithkin_protocol::wire;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// Patient -> FriendRelative. "Be my kin: here is the roster, and here are your shares." The reply is the signed
-/// acceptance, given when the shares are checked and durable.
+/// acceptance, given when the person has accepted and the shares are checked and durable.
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "Result<Signature, KinError>")]
 pub struct OfferShares {
@@ -41,6 +41,43 @@ pub struct OfferSecond {
     pub index: ShareIndex,
     /// Its share of the summary key, sealed to it.
     pub share: Sealed,
+}
+
+/// Driver (the kin's screen) -> FriendRelative. Who asks me to be kin, and what have I answered?
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "Result<Vec<Invitation>, KinError>")]
+pub struct Invited;
+
+/// A patient's question whether this person wants to be kin. Answered with [`RosterWish::Join`] or [`RosterWish::Decline`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Invitation {
+    /// Who asks.
+    pub patient: PatientId,
+    /// The enrolment that was offered last.
+    pub digest: Digest,
+    /// For which circle.
+    pub circle: CircleKind,
+    /// How many kin are to be in it.
+    pub kin: usize,
+    /// How many of them will be needed.
+    pub needed: usize,
+    /// Until when it waits for an answer, and until when an answer holds.
+    pub until_ms: Millis,
+    /// The person's answer; none as long as there is none.
+    pub accepted: Option<bool>,
+}
+
+/// Driver -> FriendRelative. Do this with invitations from now on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Message, Serialize, Deserialize)]
+#[rtype(result = "Result<(), KinError>")]
+pub enum OnInvitation {
+    /// Ask the person.
+    #[default]
+    Ask,
+    /// Accept: for devices that nobody sits in front of, as in a simulated cluster.
+    Accept,
+    /// Decline.
+    Decline,
 }
 
 /// Hospital -> FriendRelative. "Keep these." The reply is a receipt, given when all is checked and durable.
@@ -308,6 +345,15 @@ pub enum KinError {
     Offer {
         /// Why.
         reason: String,
+    },
+    /// The person does not want to be kin of this patient.
+    #[error("the person declines")]
+    Declined,
+    /// The person has not said yet whether to be kin of this patient.
+    #[error("the person has not decided yet, and has until {until_ms}")]
+    Undecided {
+        /// Until when the invitation stands, by the kin's clock.
+        until_ms: Millis,
     },
     /// The upload or a shard in it is wrong: the hospital is at fault.
     #[error("the shards are refused: {reason}")]

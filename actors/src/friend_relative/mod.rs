@@ -7,6 +7,7 @@
 //! | `desk` | what every flow works with: keys, store, ledger client; small caches |
 //! | `turns`, `recent`, `devices` | one flow for each id; what was proved a moment ago |
 //! | `storage` | what it keeps in RocksDB, and how it comes back after a crash |
+//! | `invitations` | asking the person before becoming kin |
 //! | `offers` | becoming a patient's kin: checking and keeping shares |
 //! | `shards` | keeping and handing out shards of sealed records |
 //! | `access` | who may fetch them |
@@ -37,6 +38,7 @@ mod decide;
 mod desk;
 mod devices;
 mod erase;
+mod invitations;
 mod mend;
 pub mod messages;
 mod offers;

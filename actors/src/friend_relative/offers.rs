@@ -5,6 +5,7 @@
 //! destroying their keys.
 
 use super::desk::{Desk, PATIENTS_MAX};
+use super::invitations;
 use super::messages::{KinError, OfferShares};
 use super::roster::erase;
 use super::second::without_acceptances;
@@ -14,15 +15,18 @@ use crate::ports::random::SystemRng;
 use crate::ports::store::Batch;
 use kithkin_protocol::crypto::{Digest, Secret32, Signature};
 use kithkin_protocol::ids::PatientId;
-use kithkin_protocol::ledger::Enrolment;
+use kithkin_protocol::ledger::{Enrolment, VALIDITY_MS_MAX};
 use kithkin_protocol::sharing::{KIN_MAX, Share, ShareContext, open_share, store_share};
-use kithkin_protocol::units::{CircleKind, Epoch, Tier};
+use kithkin_protocol::units::{CircleKind, Epoch, Millis, Tier};
 use rand_core::Rng as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// What names of share keys in the vault start with.
 pub(super) const KEY_PREFIX: &str = "share-";
+/// For how long shares are kept of an enrolment that does not stand on the ledger, when there is no room: longer than a
+/// transaction can be valid.
+const OFFER_MS: Millis = Millis(2 * VALIDITY_MS_MAX.0);
 /// Most bytes of one sealed share: it has 49, and the sender decides what arrives.
 pub(super) const SEALED_BYTES_MAX: usize = 256;
 
@@ -52,7 +56,14 @@ pub(super) async fn accept(
         .identity
         .signing
         .sign(&Enrolment::acceptance(&digest, desk.me));
+    let is_settled = |ward: Arc<Ward>| ward.active || ward.digest == digest;
+    if !desk.ward(patient).is_some_and(is_settled) {
+        invitations::welcome(&desk, &offer, digest).await?;
+    }
     let _turn = desk.offers.lock().await;
+    if desk.wards().len() >= PATIENTS_MAX {
+        forget_stale(&desk).await?;
+    }
     let held = desk.ward(patient);
     match &held {
         // The same again, for example because the answer was lost: the shares are here already.
@@ -83,6 +94,26 @@ pub(super) async fn accept(
         erase(&desk, old).await;
     }
     Ok(acceptance)
+}
+
+/// Erases shares of enrolments that never came to stand on the ledger, and cannot any more.
+async fn forget_stale(desk: &Arc<Desk>) -> Result<(), KinError> {
+    let now = desk.client.now();
+    let is_old = |ward: &Ward| !ward.active && ward.offered_ms.plus(OFFER_MS.0) <= now;
+    for ward in desk.wards().into_iter().filter(|ward| is_old(ward)) {
+        let patient = ward.patient;
+        let enrolled = desk.enrolled(patient, Duration::ZERO).await?;
+        if enrolled.is_some_and(|entry| entry.was_enrolled_as(ward.digest)) {
+            continue;
+        }
+        let mut batch = Batch::default();
+        batch.no_ward(patient);
+        desk.store.write(batch).await?;
+        desk.drop_ward(patient);
+        erase(desk, ward).await;
+        tracing::info!(kin = %desk.me, %patient, "never enrolled; the shares are erased");
+    }
+    Ok(())
 }
 
 async fn refuse_if_another_stands(
@@ -118,6 +149,7 @@ fn keep(desk: &Desk, offer: &OfferShares) -> Result<Ward, KinError> {
         since: Enrolment::EPOCH,
         digest: enrolment.digest(desk.client.chain(), offer.patient),
         active: false,
+        offered_ms: desk.client.now(),
         enrolment,
         shares: kept,
         rewrapped: None,
@@ -164,7 +196,7 @@ pub(super) fn keep_shares(
     Ok(kept)
 }
 
-fn check(desk: &Desk, offer: &OfferShares) -> Result<Vec<(Tier, Share)>, KinError> {
+pub(super) fn check(desk: &Desk, offer: &OfferShares) -> Result<Vec<(Tier, Share)>, KinError> {
     let enrolment = &offer.enrolment;
     enrolment.check_shape(offer.patient).map_err(refused)?;
     let me = desk.identity.member();

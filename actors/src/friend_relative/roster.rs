@@ -6,6 +6,7 @@
 
 use super::decide::FINAL_WITHIN;
 use super::desk::{Desk, PROVE_WITHIN, decode, lock};
+use super::invitations;
 use super::messages::{AboutRoster, KinError, RosterWish};
 use super::passage::{answer, deal, take};
 use super::second;
@@ -355,8 +356,17 @@ async fn stand(
 pub(super) async fn wish(desk: Arc<Desk>, about: AboutRoster) -> Result<(), KinError> {
     let AboutRoster { patient, wish } = about;
     let step = match wish {
-        RosterWish::Join => return join(&desk, patient).await,
-        RosterWish::Decline => return decline(&desk, patient).await,
+        RosterWish::Join | RosterWish::Decline => {
+            let accepts = wish == RosterWish::Join;
+            // To the first roster, as long as the patient is not enrolled; else to one that is proposed.
+            let is_enrolled = desk.enrolled(patient, Duration::ZERO).await?.is_some();
+            let is_answered = !is_enrolled && invitations::answer(&desk, patient, accepts).await?;
+            return match accepts {
+                _ if is_answered => Ok(()),
+                true => join(&desk, patient).await,
+                false => decline(&desk, patient).await,
+            };
+        }
         RosterWish::Resign => RosterStep::Resign,
         RosterWish::Propose(plan) => RosterStep::Propose(plan),
         RosterWish::Support | RosterWish::Object => {

@@ -12,7 +12,9 @@
 //! o case               partial openings on their way out
 //! p patient            this kin's part in a change of the roster that is under way
 //! r root root          capsules that a new device of the patient has made: by their root on chain and the upload's
-//! j patient            an invitation that the person has accepted
+//! j patient            an invitation to a roster that changes, which the person has accepted
+//! n patient            an invitation to an enrolment, and the person's answer
+//! y                    what is done with invitations
 //! x root               an upload that was erased by order, and the receipts
 //! k patient root       the key of an upload, wrapped (`crate::keybook`)
 //! ```
@@ -20,7 +22,7 @@
 //! Values are frames of `wire`. Keys of shares are in the vault: destroying one
 //! erases the share (opening.md section 1).
 
-use super::messages::{Bundle, Conduct, Decision, KinError};
+use super::messages::{Bundle, Conduct, Decision, Invitation, KinError, OnInvitation};
 use crate::keybook::{KeyBook, KeyBookError};
 use crate::ports::store::{Batch, Space, StoreError};
 use crate::ports::vault::{KeySpace, VaultError};
@@ -53,6 +55,8 @@ const JOINING: u8 = b'j';
 const REWRAPPED: u8 = b'r';
 const ERASED: u8 = b'x';
 const BOOK: u8 = b'k';
+const INVITATION: u8 = b'n';
+const ON_INVITATION: &[u8] = b"y";
 
 /// A patient whose kin this is, or shall become: what was offered, and the shares.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -70,6 +74,8 @@ pub(super) struct Ward {
     pub(super) digest: Digest,
     /// Whether it was proved that this enrolment stands on chain.
     pub(super) active: bool,
+    /// When the shares were offered, by this kin's clock.
+    pub(super) offered_ms: Millis,
     /// As offered, without acceptances.
     pub(super) enrolment: Enrolment,
     pub(super) shares: Vec<KeptShare>,
@@ -306,6 +312,16 @@ impl Storage {
         Ok(self.read(CONDUCT)?.unwrap_or_default())
     }
 
+    pub(super) fn invitations(&self) -> Result<Vec<Invitation>, KinError> {
+        let entries = self.scan(INVITATION)?.into_iter();
+        Ok(entries.map(|(_, invitation)| invitation).collect())
+    }
+
+    /// What the person wants done with them; none when nothing was ever said.
+    pub(super) fn on_invitation(&self) -> Result<Option<OnInvitation>, KinError> {
+        self.read(ON_INVITATION)
+    }
+
     pub(super) fn wards(&self) -> Result<Vec<Ward>, KinError> {
         let wards = self.scan(WARD)?.into_iter();
         Ok(wards.map(|(_, ward)| ward).collect())
@@ -512,6 +528,9 @@ pub(super) trait Put {
     fn joining(&mut self, patient: PatientId) -> &mut Self;
     fn joined(&mut self, patient: PatientId) -> &mut Self;
     fn no_ward(&mut self, patient: PatientId) -> &mut Self;
+    fn invitation(&mut self, invitation: &Invitation) -> &mut Self;
+    fn no_invitation(&mut self, patient: PatientId) -> &mut Self;
+    fn on_invitation(&mut self, conduct: OnInvitation) -> &mut Self;
     fn nothing(&mut self) -> &mut Self;
 }
 
@@ -587,10 +606,23 @@ impl Put for Batch {
         self.delete(key(WARD, &[patient.as_ref()]))
     }
 
+    fn invitation(&mut self, invitation: &Invitation) -> &mut Self {
+        let key = key(INVITATION, &[invitation.patient.as_ref()]);
+        self.put(key, wire::encode(invitation))
+    }
+
+    fn no_invitation(&mut self, patient: PatientId) -> &mut Self {
+        self.delete(key(INVITATION, &[patient.as_ref()]))
+    }
+
+    fn on_invitation(&mut self, conduct: OnInvitation) -> &mut Self {
+        self.put(ON_INVITATION, wire::encode(&conduct))
+    }
+
     fn nothing(&mut self) -> &mut Self {
         for kind in [
-            WARD, COMING, KEPT, UPLOAD, SHARD, BATCH, DOCKET, OUTGOING, PASSAGE, JOINING,
-            REWRAPPED, ERASED,
+            INVITATION, WARD, COMING, KEPT, UPLOAD, SHARD, BATCH, DOCKET, OUTGOING, PASSAGE,
+            JOINING, REWRAPPED, ERASED,
         ] {
             self.delete_prefix([kind]);
         }

@@ -22,6 +22,8 @@ use std::time::{Duration, Instant};
 pub(super) const AGREE_WITHIN: Duration = Duration::from_secs(20);
 /// How long one try to ask somebody may take.
 const ASK_WITHIN: Duration = Duration::from_secs(6);
+/// After so many answers that the person has not decided, the patient is told: it may take days.
+const UNANSWERED_MAX: u32 = 2;
 /// Pause before somebody is asked again who could not reach the ledger.
 const PAUSE: Duration = Duration::from_millis(200);
 /// How long the transaction may take to become final.
@@ -145,9 +147,28 @@ async fn accepted(
         index,
         shares: shares.clone(),
     };
-    agreed(device, (member, name), offer, digest, until)
-        .await
-        .map_err(refused)
+    let agreed = agreed(device, (member, name), offer, digest, until).await;
+    agreed.map_err(|error| match error {
+        NotAgreed::Kin(KinError::Declined) => PatientError::Declined { kin },
+        NotAgreed::Kin(KinError::Undecided { until_ms }) => {
+            PatientError::Undecided { kin, until_ms }
+        }
+        other => refused(other.to_string()),
+    })
+}
+
+/// Why a kin has signed nothing.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NotAgreed {
+    /// It said why.
+    #[error(transparent)]
+    Kin(#[from] KinError),
+    /// It was not reached.
+    #[error(transparent)]
+    Ask(#[from] AskError),
+    /// What it sent is no signature of its own.
+    #[error("its signature does not hold")]
+    Signature,
 }
 
 /// One kin's signature under an offer that it has accepted, checked; or why there is none.
@@ -157,11 +178,12 @@ pub(super) async fn agreed<M>(
     offer: M,
     digest: Digest,
     until: Instant,
-) -> Result<Signature, String>
+) -> Result<Signature, NotAgreed>
 where
     M: Message<Result = Result<Signature, KinError>> + Clone + Send + 'static,
     FriendRelative: Handler<Delivered<M>>,
 {
+    let mut unanswered = 0;
     loop {
         let answer = device
             .port
@@ -171,15 +193,22 @@ where
             Ok(Ok(signature)) => {
                 let message = Enrolment::acceptance(&digest, member.id());
                 let checked = member.key.verify(&message, &signature);
-                checked.map_err(|_| "its signature does not hold".to_owned())?;
+                checked.map_err(|_| NotAgreed::Signature)?;
                 return Ok(signature);
             }
             // It will pass; the kin has not judged the shares yet.
             Ok(Err(KinError::Ledger { .. })) if Instant::now() + PAUSE < until => {
                 tokio::time::sleep(PAUSE).await;
             }
-            Ok(Err(error)) => return Err(error.to_string()),
-            Err(error) => return Err(error.to_string()),
+            // The kin's device has waited for the person all the while.
+            Ok(Err(error @ KinError::Undecided { .. })) => {
+                unanswered += 1;
+                if unanswered >= UNANSWERED_MAX || Instant::now() >= until {
+                    return Err(error.into());
+                }
+            }
+            Ok(Err(error)) => return Err(error.into()),
+            Err(error) => return Err(error.into()),
         }
     }
 }

@@ -291,6 +291,22 @@ pub enum PatientError {
         /// Who did not, and why.
         silent: Vec<Silent>,
     },
+    /// This person does not want to be kin; invite another, or go on without.
+    #[error("{kin} declines to be kin; invite somebody else, or enrol without")]
+    Declined {
+        /// The kin.
+        kin: KinId,
+    },
+    /// This person has not said yet whether to be kin.
+    #[error(
+        "{kin} has not decided yet whether to be kin; ask again later, or invite somebody else"
+    )]
+    Undecided {
+        /// The kin.
+        kin: KinId,
+        /// Until when the invitation stands, by the kin's clock.
+        until_ms: Millis,
+    },
     /// The hospital did not vouch.
     #[error("{hospital} does not vouch for this patient: {reason}")]
     NotSponsored {

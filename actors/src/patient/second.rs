@@ -313,7 +313,8 @@ async fn ask(
         index,
         share: share.clone(),
     };
-    agreed(device, (member, name), offer, digest, until).await
+    let agreed = agreed(device, (member, name), offer, digest, until).await;
+    agreed.map_err(|error| error.to_string())
 }
 
 async fn submit(device: &Device, word: SecondWord) -> Result<Height, PatientError> {

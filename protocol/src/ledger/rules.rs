@@ -119,12 +119,12 @@ impl Rules {
     /// kin and hinders the kin who put the thief out.
     #[must_use]
     pub fn only_tighten(&self, before: &Self) -> bool {
-        let policies = self.policies.iter().zip(&before.policies);
+        let mut policies = self.policies.iter().zip(&before.policies);
         self.roster == before.roster
             && self.escalation.second_circle_after_ms >= before.escalation.second_circle_after_ms
             && self.escalation.remind_after_ms <= before.escalation.remind_after_ms
             && self.policies.len() == before.policies.len()
-            && policies.into_iter().all(|(policy, before)| {
+            && policies.all(|(policy, before)| {
                 policy.openable <= before.openable
                     && policy.who.is_within(&before.who)
                     && policy.waiting_ms >= before.waiting_ms

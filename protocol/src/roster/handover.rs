@@ -175,10 +175,7 @@ impl Handover {
     pub(crate) fn gives_way(&self, plan: &Plan, proposer: Proposer) -> bool {
         match self.plan {
             Plan::Refresh => *plan != Plan::Refresh,
-            Plan::Reshare { .. }
-            | Plan::Redeal { .. }
-            | Plan::Recover { .. }
-            | Plan::Rules(_) => {
+            Plan::Reshare { .. } | Plan::Redeal { .. } | Plan::Recover { .. } | Plan::Rules(_) => {
                 self.gives_way_to_a_device() && is_device_of_kin(plan, proposer)
             }
         }

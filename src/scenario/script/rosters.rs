@@ -71,6 +71,28 @@ pub enum RosterWord {
     Veto,
 }
 
+/// `do.invitations`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OnInvitations {
+    /// Who.
+    pub kin: Vec<KinName>,
+    /// What their devices do with an invitation from now on.
+    pub conduct: InvitationWord,
+}
+
+/// What a kin's device does with an invitation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InvitationWord {
+    /// It asks the person, who says `join` or `decline` in a `do.roster`.
+    Ask,
+    /// It accepts.
+    Accept,
+    /// It declines.
+    Decline,
+}
+
 /// `do.wait_epoch`
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

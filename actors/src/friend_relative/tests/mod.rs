@@ -2,6 +2,7 @@
 
 mod deciding;
 mod erasing;
+mod invitations;
 mod offers;
 mod releasing;
 mod reminding;

@@ -13,13 +13,13 @@ use kithkin_protocol::units::{ShareIndex, Tier};
 use std::sync::Arc;
 
 /// An enrolment as the patient's device deals it, with all shares.
-struct Dealt {
-    enrolment: Enrolment,
+pub(super) struct Dealt {
+    pub(super) enrolment: Enrolment,
     shares: Vec<(Tier, Vec<Share>)>,
 }
 
 impl Dealt {
-    fn new(house: &House) -> Self {
+    pub(super) fn new(house: &House) -> Self {
         let roster = house.cluster.roster(0);
         let threshold = Threshold::majority(roster.len()).expect("enough");
         let (mut tiers, mut all) = (Vec::new(), Vec::new());
@@ -72,12 +72,12 @@ impl Dealt {
         }
     }
 
-    fn good(&self, house: &House, position: u8) -> OfferShares {
+    pub(super) fn good(&self, house: &House, position: u8) -> OfferShares {
         self.offer(house, position, |shares| &shares[usize::from(position)])
     }
 }
 
-fn share_keys(house: &House, n: u8) -> usize {
+pub(super) fn share_keys(house: &House, n: u8) -> usize {
     let names = house.keys_of(kin(n)).names().expect("names");
     names
         .iter()

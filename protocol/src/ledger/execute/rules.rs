@@ -2,7 +2,7 @@
 //! case keeps what it drew from the rules when it was asked for.
 
 use super::Run;
-use crate::ids::{AccountId, PatientId, TxId};
+use crate::ids::{AccountId, KinId, PatientId, TxId};
 use crate::ledger::patient::Patient;
 use crate::ledger::rules::{Rules, RulesChange, RulesError};
 use crate::ledger::state::State;
@@ -28,7 +28,7 @@ impl State {
             if entry.is_recovering {
                 return Err(RulesError::Recovering.into());
             }
-            let until = entry.unheard.get(&signer.into()).copied();
+            let until = entry.unheard.get(&KinId::from(signer)).copied();
             return match until.filter(|until| *until > run.now) {
                 Some(until) => Err(RulesError::Unheard { until }.into()),
                 None => Ok(false),
