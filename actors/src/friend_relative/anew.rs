@@ -29,7 +29,7 @@ use kithkin_protocol::ledger::{Enrolment, Member};
 use kithkin_protocol::record::{BatchHeader, Rewrapped, RewrappedBatch};
 use kithkin_protocol::roster::Handover;
 use kithkin_protocol::sharing::{Rho, Share, ShareContext, open_share, release_share};
-use kithkin_protocol::units::{CircleKind, ShareIndex, Tier};
+use kithkin_protocol::units::{CircleKind, Height, ShareIndex, Tier};
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! Patient shell: mailbox and timers. The flows are in the files beside it.
 
-use super::device::{Device, lost};
+use super::device::Device;
 use super::messages::{
     AboutRoster, AboutSecond, Disclose, Enrol, Enrolled, Erase, ErasureReport, FetchCapsules,
     FetchRedealt, Keys, PatientError, ReadAll, Rebuild, Rebuilt, SecondNamed, ShowKeys, Veto,

@@ -3,6 +3,7 @@
 use super::device::Device;
 use super::messages::{AboutRoster, PatientError};
 use crate::clients::ClientError;
+use crate::scope::prove_at;
 use kithkin_protocol::ledger::{State, TxBody};
 use kithkin_protocol::roster::{Handover, RosterStep};
 use kithkin_protocol::units::Height;
@@ -45,9 +46,17 @@ pub(super) async fn about(device: Arc<Device>, about: AboutRoster) -> Result<Hei
 
 /// The change that is under way, proved.
 pub(super) async fn under_way(device: &Device) -> Result<Option<Handover>, PatientError> {
+    under_way_at(device, Height(0)).await
+}
+
+/// As [`under_way`], at a height if validators get there in time.
+pub(super) async fn under_way_at(
+    device: &Device,
+    height: Height,
+) -> Result<Option<Handover>, PatientError> {
     let key = State::handover_key(device.me);
     let deadline = Instant::now() + PROVE_WITHIN;
-    let (value, _) = device.client.prove(key, deadline).await?;
+    let (value, _) = prove_at(&device.client, key, height, PROVE_WITHIN, deadline).await?;
     let handover = value.map(|value| State::decode_value(&value));
     handover.transpose().map_err(bad)
 }
