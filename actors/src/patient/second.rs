@@ -62,7 +62,11 @@ pub(super) async fn tend(device: &Arc<Device>, height: Height) -> Result<(), Pat
 }
 
 /// `at`: a height that is known to be final; nothing older counts.
-async fn carry_out(device: &Arc<Device>, about: &AboutSecond) -> Result<SecondNamed, PatientError> {
+async fn carry_out(
+    device: &Arc<Device>,
+    about: &AboutSecond,
+    at: Height,
+) -> Result<SecondNamed, PatientError> {
     let mut last = bad("the roster keeps changing; try again later");
     for _ in 0..ATTEMPTS {
         let (entry, height) = own(device, at).await?;
