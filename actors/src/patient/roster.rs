@@ -3,6 +3,7 @@
 use super::device::Device;
 use super::messages::{AboutRoster, PatientError};
 use crate::clients::ClientError;
+use crate::scope::prove_at;
 use kithkin_protocol::ledger::{State, TxBody};
 use kithkin_protocol::roster::{Handover, RosterStep};
 use kithkin_protocol::units::Height;
@@ -50,9 +51,17 @@ pub(super) async fn stand(device: &Device, step: RosterStep) -> Result<Height, P
 
 /// The change that is under way, proved.
 pub(super) async fn under_way(device: &Device) -> Result<Option<Handover>, PatientError> {
+    under_way_at(device, Height(0)).await
+}
+
+/// As [`under_way`], at a height if validators get there in time.
+pub(super) async fn under_way_at(
+    device: &Device,
+    height: Height,
+) -> Result<Option<Handover>, PatientError> {
     let key = State::handover_key(device.me);
     let deadline = Instant::now() + PROVE_WITHIN;
-    let (value, _) = device.client.prove(key, deadline).await?;
+    let (value, _) = prove_at(&device.client, key, height, PROVE_WITHIN, deadline).await?;
     let handover = value.map(|value| State::decode_value(&value));
     handover.transpose().map_err(bad)
 }

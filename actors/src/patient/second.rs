@@ -8,7 +8,7 @@ use super::device::Device;
 use super::draft::{SealedShares, deal_tier, threshold_of_second};
 use super::enrol::{AGREE_WITHIN, FINAL_WITHIN, MAY_STAND_MS, PROVE_WITHIN, agreed};
 use super::messages::{AboutSecond, Holder, PatientError, SecondNamed, SecondWish, Silent};
-use super::roster::{bad, under_way};
+use super::roster::{bad, under_way_at};
 use super::storage::{Owed, SecondDraft};
 use crate::clients::ClientError;
 use crate::friend_relative::messages::OfferSecond;
@@ -30,7 +30,7 @@ pub(super) async fn about(
     about: AboutSecond,
 ) -> Result<SecondNamed, PatientError> {
     let _turn = device.enrolling.lock().await;
-    carry_out(&device, &about).await
+    carry_out(&device, &about, Height(0)).await
 }
 
 /// Names the second circle again when that is due and can be: those whom a lost device had named, or the present members when
@@ -56,15 +56,20 @@ pub(super) async fn tend(device: &Arc<Device>, height: Height) -> Result<(), Pat
     if !is_due || entry.live_cases > 0 {
         return Ok(());
     }
-    let named = carry_out(device, &AboutSecond::Again).await?;
+    let named = carry_out(device, &AboutSecond::Again, height).await?;
     tracing::info!(patient = %device.me, epoch = %named.epoch, kin = named.kin, "the second circle has new shares");
     Ok(())
 }
 
-async fn carry_out(device: &Arc<Device>, about: &AboutSecond) -> Result<SecondNamed, PatientError> {
+/// `at`: a height that is known to be final; nothing older counts.
+async fn carry_out(
+    device: &Arc<Device>,
+    about: &AboutSecond,
+    at: Height,
+) -> Result<SecondNamed, PatientError> {
     let mut last = bad("the roster keeps changing; try again later");
     for _ in 0..ATTEMPTS {
-        let (entry, height) = own(device).await?;
+        let (entry, height) = own(device, at).await?;
         if let Some(stands) = stands(device, &entry, about)? {
             device.second_done().await?;
             return Ok(named(&stands, height));
@@ -74,7 +79,7 @@ async fn carry_out(device: &Arc<Device>, about: &AboutSecond) -> Result<SecondNa
                 "a case about you is under way; name the second circle when it is over, or veto it",
             ));
         }
-        refuse_while_changing(device).await?;
+        refuse_while_changing(device, at).await?;
         let word = match wish(device, &entry, about)? {
             Some((wish, threshold)) => offered(device, &entry, wish, threshold).await?,
             None => withdrawal(device, &entry)?,
@@ -93,8 +98,9 @@ async fn carry_out(device: &Arc<Device>, about: &AboutSecond) -> Result<SecondNa
 }
 
 /// The patient's entry, provided that this device speaks for the patient.
-async fn own(device: &Device) -> Result<(ledger::Patient, Height), PatientError> {
-    let enrolled = device.enrolled(Instant::now() + PROVE_WITHIN).await?;
+async fn own(device: &Device, at: Height) -> Result<(ledger::Patient, Height), PatientError> {
+    let deadline = Instant::now() + PROVE_WITHIN;
+    let enrolled = device.enrolled_at(at, deadline).await?;
     let (entry, height) = enrolled.ok_or_else(|| bad("enrol first"))?;
     if entry.device != device.identity.account() {
         return Err(bad("another device speaks for the patient"));
@@ -170,8 +176,8 @@ fn withdrawal(device: &Device, entry: &ledger::Patient) -> Result<SecondWord, Pa
 }
 
 /// Nobody is asked for what the ledger would not take.
-async fn refuse_while_changing(device: &Device) -> Result<(), PatientError> {
-    match under_way(device).await? {
+async fn refuse_while_changing(device: &Device, at: Height) -> Result<(), PatientError> {
+    match under_way_at(device, at).await? {
         Some(handover) if handover.plan != Plan::Refresh => Err(bad(
             "another change of the roster is under way; wait for it, or veto it",
         )),
