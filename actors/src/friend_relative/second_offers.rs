@@ -137,6 +137,7 @@ fn keep(desk: &Desk, offer: &OfferSecond, entry: &ledger::Patient) -> Result<War
         patient,
         circle: CircleKind::Second,
         index,
+        offered_ms: desk.client.now(),
         epoch: epochs.first,
         second_epoch: epochs.second,
         since: entry.roster_since,

@@ -9,7 +9,7 @@ use crate::friend_relative::messages::{KinError, OfferShares};
 use crate::hospital::Hospital;
 use crate::hospital::messages::Sponsor;
 use crate::ports::names::ActorName;
-use crate::ports::network::Delivered;
+use crate::ports::network::{AskError, Delivered};
 use actix::{Handler, Message};
 use futures_util::future::{try_join, try_join_all};
 use kithkin_protocol::crypto::{Digest, Signature};

@@ -59,6 +59,7 @@ async fn kin_beside(house: &House, store: &Store) -> Arc<Desk> {
         index: ShareIndex::from_position(0).expect("the first"),
         epoch: entry.epoch,
         second_epoch: entry.second_epoch,
+        offered_ms: house.now(),
         since: entry.roster_since,
         digest: entry.enrolment.digest(house.chain(), patient),
         active: true,

@@ -3,7 +3,7 @@
 use super::*;
 use crate::ports::objects::double::{Double, Writes};
 use crate::ports::objects::{Deed, Objects, ObjectsError, Place};
-use crate::ports::store::{Store, StoreOptions};
+use crate::ports::store::{Space, Store, StoreOptions};
 use crate::ports::vault::Vault;
 use kithkin_protocol::ids::{ChainId, HospitalId, PatientId};
 use kithkin_protocol::record::{Manifest, RecordEntry, ciphertext_digest};
@@ -60,18 +60,18 @@ struct Bench {
 }
 
 /// The keys of its uploads.
-fn book(store: &Store, dir: &TempDir) -> KeyBook {
+fn book(space: Space, dir: &TempDir) -> KeyBook {
     let vault = Vault::open(&dir.path().join("keys")).expect("a vault");
-    let space = store.space("hospital-0").expect("a space");
     KeyBook::open(space, vault.keys_of("hospital-0"), b'y').expect("a book")
 }
 
 fn over(objects: &Objects) -> Bench {
     let dir = tempfile::tempdir().expect("a folder");
     let store = Store::open(dir.path(), StoreOptions::default()).expect("opens");
-    let disk = Disk::new(store.space("hospital-0").expect("a space"));
+    let space = store.space("hospital-0").expect("a space");
+    let disk = Disk::new(space.clone());
     let shelf = objects.shelf("hospital-0").expect("opens");
-    let archive = Archive::new(disk.clone(), book(&store, &dir), shelf);
+    let archive = Archive::new(disk.clone(), book(space, &dir), shelf);
     Bench {
         dir,
         store,
@@ -126,14 +126,15 @@ async fn an_upload_comes_back_whole_and_in_part_until_it_is_forgotten() {
     drop(archive);
     store.close().expect("closes");
     let store = Store::open(dir.path(), StoreOptions::default()).expect("opens again");
-    let disk = Disk::new(store.space("hospital-0").expect("a space"));
+    let space = store.space("hospital-0").expect("a space");
+    let disk = Disk::new(space.clone());
     let folder = file
         .parent()
         .and_then(|folder| folder.parent())
         .expect("a folder");
     let objects = Objects::open(&Place::Folder(folder.to_owned())).expect("opens");
     let shelf = objects.shelf("hospital-0").expect("opens");
-    let archive = Archive::new(disk, book(&store, &dir), shelf);
+    let archive = Archive::new(disk, book(space, &dir), shelf);
 
     let found = archive
         .upload(root)

@@ -199,10 +199,10 @@ mod tests {
     async fn one_patient_cannot_take_all_the_room() {
         let dir = tempfile::tempdir().expect("a folder");
         let store = Store::open(dir.path(), StoreOptions::default()).expect("a database");
+        let space = store.space("hospital").expect("a space");
         let open = || {
             let vault = Vault::open(&dir.path().join("keys")).expect("a vault");
-            let space = store.space("hospital").expect("a space");
-            Consents::new(Disk::new(space), vault.keys_of("hospital"))
+            Consents::new(Disk::new(space.clone()), vault.keys_of("hospital"))
         };
         let opening = OpeningKey::from_seed(kithkin_protocol::crypto::Secret32::new([4; 32]));
         let consents = open();

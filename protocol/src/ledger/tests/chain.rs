@@ -381,16 +381,15 @@ impl Chain {
     /// The case that a request opens.
     pub(super) fn opened(&mut self, hospital: u8, request: Request) -> CaseId {
         let events = self.act(hospital, TxBody::Request(Box::new(request)));
-        match events.as_slice() {
-            [
-                What::Case {
-                    case,
-                    step: CaseEvent::Requested,
-                    ..
-                },
-            ] => *case,
-            other => panic!("expected a case, got {other:?}"),
-        }
+        let opened = events.iter().find_map(|what| match what {
+            What::Case {
+                case,
+                step: CaseEvent::Requested,
+                ..
+            } => Some(*case),
+            _ => None,
+        });
+        opened.unwrap_or_else(|| panic!("expected a case, got {events:?}"))
     }
 
     pub(super) fn approval(&self, case: CaseId) -> TxBody {
