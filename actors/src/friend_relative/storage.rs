@@ -13,7 +13,7 @@
 //! p patient            this kin's part in a change of the roster that is under way
 //! r root root          capsules that a new device of the patient has made: by their root on chain and the upload's
 //! j patient            an invitation to a roster that changes, which the person has accepted
-//! n patient            an invitation to an enrolment, and the person's answer
+//! v patient            an invitation to an enrolment, and the person's answer
 //! y                    what is done with invitations
 //! x root               an upload that was erased by order, and the receipts
 //! k patient root       the key of an upload, wrapped (`crate::keybook`)
@@ -55,7 +55,7 @@ const JOINING: u8 = b'j';
 const REWRAPPED: u8 = b'r';
 const ERASED: u8 = b'x';
 const BOOK: u8 = b'k';
-const INVITATION: u8 = b'n';
+const INVITATION: u8 = b'v';
 const ON_INVITATION: &[u8] = b"y";
 
 /// A patient whose kin this is, or shall become: what was offered, and the shares.
