@@ -166,7 +166,8 @@ async fn what_the_archive_has_lost_comes_from_the_kin() {
         let root = kithkin_protocol::hex(root.as_ref());
         folder.join(format!("{root}.pack"))
     };
-    let kinds: [(&str, fn(Vec<u8>) -> Option<Vec<u8>>); 4] = [
+    type Damage = fn(Vec<u8>) -> Option<Vec<u8>>;
+    let kinds: [(&str, Damage); 4] = [
         ("as it was", Some),
         ("one bit", |mut pack| {
             let last = pack.last_mut()?;

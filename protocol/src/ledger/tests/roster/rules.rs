@@ -249,7 +249,8 @@ fn rules_are_the_patients_alone_and_made_from_those_in_force() {
     assert_eq!(house.no_rules(old), RulesError::Stale { found, due });
     let same = house.other_rules(|_| ());
     assert_eq!(house.no_rules(same), RulesError::Same);
-    let bad: [(fn(&mut Rules), RulesError); 5] = [
+    type Change = fn(&mut Rules);
+    let bad: [(Change, RulesError); 5] = [
         (|rules| rules.policies.truncate(2), RulesError::Tiers),
         (
             |rules| rules.policies[0].openable = false,
