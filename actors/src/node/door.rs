@@ -16,9 +16,9 @@ use crate::pace::Pace;
 use crate::ports::names::ActorName;
 use crate::ports::network::{AskErrorKind, Delivered, Port};
 use crate::validator::messages::{
-    Answer, AwaitTx, Chain, ExportAudit, LightSteps, Look, Prove, ProveFinal, SubmitMany,
+    Answer, AwaitTx, Chain, LightSteps, Look, Prove, ProveFinal, SubmitMany,
 };
-use crate::validator::{ExportRoom, OFFENCES_MAX, Party, Validator, judge};
+use crate::validator::{ExportAudit, ExportRoom, OFFENCES_MAX, Party, Validator, judge};
 use actix::{Handler, Message};
 use kithkin_protocol::ids::{ChainId, ValidatorId};
 use kithkin_protocol::ledger::{AdmissionError, SignedTransaction};

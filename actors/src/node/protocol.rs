@@ -85,7 +85,7 @@ pub enum Ask {
     Steps(Height),
     /// An entry of the state, proved by the next block.
     ProveFinal(#[serde(with = "serde_bytes")] Vec<u8>),
-    /// Everything about a case or a patient; see [`ExportAudit`](crate::validator::messages::ExportAudit).
+    /// Everything about a case or a patient; see [`ExportAudit`](crate::validator::ExportAudit).
     Audit(Subject),
 }
 

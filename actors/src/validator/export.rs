@@ -5,10 +5,10 @@
 
 use super::actor::Validator;
 use super::archive::Archive;
-use super::messages::{ExportAudit, QueryError};
+use super::messages::QueryError;
 use crate::ports::network::Delivered;
-use actix::{Handler, ResponseFuture};
-use kithkin_protocol::audit::BundleError;
+use actix::{Handler, Message, ResponseFuture};
+use kithkin_protocol::audit::{BundleError, Subject};
 use kithkin_protocol::ledger::State;
 use kithkin_protocol::wire;
 use std::sync::{Arc, Weak};
@@ -18,6 +18,17 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 pub const AUDIT_BYTES_MAX: usize = wire::FRAME_BYTES_MAX - 64 * 1024;
 /// Most bundles that a node makes at a time.
 pub const EXPORTS_MAX: usize = 2;
+
+/// Anyone -> Validator. An audit bundle without attachments, as bytes ([`kithkin_protocol::audit`]), of the present state; it
+/// waits for the next block, which proves that. Whoever gets it verifies it from the genesis.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Vec<u8>, QueryError>")]
+pub struct ExportAudit {
+    /// About what.
+    pub subject: Subject,
+    /// Where it is made; it is given up when whoever waits for it has left.
+    pub place: ExportPlace,
+}
 
 /// Room for [`EXPORTS_MAX`] exports. A clone is the same room.
 #[derive(Clone, Debug)]

@@ -1,9 +1,7 @@
 //! What a validator is asked and told.
 
-use super::export::ExportPlace;
 use crate::ports::names::ActorName;
 use actix::Message;
-use kithkin_protocol::audit::Subject;
 use kithkin_protocol::consensus::{self, Outline};
 use kithkin_protocol::emergency::{Case, ReviewTask};
 use kithkin_protocol::ids::{AccountId, BlockId, CaseId, HospitalId, PatientId, TxId};
@@ -128,17 +126,6 @@ pub struct Proved {
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "Result<ProvedFinal, QueryError>")]
 pub struct ProveFinal(pub Vec<u8>);
-
-/// Anyone -> Validator. An audit bundle without attachments, as bytes ([`kithkin_protocol::audit`]), of the present state; it
-/// waits for the next block, which proves that. Whoever gets it verifies it from the genesis.
-#[derive(Debug, Message)]
-#[rtype(result = "Result<Vec<u8>, QueryError>")]
-pub struct ExportAudit {
-    /// About what.
-    pub subject: Subject,
-    /// Where it is made; it is given up when whoever waits for it has left.
-    pub place: ExportPlace,
-}
 
 /// An entry of the state before a final block.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -32,7 +32,7 @@ mod sync;
 pub use actor::{Memory, Validator, ValidatorConfig};
 pub use archive::{Archive, ArchiveError};
 pub(crate) use batch::OFFENCES_MAX;
-pub use export::{AUDIT_BYTES_MAX, EXPORTS_MAX, ExportAsker, ExportPlace, ExportRoom};
+pub use export::{AUDIT_BYTES_MAX, EXPORTS_MAX, ExportAsker, ExportAudit, ExportPlace, ExportRoom};
 pub(crate) use intake::GOSSIP_MAX;
 #[cfg(test)]
 pub(crate) use judge::tests::signed;
