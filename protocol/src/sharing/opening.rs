@@ -360,7 +360,7 @@ pub fn check_partial(
         .map_err(|fault| BadPartial { index, fault })
 }
 
-/// [`check_partial`] for several at once, in their order: all proofs in one sum, which takes half the time. If that does not
+/// [`check_partial`] for several at once, in their order: all proofs in one sum, which takes two thirds of the time. If that does not
 /// hold, each by itself, so that the bad ones are known.
 #[must_use]
 pub fn check_partials(
