@@ -7,12 +7,12 @@
 //! else has declined.
 
 use super::desk::{Desk, lock};
-use super::messages::{Invitation, KinError, OfferShares, OnInvitation};
-use super::offers;
+use super::messages::{Invitation, KinError, OnInvitation};
 use super::storage::{Put as _, Storage};
 use crate::ports::store::Batch;
 use kithkin_protocol::crypto::Digest;
 use kithkin_protocol::ids::PatientId;
+use kithkin_protocol::ledger::Enrolment;
 use kithkin_protocol::sharing::Commitments;
 use kithkin_protocol::units::{CircleKind, Millis, Tier};
 use std::collections::BTreeMap;
@@ -53,6 +53,14 @@ impl Invitations {
         lock(&self.known).clear();
     }
 
+    /// Whether this would be an answer, or another one, to being asked for the second circle of a patient, who may be enrolled
+    /// already.
+    pub(super) fn answers_second(&self, patient: PatientId, accepted: bool, now: Millis) -> bool {
+        let standing = self.standing(patient, now);
+        standing
+            .is_some_and(|one| one.circle == CircleKind::Second && one.accepted != Some(accepted))
+    }
+
     /// One that is not over.
     fn standing(&self, patient: PatientId, now: Millis) -> Option<Invitation> {
         let known = lock(&self.known).get(&patient).cloned();
@@ -60,22 +68,51 @@ impl Invitations {
     }
 }
 
-/// Returns when the person has accepted, or has done so before.
+/// What a person is asked.
+pub(super) struct Question {
+    patient: PatientId,
+    digest: Digest,
+    circle: CircleKind,
+    kin: usize,
+    needed: usize,
+}
+
+impl Question {
+    /// Whether to be kin in this circle of an enrolment, whose acceptance covers `digest`.
+    pub(super) fn new(
+        patient: PatientId,
+        enrolment: &Enrolment,
+        circle: CircleKind,
+        digest: Digest,
+    ) -> Self {
+        let commitments = enrolment.commitments(circle, Tier::Summary);
+        Self {
+            patient,
+            digest,
+            circle,
+            kin: enrolment.roster_of(circle).len(),
+            needed: commitments.map_or(0, Commitments::threshold),
+        }
+    }
+}
+
+/// Returns when the person has accepted, or has done so before. Nobody is asked about what `check` finds fault with.
 ///
 /// # Errors
 /// [`KinError::Declined`], [`KinError::Undecided`]; whatever is wrong with the offer.
 pub(super) async fn welcome(
     desk: &Arc<Desk>,
-    offer: &OfferShares,
-    digest: Digest,
+    question: Question,
+    check: impl FnOnce(&Desk) -> Result<(), KinError> + Send + 'static,
 ) -> Result<(), KinError> {
     let conduct = *lock(&desk.invitations.conduct);
     if conduct == OnInvitation::Accept {
         return Ok(());
     }
-    note(desk, offer, digest).await?;
+    let patient = question.patient;
+    note(desk, question, check).await?;
     if conduct == OnInvitation::Decline {
-        answer(desk, offer.patient, false).await?;
+        answer(desk, patient, false).await?;
     }
     let until = Instant::now() + HOLD;
     loop {
@@ -84,7 +121,7 @@ pub(super) async fn welcome(
         // From here on no answer is missed.
         answered.as_mut().enable();
         let now = desk.client.now();
-        let standing = desk.invitations.standing(offer.patient, now);
+        let standing = desk.invitations.standing(patient, now);
         let until_ms = match standing {
             Some(one) => match one.accepted {
                 Some(true) => return Ok(()),
@@ -101,9 +138,18 @@ pub(super) async fn welcome(
 }
 
 /// Keeps an invitation for the person to see.
-async fn note(desk: &Arc<Desk>, offer: &OfferShares, digest: Digest) -> Result<(), KinError> {
-    let patient = offer.patient;
-    let circle = circle_of(desk, offer);
+async fn note(
+    desk: &Arc<Desk>,
+    question: Question,
+    check: impl FnOnce(&Desk) -> Result<(), KinError> + Send + 'static,
+) -> Result<(), KinError> {
+    let Question {
+        patient,
+        digest,
+        circle,
+        kin,
+        needed,
+    } = question;
     let is_known =
         |one: &Invitation| one.circle == circle && (one.digest == digest || one.accepted.is_some());
     let now = desk.client.now();
@@ -111,9 +157,7 @@ async fn note(desk: &Arc<Desk>, offer: &OfferShares, digest: Digest) -> Result<(
     if standing.is_some_and(|one| is_known(&one)) {
         return Ok(());
     }
-    let offered = offer.clone();
-    let check = desk.heavy(move |desk| offers::check(desk, &offered).map(drop));
-    check.await?;
+    desk.heavy(move |desk| check(desk)).await?;
     let _turn = desk.invitations.writing.lock().await;
     let mut batch = Batch::default();
     let over: Vec<PatientId> = {
@@ -130,14 +174,12 @@ async fn note(desk: &Arc<Desk>, offer: &OfferShares, digest: Digest) -> Result<(
             limit: INVITATIONS_MAX,
         });
     }
-    let tier = Tier::Summary;
-    let commitments = offer.enrolment.commitments(circle, tier);
     let invitation = Invitation {
         patient,
         digest,
         circle,
-        kin: offer.enrolment.roster_of(circle).len(),
-        needed: commitments.map_or(0, Commitments::threshold),
+        kin,
+        needed,
         // Who deals anew does not get more time by it.
         until_ms: standing.map_or(now.plus(INVITATION_MS.0), |one| one.until_ms),
         accepted: None,
@@ -189,9 +231,4 @@ pub(super) async fn behave(desk: &Arc<Desk>, conduct: OnInvitation) -> Result<()
     desk.store.write(batch).await?;
     *lock(&desk.invitations.conduct) = conduct;
     Ok(())
-}
-
-fn circle_of(desk: &Desk, offer: &OfferShares) -> CircleKind {
-    let seat = offer.enrolment.member(desk.me);
-    seat.map_or(CircleKind::First, |seat| seat.circle)
 }

@@ -5,7 +5,7 @@
 //! destroying their keys.
 
 use super::desk::{Desk, PATIENTS_MAX};
-use super::invitations;
+use super::invitations::{self, Question};
 use super::messages::{KinError, OfferShares};
 use super::roster::erase;
 use super::second::without_acceptances;
@@ -58,7 +58,12 @@ pub(super) async fn accept(
         .sign(&Enrolment::acceptance(&digest, desk.me));
     let is_settled = |ward: Arc<Ward>| ward.active || ward.digest == digest;
     if !desk.ward(patient).is_some_and(is_settled) {
-        invitations::welcome(&desk, &offer, digest).await?;
+        let seat = offer.enrolment.member(desk.me);
+        let circle = seat.map_or(CircleKind::First, |seat| seat.circle);
+        let question = Question::new(patient, &offer.enrolment, circle, digest);
+        let offered = offer.clone();
+        let check = move |desk: &Desk| check(desk, &offered).map(drop);
+        invitations::welcome(&desk, question, check).await?;
     }
     let _turn = desk.offers.lock().await;
     if desk.wards().len() >= PATIENTS_MAX {
@@ -196,7 +201,7 @@ pub(super) fn keep_shares(
     Ok(kept)
 }
 
-pub(super) fn check(desk: &Desk, offer: &OfferShares) -> Result<Vec<(Tier, Share)>, KinError> {
+fn check(desk: &Desk, offer: &OfferShares) -> Result<Vec<(Tier, Share)>, KinError> {
     let enrolment = &offer.enrolment;
     enrolment.check_shape(offer.patient).map_err(refused)?;
     let me = desk.identity.member();

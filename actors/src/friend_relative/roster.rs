@@ -358,9 +358,12 @@ pub(super) async fn wish(desk: Arc<Desk>, about: AboutRoster) -> Result<(), KinE
     let step = match wish {
         RosterWish::Join | RosterWish::Decline => {
             let accepts = wish == RosterWish::Join;
-            // To the first roster, as long as the patient is not enrolled; else to one that is proposed.
-            let is_enrolled = desk.enrolled(patient, Duration::ZERO).await?.is_some();
-            let is_answered = !is_enrolled && invitations::answer(&desk, patient, accepts).await?;
+            // To the first roster, as long as the patient is not enrolled, or to a second circle of one who is; else to a roster
+            // that is proposed.
+            let now = desk.client.now();
+            let is_invited = desk.invitations.answers_second(patient, accepts, now)
+                || desk.enrolled(patient, Duration::ZERO).await?.is_none();
+            let is_answered = is_invited && invitations::answer(&desk, patient, accepts).await?;
             return match accepts {
                 _ if is_answered => Ok(()),
                 true => join(&desk, patient).await,

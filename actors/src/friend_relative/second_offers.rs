@@ -6,6 +6,7 @@
 
 use super::anew::gather_summary;
 use super::desk::{Desk, PATIENTS_MAX};
+use super::invitations::{self, Question};
 use super::messages::{KinError, OfferSecond};
 use super::offers::{SEALED_BYTES_MAX, keep_shares, refused};
 use super::roster::{Circle, erase};
@@ -15,7 +16,7 @@ use crate::ports::names::ActorName;
 use crate::ports::store::Batch;
 use kithkin_protocol::crypto::Signature;
 use kithkin_protocol::ledger::{self, Enrolment};
-use kithkin_protocol::sharing::{KIN_MAX, ShareContext, open_share};
+use kithkin_protocol::sharing::{KIN_MAX, Share, ShareContext, open_share};
 use kithkin_protocol::units::{CircleKind, Height, Tier};
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,6 +37,19 @@ pub(super) async fn accept(
         index: None,
         ward: None,
     };
+    // Whoever is in the circle already has been asked; other shares are no other question.
+    let is_member = |ward: Arc<Ward>| ward.circle == CircleKind::Second && ward.active;
+    let is_settled = desk.ward(patient).is_some_and(is_member)
+        || desk
+            .coming(patient)
+            .is_some_and(|ward| ward.digest == digest);
+    if !is_settled {
+        let (offered, entry) = (offer.clone(), circle.entry.clone());
+        let enrolment = offer.word.enrolment(&entry.enrolment);
+        let question = Question::new(patient, &enrolment, CircleKind::Second, digest);
+        let check = move |desk: &Desk| check(desk, &offered, &entry).map(drop);
+        invitations::welcome(&desk, question, check).await?;
+    }
     // Whatever this place needs is here before it is accepted.
     gather_summary(&desk, &circle, head).await?;
     let acceptance = desk
@@ -112,8 +126,12 @@ async fn entry(
     Ok((entry, head))
 }
 
-/// Checks the share and seals it under a fresh key of its own.
-fn keep(desk: &Desk, offer: &OfferSecond, entry: &ledger::Patient) -> Result<Ward, KinError> {
+/// Checks the share; returns it with the enrolment as it will be, without acceptances.
+fn check(
+    desk: &Desk,
+    offer: &OfferSecond,
+    entry: &ledger::Patient,
+) -> Result<(Enrolment, Share), KinError> {
     let (patient, epochs) = (offer.patient, offer.word.epochs);
     let enrolment = without_acceptances(offer.word.enrolment(&entry.enrolment));
     let me = desk.identity.member();
@@ -133,10 +151,18 @@ fn keep(desk: &Desk, offer: &OfferSecond, entry: &ledger::Patient) -> Result<War
     let (index, key) = (offer.index, &desk.identity.opening);
     let share = open_share(&offer.share, key, index, &context, commitments)
         .map_err(|error| refused(format!("the patient's device dealt wrongly: {error}")))?;
+    Ok((enrolment, share))
+}
+
+/// Checks the share and seals it under a fresh key of its own.
+fn keep(desk: &Desk, offer: &OfferSecond, entry: &ledger::Patient) -> Result<Ward, KinError> {
+    let (patient, epochs) = (offer.patient, offer.word.epochs);
+    let (enrolment, share) = check(desk, offer, entry)?;
+    let shares = vec![(Tier::Summary, share)];
     Ok(Ward {
         patient,
         circle: CircleKind::Second,
-        index,
+        index: offer.index,
         offered_ms: desk.client.now(),
         epoch: epochs.first,
         second_epoch: epochs.second,
@@ -144,7 +170,7 @@ fn keep(desk: &Desk, offer: &OfferSecond, entry: &ledger::Patient) -> Result<War
         digest: offer.word.digest(desk.client.chain(), patient),
         active: false,
         enrolment,
-        shares: keep_shares(desk, patient, epochs.second, vec![(tier, share)])?,
+        shares: keep_shares(desk, patient, epochs.second, shares)?,
         rewrapped: entry.rewrapped,
     })
 }

@@ -57,6 +57,11 @@ const ERASED: u8 = b'x';
 const BOOK: u8 = b'k';
 const INVITATION: u8 = b'v';
 const ON_INVITATION: &[u8] = b"y";
+/// Everything that goes when a kin loses all it has, but the keys of uploads, which are burnt.
+const KINDS: [u8; 13] = [
+    INVITATION, WARD, COMING, KEPT, UPLOAD, SHARD, BATCH, DOCKET, OUTGOING, PASSAGE, JOINING,
+    REWRAPPED, ERASED,
+];
 
 /// A patient whose kin this is, or shall become: what was offered, and the shares.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -620,12 +625,22 @@ impl Put for Batch {
     }
 
     fn nothing(&mut self) -> &mut Self {
-        for kind in [
-            INVITATION, WARD, COMING, KEPT, UPLOAD, SHARD, BATCH, DOCKET, OUTGOING, PASSAGE,
-            JOINING, REWRAPPED, ERASED,
-        ] {
+        for kind in KINDS {
             self.delete_prefix([kind]);
         }
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn no_two_kinds_of_entries_share_a_letter() {
+        let singles = [BOOK, CONDUCT[0], ON_INVITATION[0]];
+        let letters: BTreeSet<u8> = KINDS.into_iter().chain(singles).collect();
+        assert_eq!(letters.len(), KINDS.len() + singles.len());
     }
 }

@@ -2,14 +2,17 @@
 //! something, replaced, withdrawn.
 
 use super::second::{decide, second};
-use crate::friend_relative::messages::{KinError, OfferSecond};
-use crate::patient::messages::{AboutSecond, Enrol, PatientError, SecondNamed, SecondWish, Veto};
+use crate::friend_relative::messages::{
+    AboutRoster, Invited, KinError, OfferSecond, OnInvitation, RosterWish,
+};
+use crate::patient::messages::{
+    AboutSecond, Enrol, Holder, PatientError, SecondNamed, SecondWish, Veto,
+};
 use crate::ports::names::ActorName;
 use crate::testing::{AUTHOR, House, PATIENCE, PATIENT, kin};
 use kithkin_protocol::crypto::Sealed;
 use kithkin_protocol::emergency::{Circle, Escalation};
-use kithkin_protocol::ids::CaseId;
-use kithkin_protocol::ledger::{self, Member, SecondCircle, SecondWord, TxBody};
+use kithkin_protocol::ledger::{self, Member, SecondCircle, SecondWord};
 use kithkin_protocol::units::{Epoch, Millis, ShareIndex, Tier};
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -66,22 +69,6 @@ async fn keeps(house: &House, n: usize, shares: usize) {
     }
 }
 
-/// Waits until the patient stands on chain as expected. Each try is a block: time moves with blocks.
-async fn until(house: &House, is: impl Fn(&ledger::Patient) -> bool) -> ledger::Patient {
-    let until = Instant::now() + PATIENCE;
-    loop {
-        let entry = house.on_chain().await.expect("enrolled");
-        if is(&entry) {
-            return entry;
-        }
-        assert!(Instant::now() < until, "still {entry:?}");
-        let case = CaseId([9; 32]);
-        let client = house.client(AUTHOR);
-        let refused = client.submit(TxBody::Close { case }, House::deadline());
-        refused.await.expect_err("there is no such case");
-    }
-}
-
 #[actix::test]
 async fn a_circle_that_is_named_later_opens_the_summary_and_gets_other_shares_afterwards() {
     let house = enrolled().await;
@@ -119,7 +106,9 @@ async fn a_circle_that_is_named_later_opens_the_summary_and_gets_other_shares_af
         house.ask_patient(Veto(case)).await.expect("final");
     }
     // The device deals anew by itself.
-    let entry = until(&house, |entry| entry.second_epoch == Epoch(3)).await;
+    let entry = house
+        .until_on_chain(|entry| entry.second_epoch == Epoch(3))
+        .await;
     let (before, after) = (
         before.expect("named"),
         entry.enrolment.second.expect("named"),
@@ -133,6 +122,43 @@ async fn a_circle_that_is_named_later_opens_the_summary_and_gets_other_shares_af
     for n in SECOND {
         keeps(&house, n, 1).await;
     }
+}
+
+#[actix::test]
+async fn nobody_is_in_it_without_having_said_so() {
+    let house = enrolled().await;
+    let asks = house.ask_kin(6, OnInvitation::Ask).await;
+    asks.expect("kept");
+    let says = async |wish| {
+        let patient = house.patient();
+        house.ask_kin(6, AboutRoster { patient, wish }).await
+    };
+    let silent = async |house: &House| match name(house, SECOND).await {
+        Err(PatientError::SecondSilent { silent }) => silent,
+        other => panic!("one has not accepted, {other:?}"),
+    };
+    let undecided = silent(&house).await;
+    assert_eq!(undecided.len(), 1);
+    assert_eq!(undecided[0].who, Holder::Kin(house.kin(6)));
+    assert_eq!(undecided[0].reason, undecided_text(&house).await);
+    says(RosterWish::Decline).await.expect("said");
+    let declined = silent(&house).await;
+    assert_eq!(declined[0].reason, KinError::Declined.to_string());
+    let entry = house.on_chain().await.expect("enrolled");
+    assert_eq!(entry.enrolment.second, None);
+    // People change their minds.
+    says(RosterWish::Join).await.expect("said");
+    let named = name(&house, SECOND).await.expect("all accept");
+    assert_eq!((named.kin, named.threshold), (3, 2));
+    // Other shares are no other question.
+    let again = house.ask_patient(AboutSecond::Again).await;
+    again.expect("dealt");
+}
+
+async fn undecided_text(house: &House) -> String {
+    let invited = house.ask_kin(6, Invited).await.expect("shown");
+    let until_ms = invited.first().expect("one").until_ms;
+    KinError::Undecided { until_ms }.to_string()
 }
 
 #[actix::test]

@@ -2,7 +2,7 @@
 
 use super::scene::*;
 use crate::audit::words::Report;
-use crate::audit::{AuditError, Findings, Part, Subject, build};
+use crate::audit::{AuditError, Bundle, Findings, Part, Subject, build};
 use crate::emergency::{Circle, ClosedBy, Phase, RefusalReason, SecondCircleError, Verdict};
 use crate::ids::{AccountId, CaseId};
 use crate::ledger::{
@@ -16,6 +16,27 @@ fn causes(error: &dyn core::error::Error) -> String {
     let causes = core::iter::successors(Some(error), |error| error.source());
     let texts: Vec<String> = causes.map(ToString::to_string).collect();
     texts.join(": ")
+}
+
+/// Why there is no bundle about the patient. The builder executes by the rules too, and finds no case that they would not have let be.
+fn why_not_built(scene: &mut Scene) -> String {
+    let genesis = scene.chain.genesis.clone();
+    let mut view = scene.view();
+    let subject = Subject::Patient(patient(PATIENT));
+    let error = build(&genesis, &mut view, subject, Vec::new()).unwrap_err();
+    causes(&error)
+}
+
+/// What was in force stands in the order of its epochs.
+fn refuses_swapped_rosters(scene: &Scene, bundle: &Bundle) {
+    let mut spoilt = bundle.clone();
+    spoilt.rosters.swap(0, 1);
+    let part = Part::Roster(Epochs {
+        first: Epoch(1),
+        second: Epoch(1),
+        rules: Epoch(1),
+    });
+    assert_eq!(scene.verify(&spoilt), Err(AuditError::Misplaced { part }));
 }
 
 fn text(findings: &Findings) -> String {
@@ -79,14 +100,7 @@ fn each_case_is_judged_by_the_roster_and_rules_of_its_epoch() {
             "{words}"
         );
     }
-    let mut spoilt = bundle.clone();
-    spoilt.rosters.swap(0, 1);
-    let part = Part::Roster(Epochs {
-        first: Epoch(1),
-        second: Epoch(1),
-        rules: Epoch(1),
-    });
-    assert_eq!(scene.verify(&spoilt), Err(AuditError::Misplaced { part }));
+    refuses_swapped_rosters(&scene, &bundle);
     let mut spoilt = bundle;
     spoilt.rosters.pop();
     let what = "rosters";
@@ -137,14 +151,7 @@ fn each_case_is_judged_by_the_rules_under_which_it_was_asked_for() {
         (second, Epoch(1), Millis(7_000), Millis(7_000)),
     ];
     assert_eq!(found, expected);
-    let mut spoilt = bundle;
-    spoilt.rosters.swap(0, 1);
-    let part = Part::Roster(Epochs {
-        first: Epoch(1),
-        second: Epoch(1),
-        rules: Epoch(1),
-    });
-    assert_eq!(scene.verify(&spoilt), Err(AuditError::Misplaced { part }));
+    refuses_swapped_rosters(&scene, &bundle);
 }
 
 /// All validators sign that other people were kin all at once, and call it a change of rules.
@@ -161,11 +168,7 @@ fn a_change_of_rules_under_a_live_case_changes_nobody() {
     });
     let second = scene.open(OTHER_HOSPITAL, PATIENT);
     assert!(scene.chain.ledger.state().case(first).is_some());
-    let genesis = scene.chain.genesis.clone();
-    let mut view = scene.view();
-    let subject = Subject::Patient(patient(PATIENT));
-    let error = build(&genesis, &mut view, subject, Vec::new()).unwrap_err();
-    let text = causes(&error);
+    let text = why_not_built(&mut scene);
     assert!(text.contains(&second.to_hex()[..8]), "{text}");
 }
 
@@ -182,12 +185,7 @@ fn an_epoch_does_not_change_under_a_live_case() {
         state.patients.put(id, entry);
     });
     let second = scene.open(HOSPITAL, PATIENT);
-    let genesis = scene.chain.genesis.clone();
-    let mut view = scene.view();
-    let subject = Subject::Patient(patient(PATIENT));
-    // The builder executes by the rules too, and finds no such case.
-    let error = build(&genesis, &mut view, subject, Vec::new()).unwrap_err();
-    let text = causes(&error);
+    let text = why_not_built(&mut scene);
     assert!(text.contains(&second.to_hex()[..8]), "{text}");
     assert!(text.contains("0 transactions"), "{text}");
 }
@@ -315,14 +313,7 @@ fn a_case_is_judged_by_the_second_circle_of_its_time() {
         (by_others, ids(&OTHERS), 1),
     ];
     assert_eq!(found, expected);
-    let mut spoilt = bundle;
-    spoilt.rosters.swap(0, 1);
-    let part = Part::Roster(Epochs {
-        first: Epoch(1),
-        second: Epoch(1),
-        rules: Epoch(1),
-    });
-    assert_eq!(scene.verify(&spoilt), Err(AuditError::Misplaced { part }));
+    refuses_swapped_rosters(&scene, &bundle);
 }
 
 /// All validators sign that the second circle changed while a case was live: the rules say no.
@@ -347,11 +338,7 @@ fn a_second_circle_does_not_change_under_a_live_case() {
     let second = scene.open_with(HOSPITAL, PATIENT, |request| {
         request.circle = Circle::Second { after };
     });
-    let genesis = scene.chain.genesis.clone();
-    let mut view = scene.view();
-    let subject = Subject::Patient(patient(PATIENT));
-    let error = build(&genesis, &mut view, subject, Vec::new()).unwrap_err();
-    let text = causes(&error);
+    let text = why_not_built(&mut scene);
     assert!(text.contains(&second.to_hex()[..8]), "{text}");
 }
 
