@@ -1,6 +1,6 @@
 //! Patient shell: mailbox and timers. The flows are in the files beside it.
 
-use super::device::Device;
+use super::device::{Device, FINAL_WITHIN};
 use super::messages::{
     AboutRoster, AboutSecond, Disclose, Enrol, Enrolled, Erase, ErasureReport, FetchCapsules,
     FetchRedealt, Keys, LaidDown, LayDown, PatientError, ReadAll, Rebuild, Rebuilt, SecondNamed,
@@ -31,8 +31,6 @@ use std::time::{Duration, Instant};
 
 /// How often validators are asked anew to tell what happens: a restarted one has forgotten.
 const FOLLOW_EVERY: Duration = Duration::from_secs(6);
-/// How long a veto may take to become final.
-const FINAL_WITHIN: Duration = Duration::from_secs(30);
 
 /// A patient's own device: the only place where tier keys exist.
 pub struct Patient {

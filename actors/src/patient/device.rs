@@ -17,8 +17,13 @@ use kithkin_protocol::sharing::{SharingError, TierKey, TierPublicKey};
 use kithkin_protocol::units::{Height, Tier};
 use kithkin_protocol::wire;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+/// How long a transaction of this device may take to become final.
+pub(super) const FINAL_WITHIN: Duration = Duration::from_secs(30);
+/// For how long a submitted transaction whose end is not known may still become final: longer than the client's transactions are
+/// valid, by what clocks may differ.
+pub(super) const MAY_STAND_MS: u64 = FINAL_WITHIN.as_millis() as u64 + 180_000;
 /// Keys in the key space: an enrolment on its way, and receipts of deletion by manifest root.
 const DRAFT: &[u8] = b"draft";
 const ERASED: &[u8] = b"erased-";

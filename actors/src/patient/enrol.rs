@@ -1,6 +1,6 @@
 //! Choosing kin: deal, let everybody check and agree, and have it stand on chain (opening.md section 1).
 
-use super::device::Device;
+use super::device::{Device, FINAL_WITHIN, MAY_STAND_MS};
 use super::draft::{Draft, SealedShares, Wish, draw};
 use super::messages::{Enrol, Enrolled, PatientError};
 use crate::clients::ClientError;
@@ -26,13 +26,8 @@ const ASK_WITHIN: Duration = Duration::from_secs(6);
 const UNANSWERED_MAX: u32 = 2;
 /// Pause before somebody is asked again who could not reach the ledger.
 const PAUSE: Duration = Duration::from_millis(200);
-/// How long the transaction may take to become final.
-pub(super) const FINAL_WITHIN: Duration = Duration::from_secs(30);
 /// How long a proof may take.
 pub(super) const PROVE_WITHIN: Duration = Duration::from_secs(10);
-/// For how long a submitted enrolment may still become final: longer than the client's transactions are valid, by what
-/// clocks may differ.
-pub(super) const MAY_STAND_MS: u64 = FINAL_WITHIN.as_millis() as u64 + 180_000;
 
 /// Enrols, or answers where the enrolment stands already.
 pub(super) async fn enrol(device: Arc<Device>, message: Enrol) -> Result<Enrolled, PatientError> {

@@ -2,7 +2,7 @@
 //!
 //! Receipts are kept as they come; whoever has not answered is asked again when the person asks again.
 
-use super::device::{Device, lost};
+use super::device::{Device, FINAL_WITHIN, lost};
 use super::messages::{Erase, ErasureReport, Holder, KinReceipts, PatientError, Silent};
 use crate::clients::ClientError;
 use crate::friend_relative::FriendRelative;
@@ -21,8 +21,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long the order may take to become final.
-const FINAL_WITHIN: Duration = Duration::from_secs(30);
 /// How long proofs may take.
 const PROVE_WITHIN: Duration = Duration::from_secs(20);
 /// How long a holder may take to erase and sign.

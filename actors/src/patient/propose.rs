@@ -4,7 +4,7 @@
 //! sealed shares and keys stay, and asking again proposes the same once more: kin may
 //! fetch at any moment what a proposal of this device promises them.
 
-use super::device::Device;
+use super::device::{Device, FINAL_WITHIN, MAY_STAND_MS};
 use super::messages::{PatientError, Rebuilt};
 use super::roster::{bad, under_way};
 use super::storage::Redealt;
@@ -12,13 +12,7 @@ use crate::clients::ClientError;
 use kithkin_protocol::ledger::{self, TxBody};
 use kithkin_protocol::roster::RosterStep;
 use kithkin_protocol::units::Height;
-use std::time::{Duration, Instant};
-
-/// How long the proposal may take to become final.
-const FINAL_WITHIN: Duration = Duration::from_secs(30);
-/// For how long a submitted proposal may still become final: longer than the client's transactions are valid, by what
-/// clocks may differ.
-const MAY_STAND_MS: u64 = FINAL_WITHIN.as_millis() as u64 + 180_000;
+use std::time::Instant;
 
 /// Proposes what is kept. That it may stand from now on is durable before anybody is sent it.
 ///

@@ -1,6 +1,6 @@
 //! What the patient's device does about the own roster: propose a change, stop one (opening.md section 5).
 
-use super::device::Device;
+use super::device::{Device, FINAL_WITHIN};
 use super::messages::{AboutRoster, PatientError};
 use crate::clients::ClientError;
 use crate::scope::prove_at;
@@ -10,8 +10,6 @@ use kithkin_protocol::units::Height;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long a step may take to become final.
-const FINAL_WITHIN: Duration = Duration::from_secs(30);
 /// How long a proof may take.
 const PROVE_WITHIN: Duration = Duration::from_secs(10);
 

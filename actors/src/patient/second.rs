@@ -4,9 +4,9 @@
 //! What is dealt is durable before it is offered, and offered again after a restart.
 //! Nothing changes for anybody until all members have accepted and the ledger has the word.
 
-use super::device::Device;
+use super::device::{Device, FINAL_WITHIN, MAY_STAND_MS};
 use super::draft::{SealedShares, deal_tier, threshold_of_second};
-use super::enrol::{AGREE_WITHIN, FINAL_WITHIN, MAY_STAND_MS, PROVE_WITHIN, agreed};
+use super::enrol::{AGREE_WITHIN, PROVE_WITHIN, agreed};
 use super::messages::{AboutSecond, Holder, PatientError, SecondNamed, SecondWish, Silent};
 use super::roster::{bad, under_way_at};
 use super::storage::{Owed, SecondDraft};

@@ -1,11 +1,11 @@
 //! Revoking a grant, and renewing one.
 
-use super::grant::{ASK_WITHIN, FINAL_WITHIN, refused, whereabouts};
+use super::grant::{ASK_WITHIN, refused, whereabouts};
 use super::messages::{RenewGrant, Renewed};
 use crate::clients::ClientError;
 use crate::hospital::Hospital;
 use crate::hospital::consent::messages::ProposeRenewal;
-use crate::patient::device::Device;
+use crate::patient::device::{Device, FINAL_WITHIN};
 use crate::patient::messages::PatientError;
 use kithkin_protocol::consent::{ConsentError, Renewal};
 use kithkin_protocol::ids::GrantId;

@@ -6,7 +6,7 @@ use crate::clients::ClientError;
 use crate::hospital::Hospital;
 use crate::hospital::consent::messages::{GrantOffer, ProposeGrant};
 use crate::patient::collect::{from_hospital, upload_from_kin};
-use crate::patient::device::Device;
+use crate::patient::device::{Device, FINAL_WITHIN, MAY_STAND_MS};
 use crate::patient::messages::PatientError;
 use crate::patient::read::capsules;
 use crate::ports::names::ActorName;
@@ -26,13 +26,8 @@ use std::time::{Duration, Instant};
 
 /// How long a hospital may take to answer.
 pub(super) const ASK_WITHIN: Duration = Duration::from_secs(10);
-/// How long a step may take to become final.
-pub(super) const FINAL_WITHIN: Duration = Duration::from_secs(30);
 /// How long proofs may take.
 pub(super) const PROVE_WITHIN: Duration = Duration::from_secs(20);
-/// For how long a submitted grant may still become final: longer than the client's transactions are valid, by what clocks may
-/// differ.
-const MAY_STAND_MS: u64 = FINAL_WITHIN.as_millis() as u64 + 180_000;
 
 /// What was sealed anew.
 struct Sealed {
