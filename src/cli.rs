@@ -57,7 +57,7 @@ pub enum Command {
     Demo(DemoArgs),
     /// Runs a whole cluster in this process
     Cluster(ClusterArgs),
-    /// Makes the keys of a validator, a hospital or an issuer of clinicians' credentials
+    /// Makes the keys of a validator, a hospital, an issuer of clinicians' credentials or a reviewer
     Keys {
         /// What to do.
         #[command(subcommand)]

@@ -9,6 +9,7 @@ use crate::waiting::Interrupt;
 use anyhow::{Context as _, anyhow};
 use futures_util::stream::{self, StreamExt as _};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -49,26 +50,33 @@ pub async fn run(args: &ScenarioRunArgs) -> Result<(), Failure> {
     let shown = !args.json && jobs == 1;
     let stopped = stopped()?;
     let begun = Instant::now();
-    let mut playing = stream::iter(&plays)
-        .map(|&(script, seed)| {
+    // Who is done lets the next one begin, even while an earlier one still plays; they are told in order.
+    let mut playing = stream::iter(plays.iter().enumerate())
+        .map(|(turn, &(script, seed))| {
             let evidence = evidence(args, script, seed);
-            play(script, seed, shown, stopped.clone(), evidence)
+            let played = play(script, seed, shown, stopped.clone(), evidence);
+            async move { (turn, played.await) }
         })
-        .buffered(jobs);
+        .buffer_unordered(jobs);
     let mut reports = Vec::new();
+    let (mut done, mut told) = (BTreeMap::new(), 0);
     // Whoever is playing when somebody else breaks down plays to the end: no cluster is left in the middle.
     let mut broken = None;
-    while let Some(played) = playing.next().await {
-        match played {
-            Ok(report) => {
-                if args.json {
-                    println!("{}", to_json(&report)?);
-                } else if !shown {
-                    print_one(&report);
+    while let Some((turn, played)) = playing.next().await {
+        done.insert(turn, played);
+        while let Some(played) = done.remove(&told) {
+            told += 1;
+            match played {
+                Ok(report) => {
+                    if args.json {
+                        println!("{}", to_json(&report)?);
+                    } else if !shown {
+                        print_one(&report);
+                    }
+                    reports.push(report);
                 }
-                reports.push(report);
+                Err(failure) => broken = broken.or(Some(failure)),
             }
-            Err(failure) => broken = broken.or(Some(failure)),
         }
     }
     if let Some(failure) = broken {

@@ -44,7 +44,7 @@ pub(super) async fn decide(desk: Arc<Desk>, message: Decide) -> Result<Decided, 
     let Decide { case: id, decision } = message;
     let turn = desk.deciding.of(id);
     let alone = turn.lock().await;
-    let (_, case, _, head) = standing(&desk, id, Height(0)).await?;
+    let (case, head) = standing(&desk, id, Height(0)).await?;
     let approves = decision == Decision::Approve;
     match said(&desk, &case) {
         Some(before) if before == approves => {
@@ -71,7 +71,7 @@ pub(super) async fn decide(desk: Arc<Desk>, message: Decide) -> Result<Decided, 
     drop(alone);
     let deadline = Instant::now() + FINAL_WITHIN;
     loop {
-        let (_, case, _, head) = standing(&desk, id, height).await?;
+        let (case, head) = standing(&desk, id, height).await?;
         if head >= height || Instant::now() >= deadline {
             let phase = case.phase;
             return Ok(Decided { height, phase });
@@ -127,7 +127,7 @@ pub(super) async fn submit(
         }
         Err(ClientError::Rejected { reason }) => {
             // Perhaps because the same decision of an earlier try stands already.
-            let (_, now, _, head) = standing(desk, case.id, Height(0)).await?;
+            let (now, head) = standing(desk, case.id, Height(0)).await?;
             if said(desk, &now) != Some(docket.decision == Decision::Approve) {
                 return Err(bad(case.id, reason));
             }

@@ -11,7 +11,7 @@ use super::decide::{FINAL_WITHIN, put, said, submit};
 use super::desk::Desk;
 use super::messages::{Conduct, Decision, KinError};
 use super::prepare::prepare;
-use super::requests::standing;
+use super::requests::{fitting_ward, standing};
 use super::storage::{Docket, Outgoing, Put as _, Ward};
 use crate::clients::ClientError;
 use crate::hospital::Hospital;
@@ -51,7 +51,7 @@ pub(super) async fn pursue(
     if docket.settled {
         return Ok(Outcome::Settled);
     }
-    let (_, mut case, ward, _) = standing(desk, id, height).await?;
+    let (mut case, _) = standing(desk, id, height).await?;
     let approves = docket.decision == Decision::Approve;
     match said(desk, &case) {
         Some(said) if said == approves => {}
@@ -60,7 +60,7 @@ pub(super) async fn pursue(
         None if !case.phase.is_live() => return settle(desk, id, docket).await,
         None => {
             let height = submit(desk, &case, docket.clone()).await?;
-            (_, case, _, _) = standing(desk, id, height).await?;
+            (case, _) = standing(desk, id, height).await?;
         }
     }
     drop(alone);
@@ -71,6 +71,7 @@ pub(super) async fn pursue(
     if !case.opens_at(desk.client.now()) || desk.conduct() == Conduct::Withhold {
         return Ok(Outcome::Later);
     }
+    let ward = fitting_ward(desk, &case).await?;
     match release(desk, case, &ward).await? {
         Outcome::Settled => settle(desk, id, docket).await,
         Outcome::Later => Ok(Outcome::Later),
@@ -174,7 +175,7 @@ async fn announce(desk: &Arc<Desk>, case: Case, digest: Digest) -> Result<Option
         }
         Err(error) => return Err(error.into()),
     };
-    let (_, case, _, _) = standing(desk, id, height).await?;
+    let (case, _) = standing(desk, id, height).await?;
     let opens = case.opens_at(desk.client.now()) && desk.conduct() != Conduct::Withhold;
     if !opens {
         return Ok(None);

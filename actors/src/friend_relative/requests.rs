@@ -5,6 +5,7 @@
 
 use super::desk::{Desk, PROVE_WITHIN};
 use super::messages::{KinError, PendingRequest};
+use super::roster::reach;
 use super::second::active_ward;
 use super::storage::Ward;
 use crate::validator::messages::{Answer, Concern, Look};
@@ -79,18 +80,14 @@ pub(super) async fn proved(desk: &Arc<Desk>, case: CaseId) -> Result<Arc<ProvedR
     Ok(proved)
 }
 
-/// Request and case as they stand now, proved and fitting each other and the patient's roster; with the height of
-/// the proof.
+/// The case as it stands now, proved and fitting its request and, while it lives, the patient's roster; with the height of the proof.
 pub(super) async fn standing(
     desk: &Arc<Desk>,
     id: CaseId,
     height: Height,
-) -> Result<(Arc<ProvedRequest>, Case, Arc<Ward>, Height), KinError> {
+) -> Result<(Case, Height), KinError> {
     let request = proved(desk, id).await?;
     let (case, head) = desk.case_at(id, height.max(request.height)).await?;
-    let ward = active_ward(desk, &case).await?;
-    let roster = ward.enrolment.roster_of(ward.circle).iter();
-    let roster = roster.map(|member| member.id());
     let differs = [
         ("request", case.request != request.request),
         ("hospital", case.hospital != request.hospital),
@@ -98,6 +95,22 @@ pub(super) async fn standing(
             "place",
             (case.height, case.index) != (request.height, request.index),
         ),
+    ];
+    refuse_difference(id, &differs)?;
+    // Once it is over the roster goes on without it.
+    if case.phase.is_live() {
+        fitting_ward(desk, &case).await?;
+    }
+    Ok((case, head))
+}
+
+/// What this kin holds for a case that lives and was proved.
+pub(super) async fn fitting_ward(desk: &Arc<Desk>, case: &Case) -> Result<Arc<Ward>, KinError> {
+    reach(desk, case).await?;
+    let ward = active_ward(desk, case).await?;
+    let roster = ward.enrolment.roster_of(ward.circle).iter();
+    let roster = roster.map(|member| member.id());
+    let differs = [
         ("epoch", case.request.epoch != ward.epoch),
         ("circle", case.circle() != ward.circle),
         (
@@ -106,12 +119,17 @@ pub(super) async fn standing(
         ),
         ("roster", !roster.eq(case.roster.iter().copied())),
     ];
+    refuse_difference(case.id, &differs)?;
+    Ok(ward)
+}
+
+fn refuse_difference(id: CaseId, differs: &[(&str, bool)]) -> Result<(), KinError> {
     match differs.iter().find(|(_, differs)| *differs) {
         Some((what, _)) => Err(bad(
             id,
             format!("its {what} is not the one that was proved"),
         )),
-        None => Ok((request, case, ward, head)),
+        None => Ok(()),
     }
 }
 
@@ -146,7 +164,7 @@ pub(super) async fn pending(desk: Arc<Desk>) -> Result<Vec<PendingRequest>, KinE
     let mut pending = Vec::new();
     for (id, proved) in proved {
         match proved {
-            Ok((_, case, ..)) if live(&case) => pending.push(shown(&case)),
+            Ok((case, _)) if live(&case) => pending.push(shown(&case)),
             Ok(_) => {}
             Err(error) => {
                 tracing::warn!(kin = %desk.me, case = %id, %error, "a request is not shown");
@@ -158,7 +176,7 @@ pub(super) async fn pending(desk: Arc<Desk>) -> Result<Vec<PendingRequest>, KinE
 
 /// Shows a request again of which the ledger has reminded this kin. Whether that was so; a decision may have come in between.
 pub(super) async fn remind(desk: &Arc<Desk>, id: CaseId) -> Result<bool, KinError> {
-    let (_, case, ..) = standing(desk, id, Height(0)).await?;
+    let (case, _) = standing(desk, id, Height(0)).await?;
     let waits = case.phase.is_live() && case.stage > Stage::Asked && !decided(desk, &case);
     if waits {
         let (kin, hospital, until) = (desk.me, case.hospital, case.request.expires_ms);

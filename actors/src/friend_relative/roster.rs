@@ -5,7 +5,7 @@
 //! supports or objects says so on the own screen.
 
 use super::decide::FINAL_WITHIN;
-use super::desk::{Desk, PROVE_WITHIN, decode, lock};
+use super::desk::{Desk, HINT_PATIENCE, PROVE_WITHIN, decode, lock};
 use super::invitations;
 use super::messages::{AboutRoster, KinError, RosterWish};
 use super::passage::{answer, deal, take};
@@ -14,6 +14,8 @@ use super::storage::{Put as _, Ward};
 use crate::clients::ClientError;
 use crate::ports::random::SystemRng;
 use crate::ports::store::Batch;
+use crate::scope::prove_at;
+use kithkin_protocol::emergency::Case;
 use kithkin_protocol::ids::PatientId;
 use kithkin_protocol::ledger::{self, Rules, State, TxBody};
 use kithkin_protocol::roster::{Handover, Plan, RosterStep, Stage};
@@ -57,15 +59,12 @@ pub(super) async fn pursue(
         return Ok(());
     }
     *seen = head;
-    desk.put_device(patient, entry.device);
-    second::follow(desk, patient, &entry).await?;
-    let is_second = |ward: Arc<Ward>| ward.circle == CircleKind::Second;
-    if desk.ward(patient).is_some_and(is_second) {
+    move_on(desk, patient, &entry).await?;
+    if is_second(desk, patient) {
         drop(seen);
         return leave(desk, patient, entry, mend).await;
     }
     let index = entry.in_roster(desk.me).map(|(index, _)| index);
-    catch_up(desk, patient, &entry, index).await?;
     let ward = desk.ward(patient).filter(|ward| ward.epoch == entry.epoch);
     let circle = Circle {
         patient,
@@ -104,6 +103,53 @@ pub(super) async fn pursue(
         told(&error);
     }
     Ok(())
+}
+
+fn is_second(desk: &Desk, patient: PatientId) -> bool {
+    let ward = desk.ward(patient);
+    ward.is_some_and(|ward| ward.circle == CircleKind::Second)
+}
+
+/// Moves on to the epoch of a case of the first circle: its request may be here before the notice that the shares of
+/// that epoch stand.
+pub(super) async fn reach(desk: &Arc<Desk>, case: &Case) -> Result<(), KinError> {
+    let patient = case.patient();
+    let is_behind = || {
+        let held = desk.ward(patient);
+        held.is_none_or(|ward| ward.circle == CircleKind::First && ward.epoch < case.request.epoch)
+    };
+    if case.circle() != CircleKind::First || !case.roster.contains(&desk.me) || !is_behind() {
+        return Ok(());
+    }
+    let roster = desk.roster(patient);
+    let mut seen = roster.lock().await;
+    // Whoever had the lock may have moved on.
+    if !is_behind() {
+        return Ok(());
+    }
+    let key = State::patient_key(patient);
+    let deadline = Instant::now() + PROVE_WITHIN;
+    let (value, head) = prove_at(&desk.client, key, case.height, HINT_PATIENCE, deadline).await?;
+    let Some(entry) = value.filter(|_| head.height >= *seen) else {
+        return Ok(());
+    };
+    *seen = head.height;
+    move_on(desk, patient, &decode(&entry)?).await
+}
+
+/// Follows the ledger to what it says of the patient now.
+async fn move_on(
+    desk: &Arc<Desk>,
+    patient: PatientId,
+    entry: &ledger::Patient,
+) -> Result<(), KinError> {
+    desk.put_device(patient, entry.device);
+    second::follow(desk, patient, entry).await?;
+    if is_second(desk, patient) {
+        return Ok(());
+    }
+    let index = entry.in_roster(desk.me).map(|(index, _)| index);
+    catch_up(desk, patient, entry, index).await
 }
 
 /// A member of the second circle keeps no pieces of records; what is left of a time in the first goes when others have shown

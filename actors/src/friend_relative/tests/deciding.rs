@@ -4,10 +4,14 @@ use crate::friend_relative::messages::{
     Conduct, Decide, Decision, Inventory, KinError, Pending, ReplayApproval,
 };
 use crate::ports::names::ActorName;
+use crate::ports::network::LinkRule;
 use crate::testing::{AUTHOR, House, PATIENT, kin};
-use kithkin_protocol::emergency::{Phase, Purpose, Reason, RefusalReason};
+use kithkin_protocol::emergency::{Phase, Purpose, Reason, RefusalReason, Request};
 use kithkin_protocol::ids::CaseId;
-use kithkin_protocol::units::Tier;
+use kithkin_protocol::ledger::{State, TxBody};
+use kithkin_protocol::roster::Handover;
+use kithkin_protocol::units::{Epoch, Tier};
+use std::time::Instant;
 
 fn approve(case: CaseId) -> Decide {
     Decide {
@@ -57,6 +61,54 @@ async fn a_request_is_shown_until_it_is_answered() {
     assert_eq!(again, decided);
     let changed = house.ask_kin(0, refuse(request.case)).await;
     assert!(matches!(changed, Err(KinError::Case { .. })), "{changed:?}");
+}
+
+/// The handover that is under way.
+async fn handover(house: &House) -> Option<Handover> {
+    let key = State::handover_key(house.patient());
+    let proved = house.client(AUTHOR).prove(key, House::deadline()).await;
+    let (value, _) = proved.expect("proved");
+    value.map(|value| State::decode_value(&value).expect("a handover"))
+}
+
+/// New shares stand on chain, and a kin has not heard so when it is asked about a case that counts on them.
+#[actix::test]
+async fn a_request_may_overtake_the_notice_of_new_shares() {
+    let house = House::enrolled(1).await;
+    house.write(Tier::Summary, &["sum"], &[0, 1, 2, 3, 4]).await;
+    let before = house.request(&[Tier::Summary]).await.case;
+    let mut decided = Vec::new();
+    for n in 0..3 {
+        decided.push(house.ask_kin(n, approve(before)).await.expect("final"));
+    }
+    house.until_sent(3).await;
+    let network = house.cluster.network();
+    network.set_node(kin(4), LinkRule::severed());
+    let close = TxBody::Close { case: before };
+    let closed = house.client(AUTHOR).submit(close, House::deadline()).await;
+    closed.expect("closed");
+    let until = House::deadline();
+    while handover(&house)
+        .await
+        .is_none_or(|handover| handover.acceptances.len() < 4)
+    {
+        assert!(Instant::now() < until, "no new shares");
+        house.pass_a_block().await;
+    }
+    network.set_node(kin(0), LinkRule::severed());
+    network.clear_node(kin(4));
+    house.until_on_chain(|entry| entry.epoch == Epoch(2)).await;
+    let wants = |request: &mut Request| request.epoch = Epoch(2);
+    let case = house.request_with(&[Tier::Summary], wants).await.case;
+    network.clear_node(kin(0));
+    for n in 0..5 {
+        house.ask_kin(n, approve(case)).await.expect("final");
+    }
+    // What was decided before the new shares stays said.
+    for (n, decided) in (0..).zip(decided) {
+        let again = house.ask_kin(n, approve(before)).await.expect("the same");
+        assert_eq!((again.height, again.phase), (decided.height, Phase::Closed));
+    }
 }
 
 #[actix::test]

@@ -193,12 +193,13 @@ async fn what_the_archive_has_lost_comes_from_the_kin() {
                 None => std::fs::remove_file(path).expect("removed"),
             }
         }
+        // Shards are fetched ahead once the case is granted, maybe before the last approval is answered.
+        let before = asked.load(Ordering::SeqCst);
         // A new case, so that nothing of the last one is remembered.
         let case = request_at_author(&house).await.case;
         for n in 0..3 {
             house.approve(case, n).await;
         }
-        let before = asked.load(Ordering::SeqCst);
         let read = ReadCase {
             case,
             tier: None,
