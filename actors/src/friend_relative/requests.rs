@@ -133,14 +133,15 @@ fn refuse_difference(id: CaseId, differs: &[(&str, bool)]) -> Result<(), KinErro
     }
 }
 
-/// Cases of this kin's patients, as one validator lists them: hints, newest last.
+/// Cases in which this kin is asked, as one validator lists them: hints, newest last. Also of patients whose kin it has become
+/// without having heard so.
 pub(super) async fn hints(desk: &Arc<Desk>) -> Result<Vec<Case>, KinError> {
     let mut cases = Vec::new();
-    for ward in desk.wards() {
-        let look = Look::Cases(Concern::Patient(ward.patient));
+    for patient in desk.circles() {
+        let look = Look::Cases(Concern::Patient(patient));
         let answer = desk.client.look(look, Instant::now() + LOOK_WITHIN).await?;
         if let Answer::Cases(mut found) = answer {
-            found.retain(|case| case.patient() == ward.patient && case.circle() == ward.circle);
+            found.retain(|case| case.patient() == patient && case.roster.contains(&desk.me));
             found.sort_by_key(|case| (case.height, case.index));
             cases.extend(found);
         }
@@ -151,7 +152,7 @@ pub(super) async fn hints(desk: &Arc<Desk>) -> Result<Vec<Case>, KinError> {
 /// Every request that waits for this kin's answer, each proved. One that cannot be proved is not shown.
 pub(super) async fn pending(desk: Arc<Desk>) -> Result<Vec<PendingRequest>, KinError> {
     let live = |case: &Case| case.phase.is_live() && !decided(&desk, case);
-    let cases_max = CASES_MAX.saturating_mul(desk.wards().len());
+    let cases_max = CASES_MAX.saturating_mul(desk.circles().len());
     let waiting = hints(&desk).await?.into_iter().filter(live).take(cases_max);
     let proved: Vec<_> = stream::iter(waiting)
         .map(|hint| {

@@ -122,7 +122,10 @@ pub(super) async fn reach(desk: &Arc<Desk>, case: &Case) -> Result<(), KinError>
         return Ok(());
     }
     let roster = desk.roster(patient);
-    let mut seen = roster.lock().await;
+    // Who has it may be waiting for others.
+    let Ok(mut seen) = tokio::time::timeout(PROVE_WITHIN, roster.lock()).await else {
+        return Ok(());
+    };
     // Whoever had the lock may have moved on.
     if !is_behind() {
         return Ok(());

@@ -1,7 +1,8 @@
 //! Showing requests, approving and refusing them, and replaying an approval.
 
 use crate::friend_relative::messages::{
-    Conduct, Decide, Decision, Inventory, KinError, Pending, ReplayApproval,
+    AboutRoster, Conduct, Decide, Decision, Inventory, KinError, Pending, ReplayApproval,
+    RosterWish,
 };
 use crate::ports::names::ActorName;
 use crate::ports::network::LinkRule;
@@ -9,8 +10,8 @@ use crate::testing::{AUTHOR, House, PATIENT, kin};
 use kithkin_protocol::emergency::{Phase, Purpose, Reason, RefusalReason, Request};
 use kithkin_protocol::ids::CaseId;
 use kithkin_protocol::ledger::{State, TxBody};
-use kithkin_protocol::roster::Handover;
-use kithkin_protocol::units::{Epoch, Tier};
+use kithkin_protocol::roster::{Handover, Plan};
+use kithkin_protocol::units::{Epoch, Millis, Tier};
 use std::time::Instant;
 
 fn approve(case: CaseId) -> Decide {
@@ -71,9 +72,38 @@ async fn handover(house: &House) -> Option<Handover> {
     value.map(|value| State::decode_value(&value).expect("a handover"))
 }
 
-/// New shares stand on chain, and a kin has not heard so when it is asked about a case that counts on them.
+/// The one validator.
+const VALIDATOR: ActorName = ActorName::Validator(0);
+/// Its word does not get through until a test lets it.
+const SLOW: u8 = 4;
+
+/// Waits until all but the slow kin have taken new shares, stops one of them, and lets the slow one go on: the new shares stand on chain,
+/// and the stopped kin has not heard so. `wanted`: how many are to take them.
+async fn new_shares_without(house: &House, away: u8, wanted: usize) {
+    let until = House::deadline();
+    loop {
+        let now = handover(house).await;
+        if now
+            .as_ref()
+            .is_some_and(|now| now.acceptances.len() + 1 == wanted)
+        {
+            break;
+        }
+        assert!(Instant::now() < until, "no new shares: {now:?}");
+        house.pass_a_block().await;
+    }
+    house.hold(kin(away)).await;
+    house.cluster.network().clear_link(kin(SLOW), VALIDATOR);
+    house.until_on_chain(|entry| entry.epoch == Epoch(2)).await;
+}
+
+async fn request_of_second_epoch(house: &House) -> CaseId {
+    let wants = |request: &mut Request| request.epoch = Epoch(2);
+    house.request_with(&[Tier::Summary], wants).await.case
+}
+
 #[actix::test]
-async fn a_request_may_overtake_the_notice_of_new_shares() {
+async fn a_request_may_overtake_the_news_of_new_shares() {
     let house = House::enrolled(1).await;
     house.write(Tier::Summary, &["sum"], &[0, 1, 2, 3, 4]).await;
     let before = house.request(&[Tier::Summary]).await.case;
@@ -83,24 +113,14 @@ async fn a_request_may_overtake_the_notice_of_new_shares() {
     }
     house.until_sent(3).await;
     let network = house.cluster.network();
-    network.set_node(kin(4), LinkRule::severed());
+    network.set_link(kin(SLOW), VALIDATOR, LinkRule::severed());
     let close = TxBody::Close { case: before };
     let closed = house.client(AUTHOR).submit(close, House::deadline()).await;
     closed.expect("closed");
-    let until = House::deadline();
-    while handover(&house)
-        .await
-        .is_none_or(|handover| handover.acceptances.len() < 4)
-    {
-        assert!(Instant::now() < until, "no new shares");
-        house.pass_a_block().await;
-    }
-    network.set_node(kin(0), LinkRule::severed());
-    network.clear_node(kin(4));
-    house.until_on_chain(|entry| entry.epoch == Epoch(2)).await;
-    let wants = |request: &mut Request| request.epoch = Epoch(2);
-    let case = house.request_with(&[Tier::Summary], wants).await.case;
-    network.clear_node(kin(0));
+    new_shares_without(&house, 0, 5).await;
+    let case = request_of_second_epoch(&house).await;
+    // It looks at its rosters a second after a start at the earliest.
+    house.release(kin(0)).await;
     for n in 0..5 {
         house.ask_kin(n, approve(case)).await.expect("final");
     }
@@ -109,6 +129,36 @@ async fn a_request_may_overtake_the_notice_of_new_shares() {
         let again = house.ask_kin(n, approve(before)).await.expect("the same");
         assert_eq!((again.height, again.phase), (decided.height, Phase::Closed));
     }
+}
+
+#[actix::test]
+async fn a_request_may_overtake_the_news_of_being_kin() {
+    let house = House::open_with(1, 6).await;
+    let mut wish = house.wish();
+    let roster = std::mem::take(&mut wish.roster);
+    wish.roster = roster.iter().take(5).cloned().collect();
+    wish.rules.veto_ms = Millis(500);
+    house.ask_patient(wish).await.expect("enrolled");
+    let network = house.cluster.network();
+    network.set_link(kin(SLOW), VALIDATOR, LinkRule::severed());
+    let patient = house.patient();
+    let says = |n, wish| house.ask_kin(n, AboutRoster { patient, wish });
+    says(5, RosterWish::Join).await.expect("said");
+    let thresholds = [4; Tier::ALL.len()];
+    let plan = Box::new(Plan::Reshare { roster, thresholds });
+    says(0, RosterWish::Propose(plan)).await.expect("final");
+    for n in [1, 2] {
+        says(n, RosterWish::Support).await.expect("final");
+    }
+    new_shares_without(&house, 5, 6).await;
+    let case = request_of_second_epoch(&house).await;
+    house.release(kin(5)).await;
+    let pending = house.ask_kin(5, Pending).await.expect("proved");
+    assert!(
+        pending.iter().any(|shown| shown.case == case),
+        "{pending:?}"
+    );
+    house.ask_kin(5, approve(case)).await.expect("final");
 }
 
 #[actix::test]
