@@ -5,7 +5,6 @@
 use crate::founding::{HOSPITALS, Town, on_runtime};
 use crate::running::{LONG, Running, seed};
 use kithkin_actors::node::NodeClient;
-use kithkin_actors::node::protocol::Refusal;
 use kithkin_protocol::ids::TxId;
 use kithkin_protocol::units::Height;
 use rand_chacha::ChaCha8Rng;
@@ -192,13 +191,8 @@ async fn write(
             let taken = client
                 .submit_many(vec![transaction.clone()], PATIENCE)
                 .await;
-            let fine = match &taken {
-                Ok(refused) => refused
-                    .iter()
-                    .all(|(_, why)| matches!(why, Refusal::Waiting | Refusal::Settled)),
-                Err(_) => false,
-            };
-            if fine && client.await_tx(id, PATIENCE).await.is_ok() {
+            // Refused or not, it may stand: the answer of a node that was killed is lost, and the next one says that the number is used.
+            if taken.is_ok() && client.await_tx(id, PATIENCE).await.is_ok() {
                 break;
             }
             at += 1;

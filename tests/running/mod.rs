@@ -171,5 +171,11 @@ impl Drop for Running {
         // Gone already in most cases.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        // Of a test that fails, one wants to know what its nodes said.
+        if std::thread::panicking() {
+            let (id, said) = (self.id(), self.stderr());
+            eprintln!("process {id} said last: {:?}", self.lines.try_iter().last());
+            eprintln!("process {id} logged: {said}");
+        }
     }
 }
