@@ -10,7 +10,8 @@ use crate::crypto::{OpeningKey, Secret32, SigningKey, hash};
 use crate::ids::ValidatorId;
 use crate::record::CapsuleKey;
 use crate::sharing::{
-    Combined, Reconstructed, SessionSecret, Share, SubShare, Threshold, TierKey, ZeroDealing, deal,
+    Combined, Commitments, HeldShare, Reconstructed, SessionSecret, Share, SubShare, Threshold,
+    TierKey, ZeroDealing, deal,
 };
 use crate::units::ShareIndex;
 use core::fmt::Debug;
@@ -29,10 +30,20 @@ fn secret() -> Secret32 {
 }
 
 fn shares() -> Vec<Share> {
+    dealt().1
+}
+
+fn held() -> Vec<HeldShare> {
+    let (commitments, shares) = dealt();
+    let held = shares.into_iter().map(|share| share.held(&commitments));
+    held.collect::<Result<_, _>>().expect("good shares")
+}
+
+fn dealt() -> (Commitments, Vec<Share>) {
     let key = TierKey::from_secret(&secret()).expect("a scalar");
     let mut rng = ChaCha20Rng::from_seed([1; 32]);
     let dealt = deal(&key, Threshold::majority(5).expect("five"), &mut rng);
-    dealt.expect("dealt").1
+    dealt.expect("dealt")
 }
 
 fn sub_share() -> SubShare {
@@ -121,6 +132,9 @@ fn no_secret_is_printed() {
     for share in shares() {
         hides(&share, &share.to_bytes()[1..]);
     }
+    for held in held() {
+        hides(&held, &held.share().to_bytes()[1..]);
+    }
     hides(&sub_share(), &sub_share().publish().value.0);
     let point = Point::mul_base(&ScalarBytes(*bytes).decode().expect("a scalar"));
     hides(&CapsuleKey::new(point), &point_bytes(&point));
@@ -173,6 +187,11 @@ fn every_secret_is_wiped() {
         let mut empty = [0; Share::LEN];
         empty[0] = share.index().get();
         wipes(share, |share| *share.to_bytes(), empty);
+    }
+    for held in held() {
+        let mut empty = [0; Share::LEN];
+        empty[0] = held.share().index().get();
+        wipes(held, |held| *held.share().to_bytes(), empty);
     }
     wipes(sub_share(), |sub| sub.publish().value.0, [0; 32]);
     let scalar = ScalarBytes(*secret().expose()).decode().expect("a scalar");

@@ -193,9 +193,12 @@ fn a_sealed_share_opens_for_its_recipient_and_purpose_only() {
 fn a_stored_share_opens_under_its_own_key_only() {
     let mut scene = Scene::majority(9, 5, 0);
     let key = Secret32::random(&mut scene.rng);
-    let stored = store_share(&scene.shares[0], &key, &context(), &mut scene.rng).expect("stored");
+    let commitments = &scene.commitments;
+    let held = copy(&scene.shares[0]).held(commitments).expect("it fits");
+    let stored = store_share(&held, &key, &context(), &mut scene.rng).expect("stored");
     let load = |stored: &[u8], key: &Secret32, i, context| {
-        load_share(stored, key, index(i), &context).map(|share| share.to_bytes())
+        let loaded = load_share(stored, key, index(i), &context, commitments);
+        loaded.map(|held| held.share().to_bytes())
     };
     let refused = |i| Err(SharingError::Unsealable { index: index(i) });
     assert_eq!(
@@ -218,6 +221,13 @@ fn a_stored_share_opens_under_its_own_key_only() {
     for short in 0..stored.len() {
         assert_eq!(load(&stored[..short], &key, 1, context()), refused(1));
     }
+    // Those of the next dealing, of which the share is none.
+    let (others, _) = deal(&scene.key, scene.threshold, &mut scene.rng).expect("dealt again");
+    let loaded = load_share(&stored, &key, index(1), &context(), &others);
+    assert_eq!(
+        loaded.err(),
+        Some(SharingError::Unsealable { index: index(1) })
+    );
     let scalar = scene.shares[0].to_bytes();
     assert!(!stored.windows(8).any(|window| window == &scalar[1..9]));
 }
@@ -412,6 +422,7 @@ proptest! {
         let _ = Share::from_bytes(&bytes);
         let _ = wire::decode::<Commitments>(&bytes);
         let _ = wire::decode::<PartialOpening>(&bytes);
-        let _ = load_share(&bytes, &Secret32::new([1; 32]), index(1), &context());
+        let key = Secret32::new([1; 32]);
+        let _ = load_share(&bytes, &key, index(1), &context(), &Scene::majority(12, 3, 0).commitments);
     }
 }

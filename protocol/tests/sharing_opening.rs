@@ -238,6 +238,13 @@ fn generations_do_not_mix() {
             partial_open(share, &opening, &mut scene.rng),
             Err(OpeningError::WrongShare { index })
         );
+        let held = copy(share)
+            .held(&scene.commitments)
+            .expect("it fits its own");
+        assert_eq!(
+            partial_open_held(&held, &opening, &mut scene.rng),
+            Err(OpeningError::WrongShare { index })
+        );
         assert!(verify_partial(&opening, partial).is_err());
     }
     let mixed = vec![
@@ -501,6 +508,22 @@ fn a_wrong_share_opens_nothing() {
             partial_open(&tampered(share), &opening, &mut scene.rng),
             Err(OpeningError::WrongShare { index })
         );
+        let held = tampered(share).held(&scene.commitments);
+        assert_eq!(held.err(), Some(SharingError::WrongShare { index }));
+    }
+}
+
+/// With what is known of the share, and with the check made anew: the same partial opening from the same randomness.
+#[test]
+fn a_held_share_opens_like_the_share() {
+    let mut scene = Scene::majority(81, 5, 2);
+    let opening = scene.opening();
+    for share in &scene.shares {
+        let held = copy(share).held(&scene.commitments).expect("it fits");
+        let mut again = scene.rng.clone();
+        let opened = partial_open_held(&held, &opening, &mut again).expect("it fits");
+        assert_eq!(verify_partial(&opening, &opened), Ok(()));
+        assert_eq!(partial_open(share, &opening, &mut scene.rng), Ok(opened));
     }
 }
 

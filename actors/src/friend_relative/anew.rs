@@ -66,11 +66,16 @@ pub(super) async fn release(
     let released = desk.heavy(move |desk| {
         let tiers = Tier::ALL.into_iter();
         let shares = tiers.map(|tier| {
-            let mut mine = share(desk, &ward, tier)?;
-            if desk.conduct() == Conduct::Forge {
-                mine = wrong(mine.index()).ok_or_else(|| bad(patient, "no wrong share"))?;
-            }
-            let sealed = release_share(&mine, &ward.context(tier), &rho, &sealing, &mut SystemRng);
+            let held = share(desk, &ward, tier)?;
+            let forged = match desk.conduct() {
+                Conduct::Forge => {
+                    let forged = wrong(held.share().index());
+                    Some(forged.ok_or_else(|| bad(patient, "no wrong share"))?)
+                }
+                _ => None,
+            };
+            let mine = forged.as_ref().unwrap_or_else(|| held.share());
+            let sealed = release_share(mine, &ward.context(tier), &rho, &sealing, &mut SystemRng);
             Ok((tier, sealed.map_err(|error| bad(patient, error))?))
         });
         Ok(ReleasedShares {
@@ -159,9 +164,10 @@ pub(super) async fn take(
             };
             shares.push((tier, share.map_err(wrong)?));
         }
+        let circle = CircleKind::First;
         Ok(Ward {
             patient,
-            circle: CircleKind::First,
+            circle,
             index: recipient,
             epoch: since,
             second_epoch,
@@ -169,7 +175,7 @@ pub(super) async fn take(
             digest: enrolment.digest(desk.client.chain(), patient),
             active: false,
             offered_ms: desk.client.now(),
-            shares: keep_shares(desk, patient, since, shares)?,
+            shares: keep_shares(desk, patient, (&enrolment, circle), since, shares)?,
             rewrapped: anew,
             enrolment,
         })

@@ -31,7 +31,7 @@ pub(super) fn combine(
                 let mine = share(desk, old, tier.tier)?;
                 let refresh = refresh(&entry.enrolment, tier, &handover.dealings);
                 let refresh = refresh.map_err(|error| bad(patient, error))?;
-                refresh.renew(&mine, subs)
+                refresh.renew(mine.share(), subs)
             }
             plan => {
                 let reshare = reshare(plan, tier, &handover.dealings);
@@ -51,9 +51,11 @@ pub(super) fn combine(
         acceptances: Vec::new(),
         ..entry.enrolment.clone()
     };
+    let circle = CircleKind::First;
+    let shares = keep_shares(desk, patient, (&enrolment, circle), epoch, shares)?;
     Ok(Ward {
         patient,
-        circle: CircleKind::First,
+        circle,
         index: recipient,
         epoch,
         second_epoch: entry.second_epoch,
@@ -62,7 +64,7 @@ pub(super) fn combine(
         active: false,
         offered_ms: desk.client.now(),
         enrolment,
-        shares: keep_shares(desk, patient, epoch, shares)?,
+        shares,
         rewrapped: entry.rewrapped,
     })
 }

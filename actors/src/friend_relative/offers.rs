@@ -141,10 +141,11 @@ async fn refuse_if_another_stands(
 /// Checks everything and seals each share under a fresh key of its own.
 fn keep(desk: &Desk, offer: &OfferShares) -> Result<Ward, KinError> {
     let shares = check(desk, offer)?;
-    let kept = keep_shares(desk, offer.patient, Enrolment::EPOCH, shares)?;
     let enrolment = without_acceptances(Enrolment::clone(&offer.enrolment));
     let seat = enrolment.member(desk.me);
     let circle = seat.map_or(CircleKind::First, |seat| seat.circle);
+    let of = (&enrolment, circle);
+    let kept = keep_shares(desk, offer.patient, of, Enrolment::EPOCH, shares)?;
     Ok(Ward {
         patient: offer.patient,
         circle,
@@ -161,10 +162,12 @@ fn keep(desk: &Desk, offer: &OfferShares) -> Result<Ward, KinError> {
     })
 }
 
-/// Seals each share under a fresh key of its own, which is in the vault on return.
+/// Seals each share, if it fits the commitments of the enrolment's circle, under a fresh key of its own, which is in the vault on
+/// return.
 pub(super) fn keep_shares(
     desk: &Desk,
     patient: PatientId,
+    (enrolment, circle): (&Enrolment, CircleKind),
     epoch: Epoch,
     shares: Vec<(Tier, Share)>,
 ) -> Result<Vec<KeptShare>, KinError> {
@@ -177,6 +180,9 @@ pub(super) fn keep_shares(
             tier,
             epoch,
         };
+        let commitments = enrolment.commitments(circle, tier);
+        let commitments = commitments.ok_or_else(|| refused("no such tier"))?;
+        let share = share.held(commitments).map_err(refused)?;
         let key = Secret32::random(&mut rng);
         let sealed = store_share(&share, &key, &context, &mut rng).map_err(refused)?;
         let patient = patient.to_hex();

@@ -144,8 +144,8 @@ fn make(
                 let needed = thresholds.get(place).copied().map_or(0, usize::from);
                 let threshold = Threshold::new(needed, roster.len()).map_err(|e| wrong(&e))?;
                 let mine = share(desk, ward, tier)?;
-                let (dealing, subs) =
-                    ResharingDealing::deal(&mine, threshold, &mut rng).map_err(|e| wrong(&e))?;
+                let (dealing, subs) = ResharingDealing::deal(mine.share(), threshold, &mut rng)
+                    .map_err(|e| wrong(&e))?;
                 let sealed = seal(desk, patient, &dealing, &subs, roster, &context)?;
                 (TierDealing::Share(dealing), sealed)
             }

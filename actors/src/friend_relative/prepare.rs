@@ -23,7 +23,8 @@ use kithkin_protocol::ids::{PatientId, RecordId};
 use kithkin_protocol::ledger::{BatchEntry, BatchPlace, Member, release_digest};
 use kithkin_protocol::record::{BatchHeader, CheckedCapsule, RewrappedBatch};
 use kithkin_protocol::sharing::{
-    Commitments, OPENING_CAPSULES_MAX, Opening, PartialOpening, Share, load_share, partial_open,
+    Commitments, HeldShare, OPENING_CAPSULES_MAX, Opening, PartialOpening, load_share,
+    partial_open_held,
 };
 use kithkin_protocol::units::{CircleKind, Height, Tier};
 use std::collections::BTreeSet;
@@ -225,7 +226,8 @@ fn open_tier(
         Opening::new(&context, commitments, &capsules).map_err(|error| bad(case, error))?;
     let share = share(desk, ward, tier)?;
     let mut rng = SystemRng;
-    let mut partial = partial_open(&share, &opening, &mut rng).map_err(|error| bad(case, error))?;
+    let mut partial =
+        partial_open_held(&share, &opening, &mut rng).map_err(|error| bad(case, error))?;
     if desk.conduct() == Conduct::Forge {
         partial = forged(&partial);
     }
@@ -251,7 +253,7 @@ fn capsules(
     Ok(capsules)
 }
 
-pub(super) fn share(desk: &Desk, ward: &Ward, tier: Tier) -> Result<Share, KinError> {
+pub(super) fn share(desk: &Desk, ward: &Ward, tier: Tier) -> Result<HeldShare, KinError> {
     let lost = |reason: String| KinError::Store {
         reason: format!("the share of tier {tier} is lost: {reason}"),
     };
@@ -259,7 +261,10 @@ pub(super) fn share(desk: &Desk, ward: &Ward, tier: Tier) -> Result<Share, KinEr
     let kept = kept.ok_or_else(|| lost("none was kept".to_owned()))?;
     let key = desk.keys.load(&kept.key)?;
     let key = key.ok_or_else(|| lost("its key is not in the vault".to_owned()))?;
-    load_share(&kept.sealed, &key, ward.index, &ward.context(tier))
+    let commitments = ward.commitments(tier);
+    let commitments = commitments.ok_or_else(|| lost("the patient has no such tier".to_owned()))?;
+    let context = ward.context(tier);
+    load_share(&kept.sealed, &key, ward.index, &context, commitments)
         .map_err(|error| lost(error.to_string()))
 }
 

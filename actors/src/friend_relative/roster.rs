@@ -362,7 +362,7 @@ async fn prove_alive(desk: &Arc<Desk>, circle: &Circle) -> Result<(), KinError> 
                     };
                     let share = super::prepare::share(desk, &ward, shares.tier)?;
                     context
-                        .answer(&share, &shares.commitments, &mut SystemRng)
+                        .answer(share.share(), &shares.commitments, &mut SystemRng)
                         .map_err(|error| bad(patient, error))
                 })
                 .collect::<Result<Vec<DrillAnswer>, KinError>>()

@@ -158,10 +158,10 @@ fn check(
 fn keep(desk: &Desk, offer: &OfferSecond, entry: &ledger::Patient) -> Result<Ward, KinError> {
     let (patient, epochs) = (offer.patient, offer.word.epochs);
     let (enrolment, share) = check(desk, offer, entry)?;
-    let shares = vec![(Tier::Summary, share)];
+    let (circle, shares) = (CircleKind::Second, vec![(Tier::Summary, share)]);
     Ok(Ward {
         patient,
-        circle: CircleKind::Second,
+        circle,
         index: offer.index,
         offered_ms: desk.client.now(),
         epoch: epochs.first,
@@ -169,8 +169,8 @@ fn keep(desk: &Desk, offer: &OfferSecond, entry: &ledger::Patient) -> Result<War
         since: entry.roster_since,
         digest: offer.word.digest(desk.client.chain(), patient),
         active: false,
+        shares: keep_shares(desk, patient, (&enrolment, circle), epochs.second, shares)?,
         enrolment,
-        shares: keep_shares(desk, patient, epochs.second, shares)?,
         rewrapped: entry.rewrapped,
     })
 }

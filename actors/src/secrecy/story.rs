@@ -19,7 +19,7 @@ use kithkin_protocol::crypto::{Digest, OpeningKey, Secret32};
 use kithkin_protocol::emergency::{Purpose, Reason};
 use kithkin_protocol::ids::CaseId;
 use kithkin_protocol::ledger::Enrolment;
-use kithkin_protocol::sharing::{Share, ShareContext, TierKey, capsule_key_direct, open_share};
+use kithkin_protocol::sharing::{HeldShare, ShareContext, TierKey, capsule_key_direct, open_share};
 use kithkin_protocol::units::{Epoch, Millis, Tier};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -44,7 +44,7 @@ pub(super) struct Story {
     /// Every secret that was seen in the vault at any time, by owner and name.
     vault: BTreeMap<(String, String), Secret32>,
     /// Shares of later epochs than the first, as kin kept them.
-    shares: Vec<(String, Share)>,
+    shares: Vec<(String, HeldShare)>,
     folder: std::path::PathBuf,
 }
 
@@ -58,7 +58,7 @@ pub(super) struct Told {
     /// As it stood when the records were sealed.
     enrolment: Enrolment,
     /// Shares of later epochs than the first.
-    shares: Vec<(String, Share)>,
+    shares: Vec<(String, HeldShare)>,
 }
 
 /// Collects log lines.
@@ -284,7 +284,7 @@ impl Story {
 }
 
 /// What kin keep of shares of this epoch, opened with what is in the vault.
-fn shares_in(store: &Store, folder: &Path, of: Epoch) -> Vec<(String, Share)> {
+fn shares_in(store: &Store, folder: &Path, of: Epoch) -> Vec<(String, HeldShare)> {
     let vault = Vault::open(&folder.join("keys")).expect("the vault opens");
     let mut shares = Vec::new();
     for n in 0..KIN {
@@ -306,7 +306,7 @@ impl Told {
             needles.secret(format!("{name} of {owner}"), secret.expose());
         }
         for (name, share) in &self.shares {
-            needles.secret(name.clone(), &share.to_bytes()[1..]);
+            needles.secret(name.clone(), &share.share().to_bytes()[1..]);
         }
         self.dealt_shares(needles);
         self.record_keys(needles);

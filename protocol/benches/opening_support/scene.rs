@@ -4,7 +4,8 @@ use kithkin_protocol::crypto::{Digest, OpeningKey, SealingKey, SigningKey, hash}
 use kithkin_protocol::ids::{ChainId, HospitalId, PatientId, RecordId, TxId};
 use kithkin_protocol::record::{RecordEntry, SealContext, SealedRecord, seal};
 use kithkin_protocol::sharing::{
-    Commitments, OpeningContext, Rho, SessionSecret, Share, Threshold, TierKey, TierPublicKey, deal,
+    Commitments, HeldShare, OpeningContext, Rho, SessionSecret, Threshold, TierKey, TierPublicKey,
+    deal,
 };
 use kithkin_protocol::units::{CircleKind, Epoch, Height, Tier};
 use rand_chacha::ChaCha20Rng;
@@ -19,7 +20,7 @@ const TIER: Tier = Tier::Chart;
 
 /// Somebody who keeps a share.
 pub(crate) struct Kin {
-    pub(crate) share: Share,
+    pub(crate) share: HeldShare,
     pub(crate) key: SigningKey,
 }
 
@@ -61,7 +62,7 @@ impl Scene {
         let (commitments, shares) = deal(&key, threshold, &mut rng).expect("dealt");
         let tier_key = key.public();
         let kin = shares.into_iter().map(|share| Kin {
-            share,
+            share: share.held(&commitments).expect("a good share"),
             key: SigningKey::random(&mut rng),
         });
         let kin = kin.collect();

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | SHA-256, SHA-512, HKDF, AES-256-GCM | `ring` | [`hash`], [`aead`] |
 //! | Ed25519: signing; verification, single and batch, one rule (ZIP-215) | `ed25519-zebra` | [`SigningKey`], [`VerifyingKey`], [`verify_batch, verify_each`] |
-//! | sealing to a person (RFC 9180) | `hpke`, the exchange by `curve25519-dalek` | [`SealingKey`], [`OpeningKey`] |
+//! | sealing to a person (RFC 9180) | `hpke`, its X25519 by `graviola` or `curve25519-dalek` | [`SealingKey`], [`OpeningKey`] |
 //! | ristretto255 (RFC 9496) | `curve25519-dalek` | [`group`] |
 //! | ECVRF (RFC 9381) | `vrf-rfc9381` | [`vrf`] |
 //! | Merkle trees (RFC 6962) | `ct-merkle` | [`merkle`] |
@@ -24,6 +24,7 @@ mod signing;
 #[cfg(any(test, feature = "testing"))]
 mod simulated;
 pub mod vrf;
+mod x25519;
 
 pub use hashing::{Digest, HashWriter, hash, hash_wide};
 pub use hpke::{HpkeError, OpeningKey, Sealed, SealingKey};

@@ -1,8 +1,8 @@
 //! Feldman's commitments to the sharing polynomial (P. Feldman, FOCS 1987; opening.md section 1).
 
 use super::{KIN_MAX, KIN_MIN, SharingError, Threshold, TierPublicKey, encoding, majority};
-use crate::crypto::HashWriter;
 use crate::crypto::group::{Point, PointBytes};
+use crate::crypto::{Digest, HashWriter};
 use crate::units::ShareIndex;
 use serde::{Deserialize, Serialize};
 
@@ -83,6 +83,13 @@ impl Commitments {
     #[must_use]
     pub fn share_key(&self, index: ShareIndex) -> Point {
         evaluate(&self.points, index)
+    }
+
+    /// Tells apart what differs in any of them.
+    pub(super) fn digest(&self) -> Digest {
+        let mut writer = HashWriter::new("kithkin/commitments/1");
+        self.write_to(&mut writer);
+        writer.finish()
     }
 
     /// Adds all of them, and so every share's public key, to a transcript.

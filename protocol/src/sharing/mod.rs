@@ -62,7 +62,7 @@ pub use keys::{TierKey, TierPublicKey, capsule_key_direct};
 pub use lagrange::lagrange_at_zero;
 pub use opening::{
     BadPartial, CheckedPartial, OPENING_CAPSULES_MAX, Opening, OpeningError, PartialFault,
-    PartialOpening, check_partial, check_partials, partial_open, verify_partial,
+    PartialOpening, check_partial, check_partials, partial_open, partial_open_held, verify_partial,
 };
 pub use reconstruct::{ReconstructError, Reconstructed, reconstruct};
 pub use refresh::{Refresh, ZeroDealing};
@@ -70,7 +70,7 @@ pub use release::{ReleaseError, SignedPartial};
 pub use renewal::RenewalError;
 pub use reshare::{Resharing, ResharingDealing};
 pub use session::{SchnorrProof, SessionError, SessionPublic, SessionSecret};
-pub use share::Share;
+pub use share::{HeldShare, Share};
 pub use threshold::{KIN_MAX, KIN_MIN, Threshold, majority};
 pub use transport::{
     ShareContext, load_share, open_released_share, open_share, release_share, seal_share,

@@ -5,7 +5,7 @@
 //! `eps` can use it, so a bad partial opening can be shown to anybody.
 
 use super::dleq::{self, Statement};
-use super::{Commitments, DleqProof, OpeningContext, SessionError, Share, encoding};
+use super::{Commitments, DleqProof, HeldShare, OpeningContext, SessionError, Share, encoding};
 use crate::crypto::group::{GroupError, Point, PointBytes, Scalar, encode_doubles, hash_to_scalar};
 use crate::crypto::{Digest, HashWriter};
 use crate::record::CheckedCapsule;
@@ -298,20 +298,40 @@ pub fn partial_open(
     opening: &Opening,
     rng: &mut impl CryptoRng,
 ) -> Result<PartialOpening, OpeningError> {
-    let index = share.index();
-    let share_key = opening.commitments.share_key(index);
-    if Point::mul_base(share.scalar()) != share_key {
+    if share.verify(&opening.commitments).is_err() {
+        let index = share.index();
         return Err(OpeningError::WrongShare { index });
     }
+    Ok(open_with(share, opening, rng))
+}
+
+/// [`partial_open`] with a share of which it is known what commitments it fits.
+///
+/// # Errors
+/// [`OpeningError::WrongShare`] when they are not the commitments of this epoch.
+pub fn partial_open_held(
+    held: &HeldShare,
+    opening: &Opening,
+    rng: &mut impl CryptoRng,
+) -> Result<PartialOpening, OpeningError> {
+    if !held.fits(&opening.commitments) {
+        let index = held.share().index();
+        return Err(OpeningError::WrongShare { index });
+    }
+    Ok(open_with(held.share(), opening, rng))
+}
+
+fn open_with(share: &Share, opening: &Opening, rng: &mut impl CryptoRng) -> PartialOpening {
+    let index = share.index();
     let points = multiples(&opening.blinded, share.scalar());
     let seed = opening.seed(index, &points);
     let m = weighted(&opening.coefficients(&seed), &opening.blinded);
     let proof = DleqProof::new(&seed, &m, share.scalar(), rng);
-    Ok(PartialOpening {
+    PartialOpening {
         index,
         points,
         proof,
-    })
+    }
 }
 
 /// `s B_j` for every `j`, encoded.

@@ -1,6 +1,7 @@
 //! One kin's share `s_i = f(i)` of a tier key (A. Shamir, CACM 1979; opening.md section 1).
 
 use super::{Commitments, SharingError};
+use crate::crypto::Digest;
 use crate::crypto::group::{Point, Scalar, ScalarBytes};
 use crate::units::ShareIndex;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
@@ -43,6 +44,15 @@ impl Share {
         }
     }
 
+    /// [`Share::verify`], remembered: what is asked of the share later needs no multiplication to know that it fits.
+    ///
+    /// # Errors
+    /// [`SharingError::WrongShare`] when it does not lie on the committed polynomial.
+    pub fn held(self, commitments: &Commitments) -> Result<HeldShare, SharingError> {
+        self.verify(commitments)?;
+        Ok(HeldShare::new(self, commitments))
+    }
+
     /// Index and scalar, for sealing; wiped when dropped.
     #[must_use]
     pub fn to_bytes(&self) -> Zeroizing<[u8; Self::LEN]> {
@@ -69,6 +79,46 @@ impl Share {
             return Err(bad);
         }
         Ok(share)
+    }
+}
+
+/// A share that lies on the polynomial of the commitments that it was held against; those may be of an epoch that is over.
+/// Wiped when dropped, never printed.
+#[derive(Zeroize, ZeroizeOnDrop)]
+pub struct HeldShare {
+    share: Share,
+    /// Of the commitments.
+    #[zeroize(skip)]
+    commitments: Digest,
+}
+
+impl HeldShare {
+    /// For a share that is known to fit.
+    pub(super) fn new(share: Share, commitments: &Commitments) -> Self {
+        let commitments = commitments.digest();
+        Self { share, commitments }
+    }
+
+    /// The share.
+    #[must_use]
+    pub fn share(&self) -> &Share {
+        &self.share
+    }
+
+    /// Digest of the commitments that it fits.
+    pub(super) fn commitments(&self) -> &Digest {
+        &self.commitments
+    }
+
+    /// Whether it was held against these commitments.
+    pub(super) fn fits(&self, commitments: &Commitments) -> bool {
+        self.commitments == commitments.digest()
+    }
+}
+
+impl core::fmt::Debug for HeldShare {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "HeldShare({:?}, of {})", self.share, self.commitments)
     }
 }
 

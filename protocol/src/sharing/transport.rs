@@ -3,7 +3,7 @@
 //! What a share is for is bound into each seal, so one made for another patient,
 //! tier, epoch, index or purpose does not open.
 
-use super::{Commitments, Rho, Share, SharingError};
+use super::{Commitments, HeldShare, Rho, Share, SharingError};
 use crate::crypto::{Digest, HashWriter, OpeningKey, Sealed, SealingKey, Secret32, aead};
 use crate::ids::PatientId;
 use crate::units::{Epoch, ShareIndex, Tier};
@@ -11,7 +11,7 @@ use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
 const DEAL: &str = "kithkin/share-deal/1";
-const STORE: &str = "kithkin/share-store/1";
+const STORE: &str = "kithkin/share-store/2";
 const RELEASE: &str = "kithkin/share-release/1";
 
 /// What a share is a share of.
@@ -42,6 +42,12 @@ impl ShareContext {
         if let Some(rho) = rho {
             writer.field(rho);
         }
+        writer.finish()
+    }
+
+    fn stored(&self, index: ShareIndex, commitments: &Digest) -> Digest {
+        let mut writer = self.writer(STORE);
+        writer.number(u64::from(index.get())).field(commitments);
         writer.finish()
     }
 }
@@ -117,25 +123,27 @@ pub fn open_released_share(
     unseal(sealed, key, index, &info, commitments)
 }
 
-/// Seals a share for the kin's disk under a `key` of its own. Destroying that key erases the share.
+/// Seals a share for the kin's disk under a `key` of its own. Destroying that key erases the share. The commitments that it fits
+/// are bound into the seal, so what opens again needs no check against them.
 ///
 /// # Errors
 /// [`SharingError::ShareEncoding`] if AES-GCM refuses 33 bytes; does not happen.
 pub fn store_share(
-    share: &Share,
+    held: &HeldShare,
     key: &Secret32,
     context: &ShareContext,
     rng: &mut impl CryptoRng,
 ) -> Result<Vec<u8>, SharingError> {
+    let share = held.share();
     let mut nonce = [0; aead::NONCE_BYTES];
     rng.fill_bytes(&mut nonce);
-    let aad = context.bind(STORE, share.index(), None);
+    let aad = context.stored(share.index(), held.commitments());
     let ciphertext = aead::seal(key, nonce, aad.as_ref(), share.to_bytes().as_ref())
         .map_err(|_| SharingError::ShareEncoding)?;
     Ok([nonce.as_slice(), &ciphertext].concat())
 }
 
-/// Reads what [`store_share`] wrote for the same `index` and `context`.
+/// Reads what [`store_share`] wrote for the same `index`, `context` and `commitments`.
 ///
 /// # Errors
 /// [`SharingError::Unsealable`], [`SharingError::ShareEncoding`] or [`SharingError::OtherIndex`].
@@ -144,12 +152,14 @@ pub fn load_share(
     key: &Secret32,
     index: ShareIndex,
     context: &ShareContext,
-) -> Result<Share, SharingError> {
+    commitments: &Commitments,
+) -> Result<HeldShare, SharingError> {
     let unsealable = SharingError::Unsealable { index };
     let (nonce, ciphertext) = stored.split_first_chunk().ok_or(unsealable)?;
-    let aad = context.bind(STORE, index, None);
+    let aad = context.stored(index, &commitments.digest());
     let bytes = aead::open(key, *nonce, aad.as_ref(), ciphertext).map_err(|_| unsealable)?;
-    read(&Zeroizing::new(bytes), index)
+    let share = read(&Zeroizing::new(bytes), index)?;
+    Ok(HeldShare::new(share, commitments))
 }
 
 fn seal(
