@@ -38,12 +38,56 @@ pub(super) struct Statement<'a> {
 impl DleqProof {
     /// Shows that `S = secret G` and `Z = secret M`; `seed` covers `S`, `M` and `Z`.
     pub(super) fn new(seed: &Digest, m: &Point, secret: &Scalar, rng: &mut impl CryptoRng) -> Self {
-        let transcript = [DOMAIN.as_bytes(), seed.as_ref()];
-        let nonce = Zeroizing::new(hedged_nonce(rng, secret, &transcript));
-        let half = Zeroizing::new(nonce.div_by_2());
-        let [on_base, on_m] = doubled([Point::mul_base(&half), m * *half]);
-        let response = *nonce + challenge(seed, &on_base, &on_m) * secret;
-        Self {
+        let nonce = Nonce::new(seed, secret, rng);
+        let [on_base, on_m] = doubled(nonce.halves(m));
+        nonce.respond(seed, secret, on_base, on_m)
+    }
+
+    /// `Z = secret M` and the proof of it. `scope` covers `S` and `M`, and `seed` makes of an encoded `Z` what covers all three.
+    ///
+    /// The same as multiplying first and proving then, but all three points are encoded at once.
+    pub(super) fn with_product(
+        scope: &Digest,
+        m: &Point,
+        secret: &Scalar,
+        seed: impl FnOnce(&PointBytes) -> Digest,
+        rng: &mut impl CryptoRng,
+    ) -> (PointBytes, Self) {
+        let nonce = Nonce::new(scope, secret, rng);
+        let half = Zeroizing::new(secret.div_by_2());
+        let [on_base, on_m] = nonce.halves(m);
+        let [on_base, on_m, z] = doubled([on_base, on_m, m * *half]);
+        let proof = nonce.respond(&seed(&z), secret, on_base, on_m);
+        (z, proof)
+    }
+}
+
+/// `t`, wiped when dropped.
+struct Nonce(Zeroizing<Scalar>);
+
+impl Nonce {
+    /// `covers`: digest of what is proved, or of what it follows from. If randomness repeats, the nonce does so for the same secret
+    /// and statement only, and then the challenge is the same too.
+    fn new(covers: &Digest, secret: &Scalar, rng: &mut impl CryptoRng) -> Self {
+        let transcript = [DOMAIN.as_bytes(), covers.as_ref()];
+        Self(Zeroizing::new(hedged_nonce(rng, secret, &transcript)))
+    }
+
+    /// `t/2 G` and `t/2 M`.
+    fn halves(&self, m: &Point) -> [Point; 2] {
+        let half = Zeroizing::new(self.0.div_by_2());
+        [Point::mul_base(&half), m * *half]
+    }
+
+    fn respond(
+        &self,
+        seed: &Digest,
+        secret: &Scalar,
+        on_base: PointBytes,
+        on_m: PointBytes,
+    ) -> DleqProof {
+        let response = *self.0 + challenge(seed, &on_base, &on_m) * secret;
+        DleqProof {
             on_base,
             on_m,
             response: ScalarBytes::from(&response),
@@ -131,8 +175,8 @@ impl Weights {
     }
 }
 
-fn doubled(halves: [Point; 2]) -> [PointBytes; 2] {
-    let mut doubles = [PointBytes([0; 32]); 2];
+fn doubled<const N: usize>(halves: [Point; N]) -> [PointBytes; N] {
+    let mut doubles = [PointBytes([0; 32]); N];
     for (place, double) in doubles.iter_mut().zip(encode_doubles(&halves)) {
         *place = double;
     }

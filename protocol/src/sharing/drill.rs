@@ -76,13 +76,14 @@ impl DrillContext {
     ) -> Result<DrillAnswer, SharingError> {
         let index = share.index();
         share.verify(commitments)?;
-        let challenge = self.point();
-        let point = PointBytes::from(&(challenge * share.scalar()));
-        let seed = self.transcript(index, commitments, &point);
+        let scope = self.scope(index, commitments).finish();
+        let seed = |point: &PointBytes| self.transcript(index, commitments, point);
+        let (point, proof) =
+            DleqProof::with_product(&scope, &self.point(), share.scalar(), seed, rng);
         Ok(DrillAnswer {
             index,
             point,
-            proof: DleqProof::new(&seed, &challenge, share.scalar(), rng),
+            proof,
         })
     }
 
@@ -130,6 +131,13 @@ impl DrillContext {
         commitments: &Commitments,
         answer: &PointBytes,
     ) -> Digest {
+        let mut writer = self.scope(index, commitments);
+        writer.field(answer);
+        writer.finish()
+    }
+
+    /// Covers `C` and the share's public key.
+    fn scope(&self, index: ShareIndex, commitments: &Commitments) -> HashWriter {
         let mut writer = HashWriter::new("kithkin/drill-answer/2");
         writer
             .field(self.chain)
@@ -139,7 +147,6 @@ impl DrillContext {
             .number(u64::from(index.get()))
             .field(self.seed);
         commitments.write_to(&mut writer);
-        writer.field(answer);
-        writer.finish()
+        writer
     }
 }

@@ -199,6 +199,13 @@ impl Opening {
         &self.digest
     }
 
+    /// Covers the share's public key and every `B_j`.
+    fn scope(&self, index: ShareIndex) -> Digest {
+        let mut writer = HashWriter::new("kithkin/opening-share/1");
+        writer.field(self.digest).number(u64::from(index.get()));
+        writer.finish()
+    }
+
     /// `seed = H(domain, opening, i, all D)`: covers the share's public key, every `B_j` and every `D_j`.
     fn seed(&self, index: ShareIndex, points: &[PointBytes]) -> Digest {
         let mut writer = HashWriter::new("kithkin/opening-seed/2");
@@ -323,6 +330,17 @@ pub fn partial_open_held(
 
 fn open_with(share: &Share, opening: &Opening, rng: &mut impl CryptoRng) -> PartialOpening {
     let index = share.index();
+    if let [only] = opening.blinded.as_slice() {
+        // With the coefficient 1, M and Z are the capsule's own points.
+        let scope = opening.scope(index);
+        let seed = |point: &PointBytes| opening.seed(index, core::slice::from_ref(point));
+        let (point, proof) = DleqProof::with_product(&scope, only, share.scalar(), seed, rng);
+        return PartialOpening {
+            index,
+            points: vec![point],
+            proof,
+        };
+    }
     let points = multiples(&opening.blinded, share.scalar());
     let seed = opening.seed(index, &points);
     let m = weighted(&opening.coefficients(&seed), &opening.blinded);
