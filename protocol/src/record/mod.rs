@@ -44,7 +44,9 @@ mod slots;
 mod hostile_author_tests;
 
 pub use batch::{BatchError, BatchHeader, BatchStatus};
-pub use capsule::{Capsule, CapsuleError, CheckedCapsule, Label, SealContext, WrappedKey};
+pub use capsule::{
+    Capsule, CapsuleChallenge, CapsuleError, CheckedCapsule, Label, SealContext, WrappedKey,
+};
 pub use capsule_key::CapsuleKey;
 pub use chunks::{CHUNK_BYTES, ChunkFault, ChunkProof};
 pub use copies::{CopiesErased, CopiesErasedBody, CopiesErasedError};

@@ -15,7 +15,7 @@ use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-/// Most capsules that one opening covers: 512 KiB of points, 3.6 MiB of capsules.
+/// Most capsules that one opening covers: 512 KiB of points, 3.2 MiB of capsules.
 pub const OPENING_CAPSULES_MAX: usize = 16_384;
 
 /// What one kin contributes: the masked points, in the order of the capsules, and one proof for all of them.

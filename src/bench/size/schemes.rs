@@ -11,7 +11,7 @@ use kithkin_protocol::crypto::group::{PointBytes, ScalarBytes};
 use kithkin_protocol::ids::{AccountId, HospitalId, KinId, PatientId, RecordId};
 use kithkin_protocol::ledger::{OPAQUE_BYTES_MAX, TxBody};
 use kithkin_protocol::record::{
-    BatchHeader, Capsule, ReceiptLine, RecordEntry, SealedRecord, WrappedKey,
+    BatchHeader, Capsule, CapsuleChallenge, ReceiptLine, RecordEntry, SealedRecord, WrappedKey,
 };
 use kithkin_protocol::units::{Millis, Tier};
 use kithkin_protocol::wire;
@@ -65,7 +65,7 @@ struct EncryptedKey {
     wrapped: WrappedKey,
     u: PointBytes,
     u_bar: PointBytes,
-    e: ScalarBytes,
+    e: CapsuleChallenge,
     z: ScalarBytes,
 }
 

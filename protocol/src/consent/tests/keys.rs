@@ -1,12 +1,11 @@
 //! Keys that go from the patient's device to the hospital, with real capsules.
 
 use super::*;
-use crate::crypto::group::{
-    Point, PointBytes, ScalarBytes, hash_to_group, hash_to_scalar, random_scalar,
-};
-use crate::crypto::{HashWriter, Sealed};
+use crate::crypto::group::{Point, PointBytes, Scalar, ScalarBytes, hash_to_group, random_scalar};
+use crate::crypto::{HashWriter, Sealed, hash};
 use crate::record::{
-    Capsule, CheckedCapsule, RecordEntry, RecordError, SealContext, SealedRecord, WrappedKey, seal,
+    Capsule, CapsuleChallenge, CheckedCapsule, RecordEntry, RecordError, SealContext, SealedRecord,
+    WrappedKey, seal,
 };
 use crate::sharing::TierKey;
 use crate::wire;
@@ -291,8 +290,8 @@ fn what_cannot_be_sealed_anew_is_named_and_the_rest_goes_on() {
 /// A capsule of an author who wrapped nothing: its proof holds, so every check but opening it passes.
 fn empty_capsule(scene: &mut Scene, context: SealContext) -> CheckedCapsule {
     let public = scene.key.public();
-    let (r, w) = (random_scalar(&mut scene.rng), random_scalar(&mut scene.rng));
-    let bar = hash_to_group("kithkin/gbar/1", &[]);
+    let (r, half) = (random_scalar(&mut scene.rng), random_scalar(&mut scene.rng));
+    let (bar, w) = (hash_to_group("kithkin/gbar/1", &[]), half + half);
     let points = [Point::mul_base(&r), bar * r, Point::mul_base(&w), bar * w];
     let [u, u_bar, on_base, on_bar] = points.map(|point| PointBytes::from(&point));
     let ciphertext = Digest([1; 32]);
@@ -306,14 +305,16 @@ fn empty_capsule(scene: &mut Scene, context: SealContext) -> CheckedCapsule {
         on_bar.as_ref(),
         public.as_bytes().as_ref(),
     ];
-    let e = hash_to_scalar("kithkin/capsule-proof/1", &fields);
+    let [e, _] = *hash("kithkin/capsule-proof/2", &fields).0.as_chunks().0 else {
+        unreachable!("twice sixteen bytes");
+    };
     let capsule = Capsule {
         label,
         wrapped,
         u,
         u_bar,
-        e: ScalarBytes::from(&e),
-        z: ScalarBytes::from(&(w + e * r)),
+        e: CapsuleChallenge(e),
+        z: ScalarBytes::from(&(half + Scalar::from(u128::from_le_bytes(e)) * r)),
     };
     let entry = RecordEntry {
         record: context.record,
