@@ -43,7 +43,8 @@ fn pinned<T: Serialize + DeserializeOwned + PartialEq + Debug>(name: &str, value
 fn frames_have_the_pinned_bytes() {
     let mut scene = Scene::majority(200, 5, 2);
     let opening = scene.opening();
-    let partial = partial_open(&scene.shares[2], &opening, &mut scene.rng).expect("a good share");
+    let held = held(&scene.shares[2], &scene.commitments);
+    let partial = partial_open(&held, &opening, &mut scene.rng).expect("a good share");
     pinned::<PartialOpening>("partial_opening", &partial);
     pinned::<Commitments>("commitments", &scene.commitments);
     pinned::<SessionPublic>("session", &scene.context.session);

@@ -10,6 +10,7 @@ use kithkin_protocol::units::{Epoch, Tier};
 use kithkin_protocol::wire;
 use proptest::prelude::*;
 use sharing_support::*;
+use std::collections::BTreeSet;
 
 fn drill() -> DrillContext {
     DrillContext {
@@ -188,6 +189,31 @@ fn a_wrong_or_outdated_share_cannot_answer() {
     for answer in answers(&mut after, &drill()) {
         assert_eq!(drill().verify(&answer, &after.commitments), Ok(()));
     }
+}
+
+/// Should randomness repeat, the nonce does so with the same drill only: two proofs with one nonce would give the share away.
+#[test]
+fn repeated_randomness_repeats_no_nonce() {
+    let scene = Scene::majority(25, 5, 0);
+    let changes: [fn(&mut DrillContext); 6] = [
+        |_| {},
+        |drill| drill.seed = Digest([4; 32]),
+        |drill| drill.epoch = Epoch(2),
+        |drill| drill.tier = Tier::Summary,
+        |drill| drill.patient = PatientId([4; 32]),
+        |drill| drill.chain = ChainId([4; 32]),
+    ];
+    let mut nonces = BTreeSet::new();
+    for change in changes {
+        let mut drill = drill();
+        change(&mut drill);
+        for share in &scene.shares {
+            let answer = || drill.answer(share, &scene.commitments, &mut scene.rng.clone());
+            assert_eq!(answer(), answer());
+            nonces.insert(answer().expect("a good share").proof.on_base);
+        }
+    }
+    assert_eq!(nonces.len(), changes.len() * scene.shares.len());
 }
 
 #[test]

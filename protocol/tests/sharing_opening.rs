@@ -10,6 +10,7 @@ use kithkin_protocol::sharing::*;
 use kithkin_protocol::units::{CircleKind, Epoch, Height, ShareIndex, Tier};
 use kithkin_protocol::wire;
 use sharing_support::*;
+use std::collections::BTreeSet;
 
 #[test]
 fn every_subset_of_threshold_size_opens_and_no_smaller_one() {
@@ -234,15 +235,9 @@ fn generations_do_not_mix() {
     let opening = Opening::new(&context, &commitments, &scene.capsules()).expect("same key");
     for (share, partial) in scene.shares.iter().zip(&partials) {
         let index = share.index();
+        let held = held(share, &scene.commitments);
         assert_eq!(
-            partial_open(share, &opening, &mut scene.rng),
-            Err(OpeningError::WrongShare { index })
-        );
-        let held = copy(share)
-            .held(&scene.commitments)
-            .expect("it fits its own");
-        assert_eq!(
-            partial_open_held(&held, &opening, &mut scene.rng),
+            partial_open(&held, &opening, &mut scene.rng),
             Err(OpeningError::WrongShare { index })
         );
         assert!(verify_partial(&opening, partial).is_err());
@@ -271,7 +266,8 @@ fn circles_open_apart_and_do_not_add_up() {
     let rng = &mut scene.rng;
     let theirs: Vec<PartialOpening> = shares
         .iter()
-        .map(|share| partial_open(share, &second, rng).expect("a good share"))
+        .map(|share| partial_open(&held(share, &commitments), &second, rng))
+        .map(|opened| opened.expect("a good share"))
         .collect();
     for two in subsets(3, 2) {
         let combined = combine(&second, &scene.secret, &pick(&theirs, &two)).expect("enough");
@@ -499,32 +495,57 @@ fn a_request_made_to_cancel_a_capsule_is_refused() {
 }
 
 #[test]
-fn a_wrong_share_opens_nothing() {
-    let mut scene = Scene::majority(78, 5, 1);
-    let opening = scene.opening();
+fn a_wrong_share_is_not_held() {
+    let scene = Scene::majority(78, 5, 1);
     for share in &scene.shares {
         let index = share.index();
-        assert_eq!(
-            partial_open(&tampered(share), &opening, &mut scene.rng),
-            Err(OpeningError::WrongShare { index })
-        );
         let held = tampered(share).held(&scene.commitments);
         assert_eq!(held.err(), Some(SharingError::WrongShare { index }));
     }
 }
 
-/// With what is known of the share, and with the check made anew: the same partial opening from the same randomness.
+/// Should randomness repeat, the nonce does so with the same statement only: two proofs with one nonce would give the share away.
 #[test]
-fn a_held_share_opens_like_the_share() {
+fn repeated_randomness_repeats_no_nonce() {
     let mut scene = Scene::majority(81, 5, 2);
-    let opening = scene.opening();
-    for share in &scene.shares {
-        let held = copy(share).held(&scene.commitments).expect("it fits");
-        let mut again = scene.rng.clone();
-        let opened = partial_open_held(&held, &opening, &mut again).expect("it fits");
-        assert_eq!(verify_partial(&opening, &opened), Ok(()));
-        assert_eq!(partial_open(share, &opening, &mut scene.rng), Ok(opened));
+    let again = deal(&scene.key, scene.threshold, &mut scene.rng);
+    let (later, new_shares) = again.expect("dealt again");
+    let changed = |change: fn(&mut OpeningContext)| {
+        let mut context = scene.context;
+        change(&mut context);
+        context
+    };
+    let other_rho = |context: &mut OpeningContext| {
+        context.rho = Rho::of(&context.chain, Height(99), 0, &TxId([7; 32]));
+    };
+    let (old, new) = ((&scene.commitments, &scene.shares), (&later, &new_shares));
+    let openings = [
+        (scene.context, old, 0),
+        (scene.context, old, 1),
+        (changed(|context| context.epoch = Epoch(9)), old, 0),
+        (
+            changed(|context| context.circle = CircleKind::Second),
+            old,
+            0,
+        ),
+        (changed(other_rho), old, 0),
+        (scene.context, new, 0),
+    ];
+    let capsules = scene.capsules();
+    let mut nonces = Vec::new();
+    for (context, (commitments, shares), number) in openings {
+        let opening = Opening::new(&context, commitments, &capsules[number..=number]);
+        let opening = opening.expect("an opening");
+        for share in shares {
+            let held = held(share, commitments);
+            let open = || partial_open(&held, &opening, &mut scene.rng.clone()).expect("it fits");
+            assert_eq!(open(), open());
+            nonces.push(open().proof.on_base);
+        }
     }
+    assert_eq!(nonces.len(), 6 * 5);
+    let different: BTreeSet<_> = nonces.iter().collect();
+    assert_eq!(different.len(), nonces.len());
 }
 
 #[test]

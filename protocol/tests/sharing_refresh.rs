@@ -318,9 +318,10 @@ fn shares_from_before_and_after_a_refresh_do_not_mix() {
         for (share, new_share) in old_shares.iter().zip(&after.shares) {
             let index = share.index();
             let wrong = Some(OpeningError::WrongShare { index });
-            let opened = partial_open(share, &opening, &mut after.rng);
+            let opened = partial_open(&held(share, &old), &opening, &mut after.rng);
             assert_eq!(opened.err(), wrong);
-            let opened = partial_open(new_share, &old_opening, &mut after.rng);
+            let renewed = held(new_share, &after.commitments);
+            let opened = partial_open(&renewed, &old_opening, &mut after.rng);
             assert_eq!(opened.err(), wrong);
         }
         let needed = majority(kin);

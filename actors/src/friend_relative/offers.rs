@@ -182,6 +182,7 @@ pub(super) fn keep_shares(
         };
         let commitments = enrolment.commitments(circle, tier);
         let commitments = commitments.ok_or_else(|| refused("no such tier"))?;
+        // Most were compared when they came; what is bound to these commitments for good is compared with them here.
         let share = share.held(commitments).map_err(refused)?;
         let key = Secret32::random(&mut rng);
         let sealed = store_share(&share, &key, &context, &mut rng).map_err(refused)?;

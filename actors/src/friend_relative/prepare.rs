@@ -23,8 +23,7 @@ use kithkin_protocol::ids::{PatientId, RecordId};
 use kithkin_protocol::ledger::{BatchEntry, BatchPlace, Member, release_digest};
 use kithkin_protocol::record::{BatchHeader, CheckedCapsule, RewrappedBatch};
 use kithkin_protocol::sharing::{
-    Commitments, HeldShare, OPENING_CAPSULES_MAX, Opening, PartialOpening, load_share,
-    partial_open_held,
+    Commitments, HeldShare, OPENING_CAPSULES_MAX, Opening, PartialOpening, load_share, partial_open,
 };
 use kithkin_protocol::units::{CircleKind, Height, Tier};
 use std::collections::BTreeSet;
@@ -226,8 +225,7 @@ fn open_tier(
         Opening::new(&context, commitments, &capsules).map_err(|error| bad(case, error))?;
     let share = share(desk, ward, tier)?;
     let mut rng = SystemRng;
-    let mut partial =
-        partial_open_held(&share, &opening, &mut rng).map_err(|error| bad(case, error))?;
+    let mut partial = partial_open(&share, &opening, &mut rng).map_err(|error| bad(case, error))?;
     if desk.conduct() == Conduct::Forge {
         partial = forged(&partial);
     }

@@ -11,7 +11,7 @@ use kithkin_protocol::crypto::{
 use kithkin_protocol::record::{CapsuleKey, CheckedCapsule, open};
 use kithkin_protocol::sharing::{
     CheckedPartial, Opening, PartialOpening, SignedPartial, check_partial, check_partials,
-    combine_checked, partial_open_held,
+    combine_checked, partial_open,
 };
 use rand_chacha::ChaCha20Rng;
 use std::hint::black_box;
@@ -141,9 +141,7 @@ pub(crate) fn release(
 ) -> Sealed {
     let capsules = steps.time(Step::KinCapsules, || check(scene));
     let opening = steps.time(Step::KinContext, || opening(scene, &capsules));
-    let partial = steps.time(Step::Partial, || {
-        partial_open_held(&kin.share, &opening, rng)
-    });
+    let partial = steps.time(Step::Partial, || partial_open(&kin.share, &opening, rng));
     let partial = partial.expect("a good share");
     let signed = steps.time(Step::Sign, || partial.sign(&scene.context.rho, &kin.key));
     let sealed = steps.time(Step::HpkeSeal, || {

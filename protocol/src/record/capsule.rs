@@ -36,15 +36,18 @@ byte_newtype!(
 );
 
 byte_newtype!(
-    /// `e`: the first 128 bits of a hash. A false proof passes with a chance of `2^-128` for each one that is tried (ADR 47).
+    /// `e`: the first 16 bytes of a hash, a little-endian number. A false proof passes with a chance of `2^-128` for each one that is tried (ADR 47).
     CapsuleChallenge, 16
 );
 
 impl CapsuleChallenge {
+    fn scalar(&self) -> Scalar {
+        Scalar::from(u128::from_le_bytes(self.0))
+    }
+
     /// `-e P`, in variable time: everything here is public. Half as many doublings as for a scalar of full length.
     fn times_negated(&self, point: &Point) -> Point {
-        let e = Scalar::from(u128::from_le_bytes(self.0));
-        Point::vartime_double_scalar_mul_basepoint(&e, &-point, &Scalar::ZERO)
+        Point::vartime_double_scalar_mul_basepoint(&self.scalar(), &-point, &Scalar::ZERO)
     }
 }
 
@@ -166,8 +169,7 @@ impl Capsule {
         ));
         let half = Zeroizing::new(w.div_by_2());
         capsule.e = capsule.challenge([Point::mul_base(&half), &*half * &*GBAR], tier_key);
-        let e = Scalar::from(u128::from_le_bytes(capsule.e.0));
-        capsule.z = ScalarBytes::from(&(*half + e * r));
+        capsule.z = ScalarBytes::from(&(*half + capsule.e.scalar() * r));
         capsule
     }
 
@@ -182,12 +184,11 @@ impl Capsule {
         ];
         fields.extend(nonces.iter().map(AsRef::as_ref));
         fields.push(tier_key.as_bytes().as_ref());
-        let mut e = CapsuleChallenge([0; 16]);
-        let digest = hash(PROOF, &fields);
-        for (to, from) in e.0.iter_mut().zip(digest.0) {
+        let mut e = [0; CapsuleChallenge::LEN];
+        for (to, from) in e.iter_mut().zip(hash(PROOF, &fields).0) {
             *to = from;
         }
-        e
+        CapsuleChallenge(e)
     }
 
     /// Checks the proof and returns `U`. Says nothing about the label: [`Capsule::check`] does.

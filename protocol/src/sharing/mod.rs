@@ -62,7 +62,7 @@ pub use keys::{TierKey, TierPublicKey, capsule_key_direct};
 pub use lagrange::lagrange_at_zero;
 pub use opening::{
     BadPartial, CheckedPartial, OPENING_CAPSULES_MAX, Opening, OpeningError, PartialFault,
-    PartialOpening, check_partial, check_partials, partial_open, partial_open_held, verify_partial,
+    PartialOpening, check_partial, check_partials, partial_open, verify_partial,
 };
 pub use reconstruct::{ReconstructError, Reconstructed, reconstruct};
 pub use refresh::{Refresh, ZeroDealing};

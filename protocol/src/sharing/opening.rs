@@ -5,7 +5,7 @@
 //! `eps` can use it, so a bad partial opening can be shown to anybody.
 
 use super::dleq::{self, Statement};
-use super::{Commitments, DleqProof, HeldShare, OpeningContext, SessionError, Share, encoding};
+use super::{Commitments, DleqProof, HeldShare, OpeningContext, SessionError, encoding};
 use crate::crypto::group::{GroupError, Point, PointBytes, Scalar, encode_doubles, hash_to_scalar};
 use crate::crypto::{Digest, HashWriter};
 use crate::record::CheckedCapsule;
@@ -299,57 +299,37 @@ impl Claim<'_> {
 /// Whether the case is granted, and not vetoed, is for the caller to know.
 ///
 /// # Errors
-/// [`OpeningError::WrongShare`] when the share does not fit the commitments of this epoch.
+/// [`OpeningError::WrongShare`] when the share was held against other commitments than those of this epoch.
 pub fn partial_open(
-    share: &Share,
-    opening: &Opening,
-    rng: &mut impl CryptoRng,
-) -> Result<PartialOpening, OpeningError> {
-    if share.verify(&opening.commitments).is_err() {
-        let index = share.index();
-        return Err(OpeningError::WrongShare { index });
-    }
-    Ok(open_with(share, opening, rng))
-}
-
-/// [`partial_open`] with a share of which it is known what commitments it fits.
-///
-/// # Errors
-/// [`OpeningError::WrongShare`] when they are not the commitments of this epoch.
-pub fn partial_open_held(
     held: &HeldShare,
     opening: &Opening,
     rng: &mut impl CryptoRng,
 ) -> Result<PartialOpening, OpeningError> {
+    let share = held.share();
+    let index = share.index();
     if !held.fits(&opening.commitments) {
-        let index = held.share().index();
         return Err(OpeningError::WrongShare { index });
     }
-    Ok(open_with(held.share(), opening, rng))
-}
-
-fn open_with(share: &Share, opening: &Opening, rng: &mut impl CryptoRng) -> PartialOpening {
-    let index = share.index();
     if let [only] = opening.blinded.as_slice() {
         // With the coefficient 1, M and Z are the capsule's own points.
         let scope = opening.scope(index);
         let seed = |point: &PointBytes| opening.seed(index, core::slice::from_ref(point));
         let (point, proof) = DleqProof::with_product(&scope, only, share.scalar(), seed, rng);
-        return PartialOpening {
+        return Ok(PartialOpening {
             index,
             points: vec![point],
             proof,
-        };
+        });
     }
     let points = multiples(&opening.blinded, share.scalar());
     let seed = opening.seed(index, &points);
     let m = weighted(&opening.coefficients(&seed), &opening.blinded);
     let proof = DleqProof::new(&seed, &m, share.scalar(), rng);
-    PartialOpening {
+    Ok(PartialOpening {
         index,
         points,
         proof,
-    }
+    })
 }
 
 /// `s B_j` for every `j`, encoded.

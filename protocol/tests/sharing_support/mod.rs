@@ -28,6 +28,10 @@ pub(crate) fn copy(share: &Share) -> Share {
     Share::from_bytes(share.to_bytes().as_ref()).expect("a share")
 }
 
+pub(crate) fn held(share: &Share, commitments: &Commitments) -> HeldShare {
+    copy(share).held(commitments).expect("a share that fits")
+}
+
 pub(crate) fn scalar_of(share: &Share) -> Scalar {
     let bytes = share.to_bytes();
     let bytes: [u8; 32] = bytes[1..].try_into().expect("32 bytes");
@@ -214,7 +218,8 @@ impl Scene {
         let rng = &mut self.rng;
         self.shares
             .iter()
-            .map(|share| partial_open(share, &opening, rng).expect("a good share"))
+            .map(|share| partial_open(&held(share, &self.commitments), &opening, rng))
+            .map(|opened| opened.expect("a good share"))
             .collect()
     }
 
