@@ -11,6 +11,7 @@ use kithkin_protocol::wire;
 use proptest::prelude::*;
 use sharing_support::oracle::{self, number, points, secret_number};
 use sharing_support::*;
+use std::sync::LazyLock;
 
 fn context() -> ShareContext {
     ShareContext {
@@ -359,6 +360,8 @@ fn indices(count: std::ops::RangeInclusive<usize>) -> impl Strategy<Value = Vec<
     proptest::sample::subsequence((1..=64u8).collect::<Vec<_>>(), count).prop_shuffle()
 }
 
+static COMMITMENTS: LazyLock<Commitments> = LazyLock::new(|| Scene::majority(12, 3, 0).commitments);
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -423,6 +426,6 @@ proptest! {
         let _ = wire::decode::<Commitments>(&bytes);
         let _ = wire::decode::<PartialOpening>(&bytes);
         let key = Secret32::new([1; 32]);
-        let _ = load_share(&bytes, &key, index(1), &context(), &Scene::majority(12, 3, 0).commitments);
+        let _ = load_share(&bytes, &key, index(1), &context(), &COMMITMENTS);
     }
 }

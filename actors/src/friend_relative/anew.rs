@@ -67,14 +67,14 @@ pub(super) async fn release(
         let tiers = Tier::ALL.into_iter();
         let shares = tiers.map(|tier| {
             let held = share(desk, &ward, tier)?;
-            let forged = match desk.conduct() {
-                Conduct::Forge => {
-                    let forged = wrong(held.share().index());
-                    Some(forged.ok_or_else(|| bad(patient, "no wrong share"))?)
-                }
-                _ => None,
+            let forged;
+            let mine = if desk.conduct() == Conduct::Forge {
+                forged =
+                    wrong(held.share().index()).ok_or_else(|| bad(patient, "no wrong share"))?;
+                &forged
+            } else {
+                held.share()
             };
-            let mine = forged.as_ref().unwrap_or_else(|| held.share());
             let sealed = release_share(mine, &ward.context(tier), &rho, &sealing, &mut SystemRng);
             Ok((tier, sealed.map_err(|error| bad(patient, error))?))
         });

@@ -50,7 +50,7 @@ impl Share {
     /// [`SharingError::WrongShare`] when it does not lie on the committed polynomial.
     pub fn held(self, commitments: &Commitments) -> Result<HeldShare, SharingError> {
         self.verify(commitments)?;
-        Ok(HeldShare::new(self, commitments))
+        Ok(HeldShare::new(self, commitments.digest()))
     }
 
     /// Index and scalar, for sealing; wiped when dropped.
@@ -93,9 +93,8 @@ pub struct HeldShare {
 }
 
 impl HeldShare {
-    /// For a share that is known to fit.
-    pub(super) fn new(share: Share, commitments: &Commitments) -> Self {
-        let commitments = commitments.digest();
+    /// For a share that is known to fit the commitments of this digest.
+    pub(super) fn new(share: Share, commitments: Digest) -> Self {
         Self { share, commitments }
     }
 

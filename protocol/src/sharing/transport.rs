@@ -156,7 +156,8 @@ pub fn load_share(
 ) -> Result<HeldShare, SharingError> {
     let unsealable = SharingError::Unsealable { index };
     let (nonce, ciphertext) = stored.split_first_chunk().ok_or(unsealable)?;
-    let aad = context.stored(index, &commitments.digest());
+    let commitments = commitments.digest();
+    let aad = context.stored(index, &commitments);
     let bytes = aead::open(key, *nonce, aad.as_ref(), ciphertext).map_err(|_| unsealable)?;
     let share = read(&Zeroizing::new(bytes), index)?;
     Ok(HeldShare::new(share, commitments))
